@@ -1,0 +1,85 @@
+#include "archive/archive_file.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "util/error.h"
+
+namespace skopsfs::archive {
+
+using util::ErrnoError;
+using util::Error;
+
+ArchiveFile::ArchiveFile(util::UniqueFd fd, const struct stat& opened)
+    : fd_(std::move(fd)),
+      identity_(IdentityOf(opened)),
+      links_(opened.st_nlink),
+      served_(std::make_unique<std::atomic<uint32_t>[]>(identity_.size / kWindow + 1)) {}
+
+ArchiveFile::~ArchiveFile() { DropPages(); }
+
+size_t ArchiveFile::ReadAt(uint64_t offset, std::span<std::byte> out) const {
+  if (offset >= identity_.size) return 0;
+  const auto wanted = static_cast<size_t>(std::min<uint64_t>(out.size(), identity_.size - offset));
+  has_pages_.store(true, std::memory_order_relaxed);
+  was_read_.store(true, std::memory_order_relaxed);
+  size_t done = 0;
+  while (done < wanted) {
+    const ssize_t got =
+        pread(fd_.get(), out.data() + done, wanted - done, static_cast<off_t>(offset + done));
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) {
+      failed_to_read_ = true;
+      if (got < 0) throw ErrnoError("reading the archive");
+      throw Error(EIO, "the archive became shorter");
+    }
+    done += static_cast<size_t>(got);
+  }
+  return done;
+}
+
+struct stat ArchiveFile::Stat() const {
+  struct stat st;
+  if (fstat(fd_.get(), &st) != 0) throw ErrnoError("looking at the archive");
+  return st;
+}
+
+std::optional<int64_t> ArchiveFile::CheckUnchanged() const {
+  const struct stat st = Stat();
+  Identity now = IdentityOf(st);
+  if (now == identity_) return std::nullopt;
+  const int64_t changed = std::exchange(now.ctime, identity_.ctime);
+  if (now != identity_) throw Error(EIO, "the archive was changed in place while it was open");
+  if (st.st_nlink < links_) return std::nullopt;
+  return changed;
+}
+
+bool ArchiveFile::IsCurrent() const { return IdentityOf(Stat()) == identity_; }
+
+void ArchiveFile::DropPages() const {
+  if (has_pages_.exchange(false, std::memory_order_relaxed)) {
+    posix_fadvise(fd_.get(), 0, 0, POSIX_FADV_DONTNEED);
+  }
+}
+
+void ArchiveFile::DropPagesIfQuiet() const {
+  if (!was_read_.exchange(false, std::memory_order_relaxed)) DropPages();
+}
+
+void ArchiveFile::Served(uint64_t offset, size_t size) const {
+  const uint64_t end = offset + size;
+  while (offset < end) {
+    const uint64_t window = offset / kWindow;
+    const auto part = static_cast<uint32_t>(std::min(end, (window + 1) * kWindow) - offset);
+    const uint32_t before = served_[window].fetch_add(part, std::memory_order_relaxed);
+    if (before + part >= kWindow) {
+      served_[window].store(0, std::memory_order_relaxed);
+      posix_fadvise(fd_.get(), static_cast<off_t>(window * kWindow), kWindow, POSIX_FADV_DONTNEED);
+    }
+    offset += part;
+  }
+}
+
+}  // namespace skopsfs::archive

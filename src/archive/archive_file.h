@@ -1,0 +1,68 @@
+#pragma once
+
+#include <sys/stat.h>
+
+#include <atomic>
+#include <memory>
+#include <optional>
+
+#include "archive/identity.h"
+#include "util/unique_fd.h"
+#include "zip/byte_source.h"
+
+namespace skopsfs::archive {
+
+// The open file of one archive version. Owns the descriptor. All members are thread-safe.
+//
+// It drops the archive's page-cache pages behind the reads, because the bytes live on in the pages
+// of the mounted files: each 8 MiB window once that many bytes of it have been served, the rest
+// when DropPages() is called or the object goes.
+class ArchiveFile : public zip::ByteSource {
+ public:
+  // `identity` is what fstat said of `fd` when it was opened.
+  ArchiveFile(util::UniqueFd fd, const struct stat& opened);
+  ~ArchiveFile() override;
+
+  const Identity& identity() const { return identity_; }
+  uint64_t size() const override { return identity_.size; }
+
+  size_t ReadAt(uint64_t offset, std::span<std::byte> out) const override;
+
+  // Throws util::Error(EIO) unless the file still is the version it was opened as. What was read
+  // before a call that returns is of that version: every way to change a file changes its times
+  // before its bytes. Losing a name (replaced by rename, unlinked) is no change.
+  //
+  // A file whose change time alone moved, which is what chmod, link and rename do but also a
+  // rewrite that resets the modification time, returns that new change time: its bytes need proof.
+  std::optional<int64_t> CheckUnchanged() const;
+
+  // Whether it has its times and names of the beginning: what new opens ask for.
+  bool IsCurrent() const;
+
+  // Whether a read of the file has ever failed: then what was made of its bytes proves nothing.
+  bool failed_to_read() const { return failed_to_read_; }
+
+  // Drops all pages of the archive, if something was read since they were last dropped.
+  void DropPages() const;
+
+  // The same, but only when nothing was read since the last call. One caller at a time.
+  void DropPagesIfQuiet() const;
+
+  // Counts `size` bytes at `offset` as served from the mount; see the class comment.
+  void Served(uint64_t offset, size_t size) const;
+
+ private:
+  static constexpr uint64_t kWindow = uint64_t{8} << 20;
+
+  struct stat Stat() const;
+
+  util::UniqueFd fd_;
+  Identity identity_;
+  nlink_t links_;
+  std::unique_ptr<std::atomic<uint32_t>[]> served_;  // bytes, one counter a window
+  mutable std::atomic<bool> failed_to_read_ = false;
+  mutable std::atomic<bool> has_pages_ = true;
+  mutable std::atomic<bool> was_read_ = true;  // since the last DropPagesIfQuiet()
+};
+
+}  // namespace skopsfs::archive

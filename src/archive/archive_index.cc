@@ -1,0 +1,63 @@
+#include "archive/archive_index.h"
+
+#include <algorithm>
+
+#include "util/log.h"
+
+namespace skopsfs::archive {
+namespace {
+
+constexpr size_t kHiddenLines = 20;  // log lines an archive; a hostile one has millions of entries
+
+}  // namespace
+
+ArchiveIndex::ArchiveIndex(const zip::ByteSource& source, const std::string& label,
+                           const zip::Limits& limits)
+    : directory_(zip::ReadCentralDirectory(source, zip::FindCentralDirectory(source), limits)),
+      tree_(directory_, [&, lines = size_t{0}](auto name, auto reason) mutable {
+        if (lines < kHiddenLines) {
+          util::LogWarning("{}: member {} is not shown: {}", util::Quoted(label),
+                           util::Quoted(name), reason);
+        } else if (lines == kHiddenLines) {
+          util::LogWarning("{}: more members are not shown", util::Quoted(label));
+        }
+        ++lines;
+      }) {
+  directory_.entries.shrink_to_fit();
+  directory_.names.shrink_to_fit();
+}
+
+const zip::Entry* ArchiveIndex::EntryOf(uint32_t index) const {
+  const uint32_t entry = node(index).entry;
+  return entry == Node::kNoEntry ? nullptr : &directory_.entries[entry];
+}
+
+std::string ArchiveIndex::PathOf(uint32_t index) const {
+  std::string path;
+  for (; index != 0; index = node(index).parent) {
+    const auto name = tree_.Name(node(index));
+    path.insert(0, path.empty() ? std::string(name) : std::string(name) + "/");
+  }
+  return path;
+}
+
+size_t ArchiveIndex::memory_bytes() const {
+  return sizeof(*this) + directory_.entries.capacity() * sizeof(zip::Entry) +
+         directory_.names.capacity() + tree_.nodes().capacity() * sizeof(Node);
+}
+
+time_t ModificationTime(const zip::Entry& entry) {
+  if (entry.has_unix_mtime) return static_cast<int32_t>(entry.unix_mtime);
+  std::tm tm{};
+  tm.tm_year = 80 + (entry.dos_date >> 9);
+  tm.tm_mon = std::clamp((entry.dos_date >> 5) & 15, 1, 12) - 1;
+  tm.tm_mday = std::max(entry.dos_date & 31, 1);
+  tm.tm_hour = entry.dos_time >> 11;
+  tm.tm_min = (entry.dos_time >> 5) & 63;
+  tm.tm_sec = 2 * (entry.dos_time & 31);
+  tm.tm_isdst = -1;
+  const time_t time = std::mktime(&tm);
+  return time == -1 ? 0 : time;
+}
+
+}  // namespace skopsfs::archive

@@ -1,0 +1,9 @@
+#pragma once
+
+#include "archive/decode_stream.h"
+
+namespace skopsfs::archive {
+
+std::unique_ptr<DecodeStream> OpenLibzipStream(const zip::ByteSource& source, const Extent& extent);
+
+}  // namespace skopsfs::archive

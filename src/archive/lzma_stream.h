@@ -1,0 +1,10 @@
+#pragma once
+
+#include "archive/decode_stream.h"
+
+namespace skopsfs::archive {
+
+// Throws util::Error(EIO) when the data asks for a dictionary over 64 MiB.
+std::unique_ptr<DecodeStream> OpenLzmaStream(const zip::ByteSource& source, const Extent& extent);
+
+}  // namespace skopsfs::archive

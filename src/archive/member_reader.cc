@@ -1,0 +1,97 @@
+#include "archive/member_reader.h"
+
+#include <zlib.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "util/error.h"
+#include "zip/format.h"
+#include "zip/local_header.h"
+
+namespace skopsfs::archive {
+namespace {
+
+using util::Error;
+
+void ReadStored(const zip::ByteSource& file, uint64_t offset, std::span<std::byte> out) {
+  if (file.ReadAt(offset, out) != out.size()) throw Error(EIO, "the archive became shorter");
+}
+
+void CheckStoredCrc(const zip::ByteSource& file, const Extent& extent) {
+  std::vector<std::byte> block(size_t{1} << 20);
+  uLong crc = ::crc32(0, nullptr, 0);
+  for (uint64_t done = 0; done < extent.size;) {
+    const auto size = static_cast<size_t>(std::min<uint64_t>(block.size(), extent.size - done));
+    ReadStored(file, extent.offset + done, std::span(block).first(size));
+    crc = ::crc32(crc, reinterpret_cast<const Bytef*>(block.data()), static_cast<uInt>(size));
+    done += size;
+  }
+  if (crc != extent.crc32) throw Error(EIO, "bad CRC-32");
+}
+
+void CheckDecodedCrc(const std::shared_ptr<const zip::ByteSource>& file, const Extent& extent) {
+  std::byte last;
+  Decoder(file, extent).Read(extent.size - 1, {&last, 1});
+}
+
+}  // namespace
+
+Extent LocateMember(const zip::ByteSource& source, const ArchiveIndex& index,
+                    const zip::Entry& entry) {
+  const Extent extent{.offset = zip::LocateData(source, index.directory(), entry),
+                      .compressed_size = entry.compressed_size,
+                      .size = entry.size,
+                      .crc32 = entry.crc32,
+                      .method = entry.method,
+                      .flags = entry.flags};
+  if (extent.method != zip::kMethodStored && !CanDecode(extent.method)) {
+    throw Error(EOPNOTSUPP,
+                "compression method " + std::to_string(extent.method) + " is not supported");
+  }
+  // An empty file is never read, so this is the time to see it.
+  if (extent.size == 0 && extent.crc32 != 0) throw Error(EIO, "bad CRC-32");
+  return extent;
+}
+
+MemberReader::MemberReader(std::shared_ptr<const ArchiveFile> file, const Extent& extent,
+                           DecoderPool& pool)
+    : file_(std::move(file)), extent_(extent), pool_(pool) {}
+
+MemberReader::~MemberReader() { pool_.Drop(this); }
+
+size_t MemberReader::Read(uint64_t offset, std::span<std::byte> out) {
+  if (offset >= extent_.size) return 0;
+  out = out.first(static_cast<size_t>(std::min<uint64_t>(out.size(), extent_.size - offset)));
+  // Only a file that is touched over and over makes this go round.
+  constexpr int kAttempts = 10;
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    ReadOnce(offset, out);
+    const auto changed = file_->CheckUnchanged();
+    if (!changed || proven_.load() == *changed) return out.size();
+    Prove(*changed);
+  }
+  throw Error(EIO, "the archive is being changed all the time");
+}
+
+void MemberReader::ReadOnce(uint64_t offset, std::span<std::byte> out) {
+  if (extent_.method == zip::kMethodStored) {
+    ReadStored(*file_, extent_.offset + offset, out);
+    file_->Served(extent_.offset + offset, out.size());
+  } else {
+    pool_.Get(this, [&] { return std::make_shared<Decoder>(file_, extent_); })->Read(offset, out);
+  }
+}
+
+void MemberReader::Prove(int64_t changed) {
+  const std::lock_guard lock(proving_);
+  if (proven_.load() == changed) return;
+  if (extent_.method == zip::kMethodStored) {
+    CheckStoredCrc(*file_, extent_);
+  } else {
+    CheckDecodedCrc(file_, extent_);
+  }
+  if (file_->CheckUnchanged() == changed) proven_.store(changed);
+}
+
+}  // namespace skopsfs::archive

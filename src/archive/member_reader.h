@@ -1,0 +1,45 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <span>
+
+#include "archive/archive_file.h"
+#include "archive/archive_index.h"
+#include "archive/decoder_pool.h"
+
+namespace skopsfs::archive {
+
+// Finds the bytes of a member: checks its local header and that it can be read at all. Throws
+// util::Error with the reason otherwise (EIO, EACCES, EOPNOTSUPP).
+Extent LocateMember(const zip::ByteSource& source, const ArchiveIndex& index,
+                    const zip::Entry& entry);
+
+// An open member of one archive version: reads its bytes at any offset, or fails. Keeps the
+// version's file open. Read() is thread-safe.
+class MemberReader {
+ public:
+  MemberReader(std::shared_ptr<const ArchiveFile> file, const Extent& extent, DecoderPool& pool);
+  ~MemberReader();
+
+  // Fills `out` from `offset` on; returns fewer bytes than asked for only where the member ends.
+  // Throws util::Error; what it returns is of the version that was opened, see ArchiveFile.
+  size_t Read(uint64_t offset, std::span<std::byte> out);
+
+ private:
+  void ReadOnce(uint64_t offset, std::span<std::byte> out);
+  void Prove(int64_t changed);
+
+  static constexpr int64_t kNothingProven = INT64_MIN;
+
+  const std::shared_ptr<const ArchiveFile> file_;
+  const Extent extent_;
+  DecoderPool& pool_;
+  std::mutex proving_;
+  // The change time with which the member's CRC-32 was found right again.
+  std::atomic<int64_t> proven_ = kNothingProven;
+};
+
+}  // namespace skopsfs::archive

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "zip/central_directory.h"
+
+namespace skopsfs::archive {
+
+// One directory or member. 24 bytes, since an archive may have a million of them.
+struct Node {
+  static constexpr uint32_t kNoEntry = std::numeric_limits<uint32_t>::max();
+
+  uint32_t parent = 0;        // index of the directory that holds it; the root holds itself
+  uint32_t entry = kNoEntry;  // index into CentralDirectory::entries; none for implied directories
+  uint32_t name_offset = 0;   // into CentralDirectory::names
+  uint32_t first_child = 0;
+  uint32_t child_count = 0;
+  uint8_t name_size = 0;  // bytes; components are at most 255 long
+  bool is_directory = false;
+};
+
+// Called with the name of each entry that is not shown and the reason.
+using HiddenReport = std::function<void(std::string_view name, std::string_view reason)>;
+
+// The entries of a central directory as a tree of directories and members. Node 0 is the root. The
+// children of a directory follow one another, sorted by name, so that a lookup is a binary search
+// and a node's index depends on the central directory alone. Immutable; keeps a reference to the
+// directory.
+class MemberTree {
+ public:
+  // Indexes stay below this, so that a node id has room for one.
+  static constexpr uint32_t kMostNodes = 1U << 24;
+
+  // Throws util::Error(EFBIG) where there would be more nodes.
+  MemberTree(const zip::CentralDirectory& directory, const HiddenReport& report);
+
+  const std::vector<Node>& nodes() const { return nodes_; }
+  std::string_view Name(const Node& node) const;
+  std::optional<uint32_t> Find(uint32_t directory, std::string_view name) const;
+
+ private:
+  struct Pending;  // a directory whose children are still to be made
+
+  void AddChildren(const Pending& pending, std::span<const uint32_t> sorted,
+                   std::vector<Pending>& queue, const HiddenReport& report);
+
+  const zip::CentralDirectory& directory_;
+  std::vector<Node> nodes_;
+};
+
+}  // namespace skopsfs::archive

@@ -1,0 +1,120 @@
+#include "catalog/beneath.h"
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <climits>
+#include <deque>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "util/error.h"
+#include "util/log.h"
+
+namespace skopsfs::catalog {
+namespace {
+
+using util::ErrnoError;
+using util::Error;
+using util::Quoted;
+using util::UniqueFd;
+
+constexpr int kMostLinks = 40;  // as the kernel
+
+UniqueFd OpenPath(int directory, const std::string& name) {
+  return UniqueFd(openat(directory, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+}
+
+std::optional<std::string> ReadLink(const UniqueFd& fd) {
+  struct stat st;
+  if (fstat(fd.get(), &st) != 0) throw ErrnoError("looking at a path");
+  if (!S_ISLNK(st.st_mode)) return std::nullopt;
+  std::string target(PATH_MAX, '\0');
+  const ssize_t size = readlinkat(fd.get(), "", target.data(), target.size());
+  if (size < 0) throw ErrnoError("reading a symbolic link");
+  target.resize(static_cast<size_t>(size));
+  return target;
+}
+
+// Puts the components of `path` in front of those still to be walked.
+void PutFirst(std::deque<std::string>& components, std::string_view path) {
+  std::vector<std::string> parts;
+  while (!path.empty()) {
+    const size_t slash = path.find('/');
+    if (slash != 0) parts.emplace_back(path.substr(0, slash));
+    if (slash == std::string_view::npos) break;
+    path.remove_prefix(slash + 1);
+  }
+  components.insert(components.begin(), parts.begin(), parts.end());
+}
+
+// What follows `root` in the absolute path `target`; nothing when it lies elsewhere.
+std::optional<std::string_view> Below(std::string_view target, std::string_view root) {
+  if (root == "/") return target.substr(1);
+  if (!target.starts_with(root)) return std::nullopt;
+  target.remove_prefix(root.size());
+  if (!target.empty() && target.front() != '/') return std::nullopt;
+  return target;
+}
+
+}  // namespace
+
+Beneath::Beneath(UniqueFd root, std::string root_path)
+    : root_(std::move(root)), root_path_(std::move(root_path)) {}
+
+UniqueFd Beneath::Open(const std::string& path) const {
+  struct open_how how {};
+  how.flags = O_PATH | O_CLOEXEC;
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
+  const char* name = path.empty() ? "." : path.c_str();
+  UniqueFd fd(static_cast<int>(syscall(SYS_openat2, root_.get(), name, &how, sizeof(how))));
+  if (fd) return fd;
+  // EXDEV: perhaps an absolute link that stays inside. EAGAIN: a rename got in the way. ENOSYS,
+  // EPERM: a kernel or a container that has no openat2.
+  if (errno == EXDEV || errno == EAGAIN || errno == ENOSYS || errno == EPERM) return Walk(path);
+  throw ErrnoError("opening " + Quoted(path));
+}
+
+UniqueFd Beneath::Walk(const std::string& path) const {
+  std::deque<std::string> components;
+  PutFirst(components, path);
+  std::vector<UniqueFd>
+      below_root;  // the folders walked through, so that '..' is never the kernel's
+  const auto here = [&] { return below_root.empty() ? root_.get() : below_root.back().get(); };
+  for (int links = 0; !components.empty();) {
+    const std::string name = std::move(components.front());
+    components.pop_front();
+    if (name == ".") continue;
+    if (name == "..") {
+      if (below_root.empty()) throw Error(EXDEV, Quoted(path) + " leads out of the source");
+      below_root.pop_back();
+      continue;
+    }
+    UniqueFd next = OpenPath(here(), name);
+    if (!next) throw ErrnoError("opening " + Quoted(path));
+    const auto target = ReadLink(next);
+    if (!target) {
+      below_root.push_back(std::move(next));
+      continue;
+    }
+    if (++links > kMostLinks) throw ErrnoError("opening " + Quoted(path), ELOOP);
+    if (!target->starts_with('/')) {
+      PutFirst(components, *target);
+      continue;
+    }
+    const auto inside = Below(*target, root_path_);
+    if (!inside) throw Error(EXDEV, Quoted(path) + " leads out of the source");
+    below_root.clear();
+    PutFirst(components, *inside);
+  }
+  if (!below_root.empty()) return std::move(below_root.back());
+  UniqueFd root = OpenPath(root_.get(), ".");
+  if (!root) throw ErrnoError("opening the source");
+  return root;
+}
+
+}  // namespace skopsfs::catalog

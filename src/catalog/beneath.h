@@ -1,0 +1,31 @@
+#pragma once
+
+#include <string>
+
+#include "util/unique_fd.h"
+
+namespace skopsfs::catalog {
+
+// A folder that paths are resolved in and never leave: symbolic links are followed while they stay
+// inside. Links to absolute paths count as inside when they name something below the folder's own
+// path. Immutable and thread-safe.
+class Beneath {
+ public:
+  // `root` is an O_PATH descriptor of the folder, `root_path` its canonical absolute path.
+  Beneath(util::UniqueFd root, std::string root_path);
+
+  // An O_PATH descriptor of what `path` (relative; empty for the folder itself) leads to. Throws
+  // util::Error: EXDEV where a link leaves the folder, else the errno of the walk.
+  util::UniqueFd Open(const std::string& path) const;
+
+  // The same without the kernel's help, for kernels before 5.6 and links to absolute paths.
+  util::UniqueFd Walk(const std::string& path) const;
+
+  int root() const { return root_.get(); }
+
+ private:
+  util::UniqueFd root_;
+  std::string root_path_;
+};
+
+}  // namespace skopsfs::catalog

@@ -1,0 +1,131 @@
+#include "catalog/catalog.h"
+
+#include <time.h>
+
+#include <thread>
+
+#include "util/error.h"
+#include "util/log.h"
+
+namespace skopsfs::catalog {
+namespace {
+
+using archive::ArchiveFile;
+using util::Error;
+using util::Quoted;
+
+std::shared_ptr<Slot> RootSlot(const Source& source) {
+  auto root = std::make_shared<Slot>();
+  const Found found = source.OpenRoot();
+  root->is_folder = !source.is_single_archive();
+  root->st = found.st;
+  if (root->is_folder) root->identity = SlotIdentity(found.st);
+  return root;
+}
+
+// A file's times move in steps (4 ms and more on kernels before 6.13), so a file that changes twice
+// in one step looks the same after both. Waits until a further change must show.
+void WaitUntilSettled(const archive::Identity& identity) {
+  constexpr int64_t kStep = 20'000'000;  // nanoseconds
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  const int64_t age = now.tv_sec * int64_t{1'000'000'000} + now.tv_nsec - identity.ctime;
+  if (age >= 0 && age < kStep) std::this_thread::sleep_for(std::chrono::nanoseconds(kStep - age));
+}
+
+}  // namespace
+
+Catalog::Catalog(const std::string& source, const OpenArchives::Budget& budget)
+    : source_(source), open_(budget), slots_(RootSlot(source_)) {}
+
+Found Catalog::OpenFolder(const Slot& slot) const {
+  Found found = source_.Open(slot.path);
+  if (!found.is_folder() || SlotIdentity(found.st) != slot.identity) {
+    throw Error(ESTALE, Quoted(slot.path) + " is not the folder it was");
+  }
+  return found;
+}
+
+std::optional<Found> Catalog::Examine(const Slot& folder, const Found& open,
+                                      const std::string& name) const {
+  auto found = source_.OpenChild(open, folder.path, name);
+  if (!found || !found->is_folder()) return found;
+  const auto identity = SlotIdentity(found->st);
+  for (const Slot* above = &folder; above != nullptr; above = above->parent.get()) {
+    if (above->identity != identity) continue;
+    util::LogWarning("{}: not shown: the symbolic link leads to a folder that it lies in",
+                     Quoted(JoinPath(folder.path, name)));
+    return std::nullopt;
+  }
+  return found;
+}
+
+std::shared_ptr<Slot> Catalog::Acquire(const std::shared_ptr<Slot>& folder, const std::string& name,
+                                       const Found& found) {
+  std::shared_ptr<Slot> replaced;
+  auto slot = slots_.Acquire(folder, name, found.st, replaced);
+  if (replaced) {
+    // Its descriptor goes now, unless open handles hold the file.
+    const std::lock_guard lock(replaced->mutex);
+    replaced->file.reset();
+  }
+  return slot;
+}
+
+std::shared_ptr<Slot> Catalog::SingleArchive() {
+  const Found found = source_.OpenRoot();
+  if (!S_ISREG(found.st.st_mode)) throw Error(EIO, "the source is no longer a regular file");
+  const std::lock_guard lock(single_mutex_);
+  auto slot = Acquire(root(), "", found);
+  // One lookup is ours: give back that of the version before, or the second one on this.
+  if (single_) slots_.Forget(single_->id, 1);
+  single_ = slot;
+  return slot;
+}
+
+OpenArchive Catalog::Open(const std::shared_ptr<Slot>& slot) {
+  const std::lock_guard lock(slot->mutex);
+  if (slot->failure) throw Error(*slot->failure);
+  if (slot->file && !slot->file->IsCurrent()) slot->file.reset();
+  if (!slot->file) OpenFile(*slot);
+  if (!slot->index) ReadIndex(*slot);
+  open_.Used(slot);
+  return {slot->file, slot->index};
+}
+
+void Catalog::OpenFile(Slot& slot) {
+  WaitUntilSettled(slot.identity);
+  Found found;
+  try {
+    found = source_.Open(source_.is_single_archive() ? "" : slot.path);
+  } catch (const Error& error) {
+    if (error.code() == ENOENT || error.code() == ENOTDIR || error.code() == EXDEV) {
+      throw Error(ESTALE, error.what());
+    }
+    throw;
+  }
+  if (!S_ISREG(found.st.st_mode) || archive::IdentityOf(found.st) != slot.identity) {
+    throw Error(ESTALE, Quoted(slot.path) + " is another version by now");
+  }
+  auto file = open_.Adopt(Source::OpenForReading(found), found.st, slot);
+  if (!file->IsCurrent()) throw Error(ESTALE, Quoted(slot.path) + " is being changed");
+  slot.file = std::move(file);
+}
+
+void Catalog::ReadIndex(Slot& slot) {
+  const std::string label = slot.path.empty() ? source_.path() : slot.path;
+  try {
+    auto index = std::make_unique<archive::ArchiveIndex>(*slot.file, label);
+    if (!slot.file->IsCurrent()) throw Error(ESTALE, Quoted(label) + " is being changed");
+    slot.index = open_.Adopt(std::move(index), slot);
+  } catch (const Error& error) {
+    // What a changing file, a failing disk or a lack of memory says may be different next time.
+    if (!slot.file->IsCurrent()) throw Error(ESTALE, Quoted(label) + " is being changed");
+    util::LogError("{}: cannot be opened: {}", Quoted(label), error.what());
+    if (!slot.file->failed_to_read()) slot.failure = error;
+    slot.file.reset();
+    throw;
+  }
+}
+
+}  // namespace skopsfs::catalog

@@ -1,0 +1,115 @@
+#include "catalog/open_archives.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "util/log.h"
+
+namespace skopsfs::catalog {
+namespace {
+
+// Nobody but the slot has it. The caller holds the slot's mutex, under which all copies are made.
+template <typename T>
+bool IsIdle(const std::shared_ptr<T>& held) {
+  return held && held.use_count() == 1;
+}
+
+// An eighth below the bound, so that a walk over very many archives does not sort them all each
+// time.
+size_t Target(size_t most) { return most - std::max<size_t>(1, most / 8); }
+
+}  // namespace
+
+std::shared_ptr<const archive::ArchiveFile> OpenArchives::Adopt(util::UniqueFd fd,
+                                                                const struct stat& st,
+                                                                const Slot& opening) {
+  if (in_use_->files >= budget_.descriptors) {
+    Evict(What::kFile, &opening, [&] { return in_use_->files <= Target(budget_.descriptors); });
+  }
+  if (in_use_->files >= budget_.descriptors) {
+    throw util::Error(ENFILE, "all " + std::to_string(budget_.descriptors) +
+                                  " descriptors for archives are held by open files");
+  }
+  ++in_use_->files;
+  return {new archive::ArchiveFile(std::move(fd), st),
+          [in_use = in_use_](const archive::ArchiveFile* file) {
+            delete file;
+            --in_use->files;
+          }};
+}
+
+std::shared_ptr<const archive::ArchiveIndex> OpenArchives::Adopt(
+    std::unique_ptr<archive::ArchiveIndex> index, const Slot& opening) {
+  const size_t bytes = index->memory_bytes();
+  in_use_->index_bytes += bytes;
+  if (in_use_->index_bytes > budget_.index_bytes) {
+    Evict(What::kIndex, &opening,
+          [&] { return in_use_->index_bytes <= Target(budget_.index_bytes); });
+  }
+  return {index.release(), [in_use = in_use_, bytes](const archive::ArchiveIndex* old) {
+            delete old;
+            in_use->index_bytes -= bytes;
+          }};
+}
+
+void OpenArchives::Used(const std::shared_ptr<Slot>& slot) {
+  slot->last_used = ++uses_;
+  const std::lock_guard lock(mutex_);
+  slots_.try_emplace(slot->id, slot);
+}
+
+template <typename Enough>
+void OpenArchives::Evict(What what, const Slot* except, const Enough& enough) {
+  std::vector<std::shared_ptr<Slot>> slots;
+  {
+    const std::lock_guard lock(mutex_);
+    slots.reserve(slots_.size());
+    std::erase_if(slots_, [&](const auto& item) {
+      auto slot = item.second.lock();
+      if (!slot) return true;
+      slots.push_back(std::move(slot));
+      return false;
+    });
+  }
+  std::vector<std::pair<uint64_t, Slot*>> by_use;
+  for (const auto& slot : slots) by_use.emplace_back(slot->last_used, slot.get());
+  std::sort(by_use.begin(), by_use.end());
+  for (const auto& [use, slot] : by_use) {
+    if (enough()) return;
+    if (slot == except) continue;
+    const std::unique_lock lock(slot->mutex, std::try_to_lock);
+    if (!lock) continue;  // in use this very moment
+    if (what == What::kFile && IsIdle(slot->file)) slot->file.reset();
+    if (what == What::kIndex && IsIdle(slot->index)) slot->index.reset();
+  }
+}
+
+void OpenArchives::Tidy() {
+  std::vector<std::shared_ptr<Slot>> slots;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [id, slot] : slots_) {
+      if (auto alive = slot.lock()) slots.push_back(std::move(alive));
+    }
+  }
+  for (const auto& slot : slots) {
+    const std::unique_lock lock(slot->mutex, std::try_to_lock);
+    if (!lock || !slot->file) continue;
+    if (slot->last_used <= uses_at_tidy_before_ && IsIdle(slot->file)) {
+      slot->file.reset();
+    } else {
+      slot->file->DropPagesIfQuiet();
+    }
+  }
+  const std::lock_guard lock(mutex_);
+  std::erase_if(slots_, [&](const auto& item) {
+    const auto slot = item.second.lock();
+    if (!slot) return true;
+    const std::unique_lock slot_lock(slot->mutex, std::try_to_lock);
+    return slot_lock && !slot->file && !slot->index;
+  });
+  uses_at_tidy_before_ = uses_at_tidy_;
+  uses_at_tidy_ = uses_;
+}
+
+}  // namespace skopsfs::catalog

@@ -1,0 +1,65 @@
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+
+#include "catalog/slot.h"
+
+namespace skopsfs::catalog {
+
+// Keeps the descriptors and the index memory of open archives within bounds. What no handle holds
+// is closed, least recently used first; the next use opens it again. Thread-safe; calls may come
+// while the caller holds one slot's mutex.
+class OpenArchives {
+ public:
+  struct Budget {
+    size_t descriptors = 1000;
+    size_t index_bytes = size_t{64} << 20;  // a soft bound: indexes in use stay
+  };
+
+  explicit OpenArchives(const Budget& budget) : budget_(budget) {}
+
+  // Wraps a descriptor that counts against the budget for as long as anyone holds the file. Throws
+  // util::Error(ENFILE) when all of the budget is held by open handles.
+  std::shared_ptr<const archive::ArchiveFile> Adopt(util::UniqueFd fd, const struct stat& st,
+                                                    const Slot& opening);
+
+  // Counts an index against the budget for as long as anyone holds it.
+  std::shared_ptr<const archive::ArchiveIndex> Adopt(std::unique_ptr<archive::ArchiveIndex> index,
+                                                     const Slot& opening);
+
+  // Notes that `slot` (whose mutex the caller holds) was used and has a file or an index.
+  void Used(const std::shared_ptr<Slot>& slot);
+
+  // To be called about once a second: closes files that nobody holds and that were not used since
+  // the last call but one, and drops the archive pages of files that have become quiet.
+  void Tidy();
+
+  size_t open_files() const { return in_use_->files; }
+  size_t index_bytes() const { return in_use_->index_bytes; }
+
+ private:
+  enum class What { kFile, kIndex };
+
+  // Lets go of the least recently used files or indexes until `enough()`; never those of `except`.
+  template <typename Enough>
+  void Evict(What what, const Slot* except, const Enough& enough);
+
+  const Budget budget_;
+  // Shared with the deleters of files and indexes, which may outlive this object.
+  struct InUse {
+    std::atomic<size_t> files = 0;
+    std::atomic<size_t> index_bytes = 0;
+  };
+  const std::shared_ptr<InUse> in_use_ = std::make_shared<InUse>();
+  std::atomic<uint64_t> uses_ = 0;
+  uint64_t uses_at_tidy_ = 0;
+  uint64_t uses_at_tidy_before_ = 0;
+  std::mutex mutex_;
+  std::unordered_map<uint64_t, std::weak_ptr<Slot>> slots_;
+};
+
+}  // namespace skopsfs::catalog

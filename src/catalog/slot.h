@@ -1,0 +1,47 @@
+#pragma once
+
+#include <sys/stat.h>
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "archive/archive_file.h"
+#include "archive/archive_index.h"
+#include "archive/identity.h"
+#include "util/error.h"
+
+namespace skopsfs::catalog {
+
+// One folder of the source or one version of one archive, as the kernel knows it: node ids are made
+// of a slot's id and an index inside it. Ids are never used again. What is not guarded here is
+// immutable; a slot keeps its parent alive, so that its path can always be told.
+struct Slot {
+  uint64_t id = 0;
+  bool is_folder = false;
+  std::shared_ptr<const Slot> parent;  // nullptr in the root
+  std::string name;
+  std::string path;            // relative to the source, as it was when the slot was made
+  archive::Identity identity;  // of a folder, device and inode only
+  struct stat st {};           // of the source, when the slot was made
+
+  // Guarded by the slot table's mutex.
+  uint64_t lookups = 0;
+
+  // Whether the name led to another version when last looked at.
+  std::atomic<bool> superseded = false;
+  std::atomic<uint64_t> last_used = 0;  // a count of opens, for least-recently-used
+
+  // Guards what follows, which only archives have.
+  std::mutex mutex;
+  std::shared_ptr<const archive::ArchiveFile> file;
+  std::shared_ptr<const archive::ArchiveIndex> index;
+  std::optional<util::Error> failure;           // why the archive cannot be opened
+  std::map<uint32_t, std::string> bad_members;  // why members failed, by node index; bounded
+};
+
+}  // namespace skopsfs::catalog

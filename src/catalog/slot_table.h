@@ -1,0 +1,58 @@
+#pragma once
+
+#include <algorithm>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+#include <utility>
+
+#include "catalog/slot.h"
+
+namespace skopsfs::catalog {
+
+// The slots that the kernel holds ids of. A slot leaves the table when the kernel has forgotten
+// every node of it. Thread-safe.
+class SlotTable {
+ public:
+  // Makes the root's slot, which never leaves.
+  explicit SlotTable(std::shared_ptr<Slot> root);
+
+  const std::shared_ptr<Slot>& root() const { return root_; }
+
+  // nullptr when there is no such slot, or no longer.
+  std::shared_ptr<Slot> Get(uint64_t id);
+
+  // The slot for what `name` in `parent` is now, with one lookup more. When that is not what it
+  // was, the old slot is superseded and a new one made; `replaced` gets the old one.
+  std::shared_ptr<Slot> Acquire(const std::shared_ptr<Slot>& parent, const std::string& name,
+                                const struct stat& st, std::shared_ptr<Slot>& replaced);
+
+  void AddLookups(Slot& slot, uint64_t count);
+  void Forget(uint64_t id, uint64_t count);
+
+  size_t size();
+
+ private:
+  struct Key {
+    uint64_t parent;
+    std::string name;
+    bool operator==(const Key&) const = default;
+  };
+  struct KeyHash {
+    size_t operator()(const Key& key) const {
+      return std::hash<std::string>()(key.name) ^ (key.parent * 0x9e3779b97f4a7c15);
+    }
+  };
+
+  std::mutex mutex_;
+  std::shared_ptr<Slot> root_;
+  uint64_t next_id_ = 1;
+  std::unordered_map<uint64_t, std::shared_ptr<Slot>> by_id_;
+  std::unordered_map<Key, std::shared_ptr<Slot>, KeyHash> current_;  // by name
+};
+
+// What a slot remembers of a file's state: all of an archive's, a folder's device and inode.
+archive::Identity SlotIdentity(const struct stat& st);
+
+}  // namespace skopsfs::catalog

@@ -1,0 +1,65 @@
+#pragma once
+
+#include <sys/stat.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "catalog/beneath.h"
+#include "util/unique_fd.h"
+
+namespace skopsfs::catalog {
+
+// Whether a regular file of this name is shown as an archive.
+bool IsArchiveName(std::string_view name);
+
+// Something in the source that is there to be shown: a folder or an archive.
+struct Found {
+  util::UniqueFd fd;  // O_PATH
+  struct stat st;
+
+  bool is_folder() const { return S_ISDIR(st.st_mode); }
+};
+
+// What a SOURCE argument names: a folder of archives, or one archive. Gives access to what lies in
+// it and to nothing else. Thread-safe.
+class Source {
+ public:
+  // Throws util::Error when `path` is neither a folder nor a regular file.
+  explicit Source(const std::string& path);
+
+  bool is_single_archive() const { return beneath_ == nullptr; }
+  const std::string& path() const { return path_; }
+
+  // The folder or single archive itself.
+  Found OpenRoot() const;
+
+  // What `path`, relative to the source, leads to; throws util::Error, EXDEV when out of it.
+  Found Open(const std::string& path) const;
+
+  // The child `name` of the open folder, whose path is `folder_path`. Nothing when it is not there
+  // or not shown: other files, sockets, pipes and devices, links that lead nowhere or (logged) out
+  // of the source.
+  std::optional<Found> OpenChild(const Found& folder, const std::string& folder_path,
+                                 const std::string& name) const;
+
+  // Opens the regular file `found` for reading.
+  static util::UniqueFd OpenForReading(const Found& found);
+
+  // The names in `folder` that may be shown, in the order of the file system.
+  static std::vector<std::string> List(const Found& folder);
+
+ private:
+  std::optional<Found> FollowLink(const std::string& path) const;
+
+  std::string path_;  // absolute
+  std::unique_ptr<Beneath> beneath_;
+};
+
+// "folder/name", or just "name" in the root.
+std::string JoinPath(const std::string& folder, std::string_view name);
+
+}  // namespace skopsfs::catalog

@@ -1,0 +1,207 @@
+#include "cli/options.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <charconv>
+#include <functional>
+#include <optional>
+#include <string_view>
+
+namespace skopsfs::cli {
+namespace {
+
+using Apply = void (*)(Options&, std::string_view value);
+
+double ParseSeconds(std::string_view text) {
+  constexpr double kMost = 86400;
+  double seconds = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
+  if (error != std::errc() || end != text.data() + text.size() || !(seconds >= 0) ||
+      seconds > kMost) {
+    throw UsageError(fmt::format("--revalidate wants seconds from 0 to {}, not '{}'", kMost, text));
+  }
+  return seconds;
+}
+
+void AddMountOptions(Options& options, std::string_view list);
+
+// An option of the command line. Those with a long name can be given as -o NAME[=VALUE] too.
+struct Option {
+  char letter;            // 0: none
+  std::string_view name;  // long name; empty: none
+  std::string_view value;
+  std::string_view help;
+  Apply apply;
+};
+
+constexpr std::array<Option, 6> kOptions = {{
+    {'f', "foreground", "", "stay in front and log to stderr",
+     [](Options& o, std::string_view) { o.foreground = true; }},
+    {'o', "", "OPT[,OPT...]", "mount options, see below", AddMountOptions},
+    {0, "revalidate", "SECONDS", "look at the names of archives again after this time (1)",
+     [](Options& o, std::string_view value) { o.revalidate = ParseSeconds(value); }},
+    {'d', "debug", "", "print every request; implies -f",
+     [](Options& o, std::string_view) { o.debug = o.foreground = true; }},
+    {'h', "help", "", "print this help", [](Options& o, std::string_view) { o.help = true; }},
+    {'V', "version", "", "print the version",
+     [](Options& o, std::string_view) { o.version = true; }},
+}};
+
+enum class Effect { kHandOn, kIgnore };
+
+// A -o option that is no option of ours.
+struct MountOption {
+  std::string_view name;  // ends in '=' when it takes a value
+  Effect effect;
+  std::string_view help;  // empty: accepted from fstab and mount(8), not worth a line
+};
+
+constexpr std::array<MountOption, 22> kMountOptions = {{
+    {"allow_other", Effect::kHandOn, "other users may use the mount"},
+    {"allow_root", Effect::kHandOn, "root may use the mount"},
+    {"auto_unmount", Effect::kHandOn, "unmount even when the process is killed"},
+    {"fsname=", Effect::kHandOn, "the source's name in mount and df"},
+    {"noexec", Effect::kHandOn, "nothing on the mount can be run"},
+    {"noatime", Effect::kHandOn, ""},
+    {"context=", Effect::kHandOn, ""},
+    // What is so anyway, or concerns only mount(8).
+    {"ro", Effect::kIgnore, ""},
+    {"rw", Effect::kIgnore, ""},
+    {"nosuid", Effect::kIgnore, ""},
+    {"nodev", Effect::kIgnore, ""},
+    {"suid", Effect::kIgnore, ""},
+    {"dev", Effect::kIgnore, ""},
+    {"exec", Effect::kIgnore, ""},
+    {"atime", Effect::kIgnore, ""},
+    {"relatime", Effect::kIgnore, ""},
+    {"default_permissions", Effect::kIgnore, ""},
+    {"defaults", Effect::kIgnore, ""},
+    {"auto", Effect::kIgnore, ""},
+    {"noauto", Effect::kIgnore, ""},
+    {"_netdev", Effect::kIgnore, ""},
+    {"user", Effect::kIgnore, ""},
+}};
+
+const Option* FindByName(std::string_view name) {
+  for (const auto& option : kOptions) {
+    if (!option.name.empty() && option.name == name) return &option;
+  }
+  return nullptr;
+}
+
+const Option* FindByLetter(char letter) {
+  for (const auto& option : kOptions) {
+    if (option.letter == letter) return &option;
+  }
+  return nullptr;
+}
+
+// "name" or "name=value" of an option of ours; false when there is none of that name.
+bool ApplyNamed(Options& options, std::string_view text) {
+  const size_t equals = text.find('=');
+  const auto* option = FindByName(text.substr(0, equals));
+  if (option == nullptr) return false;
+  const bool has_value = equals != std::string_view::npos;
+  if (has_value == option->value.empty()) {
+    throw UsageError(fmt::format("option '{}' {}", option->name,
+                                 has_value ? "takes no value" : "wants a value"));
+  }
+  option->apply(options, has_value ? text.substr(equals + 1) : std::string_view());
+  return true;
+}
+
+void AddMountOption(Options& options, std::string_view text) {
+  if (text.starts_with("x-")) return;  // for mount(8) and systemd
+  for (const auto& known : kMountOptions) {
+    const bool matches =
+        known.name.ends_with('=') ? text.starts_with(known.name) : text == known.name;
+    if (!matches) continue;
+    if (known.effect == Effect::kHandOn) options.mount_options.emplace_back(text);
+    return;
+  }
+  if (!ApplyNamed(options, text)) {
+    throw UsageError(fmt::format("unknown mount option '{}'", text));
+  }
+}
+
+void AddMountOptions(Options& options, std::string_view list) {
+  while (!list.empty()) {
+    const auto text = list.substr(0, list.find(','));
+    if (!text.empty()) AddMountOption(options, text);
+    list.remove_prefix(std::min(list.size(), text.size() + 1));
+  }
+}
+
+void AddPath(Options& options, std::string_view path) {
+  if (options.source.empty()) {
+    options.source = path;
+  } else if (options.mountpoint.empty()) {
+    options.mountpoint = path;
+  } else {
+    throw UsageError(fmt::format("unexpected argument '{}'", path));
+  }
+}
+
+}  // namespace
+
+Options ParseOptions(std::span<const char* const> arguments) {
+  Options options;
+  bool only_paths = false;
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    const std::string_view argument = arguments[i];
+    if (only_paths || argument.size() < 2 || argument[0] != '-') {
+      AddPath(options, argument);
+    } else if (argument == "--") {
+      only_paths = true;
+    } else if (argument[1] == '-') {
+      if (!ApplyNamed(options, argument.substr(2))) {
+        throw UsageError(fmt::format("unknown option '{}'", argument));
+      }
+    } else {
+      const auto* option = FindByLetter(argument[1]);
+      if (option == nullptr || (option->value.empty() && argument.size() > 2)) {
+        throw UsageError(fmt::format("unknown option '{}'", argument));
+      }
+      std::string_view value = argument.substr(2);
+      if (!option->value.empty() && value.empty()) {
+        if (i + 1 == arguments.size()) {
+          throw UsageError(fmt::format("option '{}' wants a value", argument));
+        }
+        value = arguments[++i];
+      }
+      option->apply(options, value);
+    }
+  }
+  if (options.help || options.version) return options;
+  if (options.source.empty() || options.mountpoint.empty()) {
+    throw UsageError("SOURCE and MOUNTPOINT are needed");
+  }
+  return options;
+}
+
+std::string Usage() {
+  std::string text =
+      "usage: skopsfs [options] SOURCE MOUNTPOINT\n\n"
+      "Mounts SOURCE, a folder of .skops archives or one archive, at MOUNTPOINT: each archive is\n"
+      "a read-only directory of its members. Unmount with fusermount3 -u MOUNTPOINT.\n\n"
+      "options:\n";
+  for (const auto& option : kOptions) {
+    std::string left = option.letter == 0 ? "    " : fmt::format("-{}", option.letter);
+    if (option.name.empty()) {
+      left += fmt::format(" {}", option.value);
+    } else {
+      left += fmt::format("{}--{}{}{}", option.letter == 0 ? "" : ", ", option.name,
+                          option.value.empty() ? "" : "=", option.value);
+    }
+    text += fmt::format("  {:<26} {}\n", left, option.help);
+  }
+  text += "\nmount options (-o):\n";
+  for (const auto& option : kMountOptions) {
+    if (!option.help.empty()) text += fmt::format("  {:<26} {}\n", option.name, option.help);
+  }
+  text += fmt::format("  {:<26} {}\n", "revalidate=SECONDS", "as --revalidate");
+  return text;
+}
+
+}  // namespace skopsfs::cli

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace skopsfs::cli {
+
+// What the command line asks for.
+struct Options {
+  std::string source;
+  std::string mountpoint;
+  bool foreground = false;
+  bool debug = false;
+  bool help = false;
+  bool version = false;
+  double revalidate = 1;                   // seconds
+  std::vector<std::string> mount_options;  // -o options that are handed on to libfuse
+};
+
+// A command line that cannot be understood; what() is the reason.
+struct UsageError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+// Throws UsageError. `arguments` are those after the program's name.
+Options ParseOptions(std::span<const char* const> arguments);
+
+// The text of --help, made from the table that ParseOptions() works with.
+std::string Usage();
+
+}  // namespace skopsfs::cli

@@ -1,0 +1,14 @@
+#pragma once
+
+#include <span>
+
+namespace skopsfs::cli {
+
+inline constexpr int kExitFailure = 1;  // cannot be mounted
+inline constexpr int kExitUsage = 2;    // the command line cannot be understood
+
+// The program: parses `arguments` (without the program's name), mounts, serves. Returns the exit
+// code: 0 once the mount is up in the background, or was served in front until it was unmounted.
+int Run(std::span<const char* const> arguments);
+
+}  // namespace skopsfs::cli

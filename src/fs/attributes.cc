@@ -1,0 +1,106 @@
+#include "fs/attributes.h"
+
+#include <algorithm>
+#include <limits>
+#include <string_view>
+
+#include "catalog/slot_table.h"
+#include "zip/format.h"
+
+namespace skopsfs::fs {
+namespace {
+
+constexpr blksize_t kBlockSize = 128 << 10;  // bytes; what cp and cat should read at a time
+constexpr uint64_t kStatBlock = 512;
+constexpr mode_t kReadBits = 0444;
+
+mode_t DirectoryMode(mode_t file) { return (file & kReadBits) | ((file & kReadBits) >> 2); }
+
+class Hash {
+ public:
+  Hash& Add(std::string_view text) {
+    for (const char c : text) Mix(static_cast<unsigned char>(c));
+    return Add(text.size());
+  }
+  Hash& Add(uint64_t number) {
+    for (int i = 0; i < 8; ++i) Mix((number >> (8 * i)) & 0xff);
+    return *this;
+  }
+  uint64_t Value() const {
+    uint64_t value = state_;
+    value ^= value >> 32;
+    return value < 2 ? value + 2 : value;  // 0 means none, 1 looks like the root
+  }
+
+ private:
+  void Mix(uint64_t byte) { state_ = (state_ ^ byte) * 0x100000001b3; }  // FNV-1a
+  uint64_t state_ = 0xcbf29ce484222325;
+};
+
+ino_t InodeNumber(std::string_view path, const struct stat& source, uint32_t index) {
+  const auto identity = catalog::SlotIdentity(source);
+  return Hash()
+      .Add(path)
+      .Add(identity.device)
+      .Add(identity.inode)
+      .Add(identity.size)
+      .Add(static_cast<uint64_t>(identity.mtime))
+      .Add(static_cast<uint64_t>(identity.ctime))
+      .Add(index)
+      .Value();
+}
+
+// What all nodes of one source file have in common.
+struct stat Common(std::string_view path, const struct stat& source, uint32_t index) {
+  struct stat st {};
+  st.st_ino = InodeNumber(path, source, index);
+  st.st_uid = source.st_uid;
+  st.st_gid = source.st_gid;
+  st.st_mtim = source.st_mtim;
+  st.st_ctim = source.st_ctim;
+  st.st_atim = source.st_mtim;
+  st.st_blksize = kBlockSize;
+  return st;
+}
+
+void SetSize(struct stat& st, const zip::Entry& entry) {
+  constexpr uint64_t kMost = std::numeric_limits<int64_t>::max();
+  st.st_size = static_cast<off_t>(std::min(entry.size, kMost));
+  const uint64_t held = std::min(entry.compressed_size, kMost);
+  st.st_blocks = static_cast<blkcnt_t>(held / kStatBlock + (held % kStatBlock != 0));
+}
+
+}  // namespace
+
+struct stat SourceAttributes(const std::string& path, const struct stat& source) {
+  struct stat st = Common(path, source, 0);
+  st.st_nlink = 2;
+  if (S_ISDIR(source.st_mode)) {
+    st.st_mode = source.st_mode;
+    st.st_nlink = source.st_nlink;
+  } else {
+    st.st_mode = S_IFDIR | DirectoryMode(source.st_mode);
+  }
+  return st;
+}
+
+struct stat MemberAttributes(const catalog::Slot& slot, const archive::ArchiveIndex& archive,
+                             uint32_t index) {
+  struct stat st = Common(slot.path, slot.st, index);
+  const auto* entry = archive.EntryOf(index);
+  if (entry != nullptr) {
+    st.st_mtim = {.tv_sec = archive::ModificationTime(*entry), .tv_nsec = 0};
+    st.st_atim = st.st_mtim;
+  }
+  if (archive.node(index).is_directory) {
+    st.st_mode = S_IFDIR | DirectoryMode(slot.st.st_mode);
+    st.st_nlink = 2;
+  } else {
+    st.st_mode = S_IFREG | (slot.st.st_mode & kReadBits);
+    st.st_nlink = 1;
+    SetSize(st, *entry);
+  }
+  return st;
+}
+
+}  // namespace skopsfs::fs

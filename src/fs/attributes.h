@@ -1,0 +1,21 @@
+#pragma once
+
+#include <sys/stat.h>
+
+#include "archive/archive_index.h"
+#include "catalog/slot.h"
+
+namespace skopsfs::fs {
+
+// What stat() says of the nodes of the mount. st_ino is made from the source's path, the version's
+// identity and the node's index: stable for a version across lookups and mounts, new for a new one.
+
+// A folder of the source, or (mode r-x for each r) an archive as a directory. `path` is relative to
+// the source.
+struct stat SourceAttributes(const std::string& path, const struct stat& source);
+
+// Node `index` of an open archive version: a directory or a member.
+struct stat MemberAttributes(const catalog::Slot& slot, const archive::ArchiveIndex& archive,
+                             uint32_t index);
+
+}  // namespace skopsfs::fs

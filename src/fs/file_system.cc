@@ -1,0 +1,173 @@
+#include "fs/file_system.h"
+
+#include <fcntl.h>
+
+#include "fs/attributes.h"
+#include "util/error.h"
+#include "util/log.h"
+
+namespace skopsfs::fs {
+namespace {
+
+using catalog::Found;
+using catalog::Slot;
+using util::Error;
+using util::Quoted;
+
+constexpr size_t kRememberedFailures = 1000;  // of members, an archive version
+
+}  // namespace
+
+FileSystem::FileSystem(const std::string& source, const Options& options)
+    : options_(options), catalog_(source, options.budget) {}
+
+bool FileSystem::IsSingleRoot(const NodeId& node) const {
+  return node == kRoot && catalog_.source().is_single_archive();
+}
+
+// The slot that a node is of; for a source that is one archive the root is that of its present
+// version.
+std::shared_ptr<Slot> FileSystem::SlotOf(NodeId node) {
+  if (IsSingleRoot(node)) return catalog_.SingleArchive();
+  auto slot = catalog_.Get(node.slot);
+  if (!slot) throw Error(ESTALE, "no such node");
+  return slot;
+}
+
+FileSystem::Located FileSystem::Locate(NodeId node) {
+  auto slot = SlotOf(node);
+  if (slot->is_folder) throw Error(EISDIR, "a folder");
+  auto open = catalog_.Open(slot);
+  if (node.index >= open.index->node_count()) throw Error(ESTALE, "no such node");
+  return {std::move(slot), std::move(open)};
+}
+
+Entry FileSystem::SourceEntry(const Slot& slot, const struct stat& st) const {
+  return {.node = {.slot = slot.id, .index = 0},
+          .attributes = SourceAttributes(slot.path, st),
+          .entry_timeout = options_.revalidate,
+          .attribute_timeout = options_.revalidate};
+}
+
+Entry FileSystem::MemberEntry(const Slot& slot, const archive::ArchiveIndex& index, uint32_t child,
+                              NodeId parent) const {
+  // Inside a version nothing ever changes. But the kernel never looks the root up again, so what
+  // is directly below it must be asked for when another version may have come.
+  return {.node = {.slot = slot.id, .index = child},
+          .attributes = MemberAttributes(slot, index, child),
+          .entry_timeout = IsSingleRoot(parent) ? options_.revalidate : kForever,
+          .attribute_timeout = kForever};
+}
+
+std::optional<Entry> FileSystem::LookupInFolder(const std::shared_ptr<Slot>& folder,
+                                                const std::string& name) {
+  const Found open = catalog_.OpenFolder(*folder);
+  const auto found = catalog_.Examine(*folder, open, name);
+  if (!found) return std::nullopt;
+  return SourceEntry(*catalog_.Acquire(folder, name, *found), found->st);
+}
+
+std::optional<Entry> FileSystem::Lookup(NodeId parent, const std::string& name) {
+  const auto slot = SlotOf(parent);
+  if (slot->is_folder) return LookupInFolder(slot, name);
+  const auto located = Locate(parent);
+  const auto& archive = *located.open.index;
+  const auto child = archive.tree().Find(parent.index, name);
+  if (!child) return std::nullopt;
+  catalog_.AddLookups(*located.slot, 1);
+  return MemberEntry(*located.slot, archive, *child, parent);
+}
+
+Timeout FileSystem::NegativeTimeout(NodeId parent) {
+  const bool inside_a_version = parent != kRoot && !SlotOf(parent)->is_folder;
+  return inside_a_version ? kForever : options_.revalidate;
+}
+
+void FileSystem::Forget(NodeId node, uint64_t count) { catalog_.Forget(node.slot, count); }
+
+Attributes FileSystem::GetAttributes(NodeId node) {
+  const auto slot = SlotOf(node);
+  if (slot->is_folder) {
+    return {SourceAttributes(slot->path, catalog_.OpenFolder(*slot).st), options_.revalidate};
+  }
+  if (node.index == 0) return {SourceAttributes(slot->path, slot->st), options_.revalidate};
+  return {MemberAttributes(*slot, *Locate(node).open.index, node.index), kForever};
+}
+
+struct statvfs FileSystem::StatFs() {
+  struct statvfs st {};
+  if (fstatvfs(catalog_.source().OpenRoot().fd.get(), &st) != 0) {
+    throw util::ErrnoError("statfs of the source");
+  }
+  st.f_bfree = st.f_bavail = st.f_ffree = st.f_favail = 0;
+  st.f_namemax = NAME_MAX;
+  return st;
+}
+
+std::unique_ptr<FileHandle> FileSystem::Open(NodeId node) {
+  const auto located = Locate(node);
+  const auto& archive = *located.open.index;
+  const auto& file = located.open.file;
+  const auto& member = archive.node(node.index);
+  if (member.is_directory) throw Error(EISDIR, "a directory");
+  try {
+    const auto extent = archive::LocateMember(*file, archive, *archive.EntryOf(node.index));
+    // What was read of the local header counts only if it is of this version.
+    if (!file->IsCurrent()) throw Error(ESTALE, "another version by now");
+    return std::unique_ptr<FileHandle>(
+        new FileHandle{.slot = located.slot,
+                       .index = node.index,
+                       .parent = member.parent,
+                       .member = archive.PathOf(node.index),
+                       .attributes = MemberAttributes(*located.slot, archive, node.index),
+                       .file = file,
+                       .reader = {file, extent, decoders_}});
+  } catch (const Error& error) {
+    if (!file->IsCurrent()) throw Error(ESTALE, "another version by now");
+    MemberFailed(*located.slot, node.index, archive.PathOf(node.index), error);
+    throw;
+  }
+}
+
+size_t FileSystem::Read(FileHandle& handle, uint64_t offset, std::span<std::byte> out) {
+  try {
+    return handle.reader.Read(offset, out);
+  } catch (const Error& error) {
+    MemberFailed(*handle.slot, handle.index, handle.member, error);
+    throw;
+  }
+}
+
+void FileSystem::MemberFailed(Slot& slot, uint32_t index, const std::string& member,
+                              const Error& error) {
+  util::LogError("{}: member {} cannot be read: {}", Quoted(Label(slot)), Quoted(member),
+                 error.what());
+  const std::lock_guard lock(slot.mutex);
+  if (slot.bad_members.size() < kRememberedFailures) slot.bad_members[index] = error.what();
+}
+
+std::string FileSystem::Label(const Slot& slot) const {
+  return slot.path.empty() ? catalog_.source().path() : slot.path;
+}
+
+void FileSystem::Release(std::unique_ptr<FileHandle> handle) {
+  bool current = false;
+  try {
+    current = !handle->slot->superseded && handle->file->IsCurrent();
+  } catch (const Error&) {
+    // A file that cannot even be looked at is not current.
+  }
+  if (current) return;
+  const auto& member = handle->member;
+  const std::lock_guard lock(stale_mutex_);
+  stale_.push_back({.parent = {.slot = handle->slot->id, .index = handle->parent},
+                    .name = member.substr(member.rfind('/') + 1)});
+}
+
+std::vector<StaleName> FileSystem::Tidy() {
+  catalog_.Tidy();
+  const std::lock_guard lock(stale_mutex_);
+  return std::exchange(stale_, {});
+}
+
+}  // namespace skopsfs::fs

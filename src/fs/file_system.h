@@ -1,0 +1,147 @@
+#pragma once
+
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "archive/decoder_pool.h"
+#include "archive/member_reader.h"
+#include "catalog/catalog.h"
+#include "fs/node_id.h"
+
+namespace skopsfs::fs {
+
+// How long the kernel may go without asking again, in seconds.
+using Timeout = double;
+inline constexpr Timeout kForever = 1e9;
+
+// A node and what the kernel may remember of it.
+struct Entry {
+  NodeId node;
+  struct stat attributes {};
+  Timeout entry_timeout = 0;      // that the name leads to the node
+  Timeout attribute_timeout = 0;  // that the attributes are these
+};
+
+struct Attributes {
+  struct stat attributes {};
+  Timeout timeout = 0;
+};
+
+// An open member. Reading it concerns neither names nor locks.
+struct FileHandle {
+  std::shared_ptr<catalog::Slot> slot;
+  uint32_t index;
+  uint32_t parent;     // index of the directory that holds it
+  std::string member;  // path inside the archive
+  struct stat attributes;
+  std::shared_ptr<const archive::ArchiveFile> file;
+  archive::MemberReader reader;
+};
+
+// An open directory: of an archive version, or a folder with the names it had when it was opened.
+struct DirectoryHandle {
+  NodeId node;
+  std::shared_ptr<catalog::Slot> slot;
+  std::shared_ptr<const archive::ArchiveIndex> archive;  // nullptr for a folder
+  std::optional<catalog::Found> folder;
+  std::vector<std::string> names;
+};
+
+struct DirectoryEntry {
+  std::string_view name;
+  Entry entry;
+  uint64_t next = 0;  // the position of the entry after it
+};
+
+// Takes an entry; returns false when there is no room for it.
+using DirectorySink = std::function<bool(const DirectoryEntry&)>;
+
+// A name in a directory of the mount that the kernel should drop, with the pages below it.
+struct StaleName {
+  NodeId parent;
+  std::string name;
+};
+
+// The filesystem without FUSE: what each call answers, on node ids. All members are thread-safe.
+// Failure is an util::Error with the errno to answer; the reason has then been logged if it
+// concerns an archive.
+class FileSystem {
+ public:
+  struct Options {
+    Timeout revalidate = 1;  // seconds after which a name is looked at again
+    catalog::OpenArchives::Budget budget{};
+  };
+
+  FileSystem(const std::string& source, const Options& options);
+
+  // With one lookup more on the node. Nothing where there is no such name, for `NegativeTimeout`.
+  std::optional<Entry> Lookup(NodeId parent, const std::string& name);
+  Timeout NegativeTimeout(NodeId parent);
+  void Forget(NodeId node, uint64_t count);
+
+  Attributes GetAttributes(NodeId node);
+  struct statvfs StatFs();
+
+  std::unique_ptr<FileHandle> Open(NodeId node);
+  // Fewer bytes than asked for only at the end of the member.
+  size_t Read(FileHandle& handle, uint64_t offset, std::span<std::byte> out);
+  void Release(std::unique_ptr<FileHandle> handle);
+
+  std::unique_ptr<DirectoryHandle> OpenDirectory(NodeId node);
+  // Gives `sink` the entries from `position` on until it is full. With `lookup`, each entry other
+  // than "." and ".." that was taken has one lookup more.
+  void ReadDirectory(DirectoryHandle& handle, uint64_t position, bool lookup,
+                     const DirectorySink& sink);
+
+  // user.skopsfs.*; nothing when the node has no such attribute.
+  std::optional<std::string> GetXattr(NodeId node, std::string_view name);
+  std::vector<std::string> ListXattr(NodeId node);
+
+  // Housekeeping, about once a second and never from inside a request: closes what is idle and
+  // returns the names of closed members of old versions.
+  std::vector<StaleName> Tidy();
+
+  // For tests.
+  catalog::Catalog& catalog() { return catalog_; }
+
+ private:
+  // A node of an archive version, which is open for as long as this lives.
+  struct Located {
+    std::shared_ptr<catalog::Slot> slot;
+    catalog::OpenArchive open;
+  };
+
+  std::shared_ptr<catalog::Slot> SlotOf(NodeId node);
+  Located Locate(NodeId node);
+  bool IsSingleRoot(const NodeId& node) const;
+  std::optional<Entry> LookupInFolder(const std::shared_ptr<catalog::Slot>& folder,
+                                      const std::string& name);
+  Entry SourceEntry(const catalog::Slot& slot, const struct stat& st) const;
+  Entry MemberEntry(const catalog::Slot& slot, const archive::ArchiveIndex& index, uint32_t child,
+                    NodeId parent) const;
+  void ReadFolder(DirectoryHandle& handle, uint64_t position, bool lookup,
+                  const DirectorySink& sink);
+  void ReadArchive(DirectoryHandle& handle, uint64_t position, bool lookup,
+                   const DirectorySink& sink);
+  void MemberFailed(catalog::Slot& slot, uint32_t index, const std::string& member,
+                    const util::Error& error);
+  std::string ReasonOfFailure(NodeId node);
+  std::string Label(const catalog::Slot& slot) const;  // the archive's name for people
+
+  const Options options_;
+  catalog::Catalog catalog_;
+  archive::DecoderPool decoders_;
+  std::mutex stale_mutex_;
+  std::vector<StaleName> stale_;
+};
+
+}  // namespace skopsfs::fs

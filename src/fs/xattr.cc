@@ -1,0 +1,100 @@
+// The part of FileSystem that answers for extended attributes.
+
+#include <fmt/format.h>
+
+#include <array>
+
+#include "fs/file_system.h"
+#include "util/error.h"
+#include "zip/format.h"
+
+namespace skopsfs::fs {
+namespace {
+
+using util::Error;
+
+constexpr std::string_view kPrefix = "user.skopsfs.";
+
+std::string MethodName(uint16_t method) {
+  switch (method) {
+    case zip::kMethodStored:
+      return "stored";
+    case zip::kMethodDeflated:
+      return "deflated";
+    case zip::kMethodBzip2:
+      return "bzip2";
+    case zip::kMethodLzma:
+      return "lzma";
+    case zip::kMethodZstd:
+      return "zstd";
+    case zip::kMethodXz:
+      return "xz";
+    default:
+      return std::to_string(method);
+  }
+}
+
+}  // namespace
+
+// Why a node cannot be used; empty when it can. Finds out, if nobody has tried yet.
+std::string FileSystem::ReasonOfFailure(NodeId node) {
+  try {
+    const auto located = Locate(node);
+    const auto& archive = *located.open.index;
+    {
+      const std::lock_guard lock(located.slot->mutex);
+      const auto bad = located.slot->bad_members.find(node.index);
+      if (bad != located.slot->bad_members.end()) return bad->second;
+    }
+    if (!archive.node(node.index).is_directory) {
+      archive::LocateMember(*located.open.file, archive, *archive.EntryOf(node.index));
+    }
+    return {};
+  } catch (const Error& error) {
+    return error.code() == ESTALE ? std::string() : error.what();
+  }
+}
+
+std::optional<std::string> FileSystem::GetXattr(NodeId node, std::string_view name) {
+  if (!name.starts_with(kPrefix)) return std::nullopt;
+  name.remove_prefix(kPrefix.size());
+  const auto slot = SlotOf(node);
+  if (slot->is_folder) return std::nullopt;
+  if (name == "archive") {
+    return Label(*slot);
+  }
+  if (name == "error") {
+    auto reason = ReasonOfFailure(node);
+    return reason.empty() ? std::nullopt : std::optional(std::move(reason));
+  }
+  if (node.index == 0) return std::nullopt;
+  const auto located = Locate(node);
+  const auto& archive = *located.open.index;
+  if (name == "member") return archive.PathOf(node.index);
+  if (archive.node(node.index).is_directory) return std::nullopt;
+  const auto& entry = *archive.EntryOf(node.index);
+  if (name == "method") return MethodName(entry.method);
+  if (name == "compressed_size") return std::to_string(entry.compressed_size);
+  if (name == "crc32") return fmt::format("{:08x}", entry.crc32);
+  if (name == "offset") {
+    return std::to_string(archive::LocateMember(*located.open.file, archive, entry).offset);
+  }
+  return std::nullopt;
+}
+
+std::vector<std::string> FileSystem::ListXattr(NodeId node) {
+  constexpr std::array<std::string_view, 7> kNames = {
+      "archive", "member", "method", "offset", "compressed_size", "crc32", "error"};
+  std::vector<std::string> names;
+  for (const auto name : kNames) {
+    const std::string full = std::string(kPrefix) + std::string(name);
+    try {
+      if (GetXattr(node, full)) names.push_back(full);
+    } catch (const Error&) {
+      // It cannot be had; "error" says why.
+    }
+  }
+  return names;
+}
+
+}  // namespace skopsfs::fs

@@ -1,0 +1,64 @@
+#include "fuse/background.h"
+
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdlib>
+
+#include "util/error.h"
+#include "util/log.h"
+#include "util/unique_fd.h"
+
+namespace skopsfs::fuse {
+namespace {
+
+using util::UniqueFd;
+
+void LeaveTerminal(int ready_fd) {
+  util::UseSyslog("skopsfs");
+  // Not to keep somebody's folder busy.
+  if (chdir("/") != 0) util::LogWarning("cannot leave the working directory");
+  const UniqueFd null(open("/dev/null", O_RDWR | O_CLOEXEC));
+  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) dup2(null.get(), stream);
+  const char yes = 1;
+  // If the parent is gone there is nobody left to tell.
+  [[maybe_unused]] const auto written = write(ready_fd, &yes, 1);
+}
+
+int WaitUntilReady(int ready_fd, pid_t child) {
+  char yes = 0;
+  ssize_t got = 0;
+  while ((got = read(ready_fd, &yes, 1)) < 0 && errno == EINTR) {
+  }
+  if (got == 1) return EXIT_SUCCESS;
+  int status = 0;
+  while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  const int code = WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_FAILURE;
+  return code == EXIT_SUCCESS ? EXIT_FAILURE : code;  // it never came up
+}
+
+}  // namespace
+
+int RunInBackground(const std::function<int(const std::function<void()>& ready)>& serve) {
+  std::array<int, 2> ends{};
+  if (pipe2(ends.data(), O_CLOEXEC) != 0) throw util::ErrnoError("pipe");
+  UniqueFd parent_end(ends[0]);
+  UniqueFd child_end(ends[1]);
+  const pid_t child = fork();
+  if (child < 0) throw util::ErrnoError("fork");
+  if (child > 0) {
+    child_end.Reset();
+    return WaitUntilReady(parent_end.get(), child);
+  }
+  parent_end.Reset();
+  setsid();
+  std::exit(serve([&] {
+    LeaveTerminal(child_end.get());
+    child_end.Reset();
+  }));
+}
+
+}  // namespace skopsfs::fuse

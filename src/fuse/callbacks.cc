@@ -1,0 +1,262 @@
+#include "fuse/callbacks.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "fuse/reply.h"
+
+namespace skopsfs::fuse {
+namespace {
+
+using fs::NodeId;
+
+constexpr unsigned kMaxBackground = 128;  // requests; the default of 12 starves storms of mmaps
+
+CallbackContext& Context(fuse_req_t request) {
+  return *static_cast<CallbackContext*>(fuse_req_userdata(request));
+}
+
+fs::FileSystem& FileSystemOf(fuse_req_t request) { return Context(request).file_system; }
+
+template <typename Handle>
+Handle& HandleOf(const fuse_file_info* info) {
+  return *reinterpret_cast<Handle*>(info->fh);
+}
+
+template <typename Handle>
+std::unique_ptr<Handle> TakeHandle(fuse_file_info* info) {
+  return std::unique_ptr<Handle>(reinterpret_cast<Handle*>(std::exchange(info->fh, 0)));
+}
+
+// A buffer of the calling thread, for one reply.
+std::span<std::byte> ThreadBuffer(size_t size) {
+  thread_local std::vector<std::byte> buffer;
+  if (buffer.size() < size) buffer.resize(size);
+  return std::span(buffer).first(size);
+}
+
+fuse_entry_param EntryParam(const fs::Entry& entry) {
+  fuse_entry_param param{};
+  param.ino = entry.node.number();
+  param.attr = entry.attributes;
+  param.entry_timeout = entry.entry_timeout;
+  param.attr_timeout = entry.attribute_timeout;
+  return param;
+}
+
+void Init(void* context, fuse_conn_info* connection) {
+  connection->max_background = kMaxBackground;
+  connection->congestion_threshold = kMaxBackground * 3 / 4;
+  // A node belongs to one version: its pages never need to be dropped for a newer time or size.
+  connection->want &= ~static_cast<unsigned>(FUSE_CAP_AUTO_INVAL_DATA);
+  // Replies come from memory, where a short read has been seen before it could become zeros.
+  connection->want &=
+      ~static_cast<unsigned>(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
+  static_cast<CallbackContext*>(context)->on_ready();
+}
+
+void Lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
+  Answer(request, "lookup", [&] {
+    auto& file_system = FileSystemOf(request);
+    const auto directory = NodeId::From(parent);
+    const auto entry = file_system.Lookup(directory, name);
+    fuse_entry_param param{};
+    if (entry) {
+      param = EntryParam(*entry);
+    } else {
+      param.entry_timeout = file_system.NegativeTimeout(directory);
+    }
+    if (fuse_reply_entry(request, &param) != 0 && entry) file_system.Forget(entry->node, 1);
+  });
+}
+
+void Forget(fuse_req_t request, fuse_ino_t node, uint64_t count) {
+  FileSystemOf(request).Forget(NodeId::From(node), count);
+  fuse_reply_none(request);
+}
+
+void ForgetMany(fuse_req_t request, size_t count, fuse_forget_data* forgets) {
+  for (const auto& forget : std::span(forgets, count)) {
+    FileSystemOf(request).Forget(NodeId::From(forget.ino), forget.nlookup);
+  }
+  fuse_reply_none(request);
+}
+
+void GetAttr(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
+  Answer(request, "getattr", [&] {
+    // An open member is of the version it was opened in, whatever has become of the name.
+    const auto attributes =
+        info != nullptr ? fs::Attributes{HandleOf<fs::FileHandle>(info).attributes, fs::kForever}
+                        : FileSystemOf(request).GetAttributes(NodeId::From(node));
+    fuse_reply_attr(request, &attributes.attributes, attributes.timeout);
+  });
+}
+
+void Open(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
+  Answer(request, "open", [&] {
+    if ((info->flags & O_ACCMODE) != O_RDONLY) throw util::Error(EROFS, "read-only");
+    auto handle = FileSystemOf(request).Open(NodeId::From(node));
+    info->fh = reinterpret_cast<uint64_t>(handle.get());
+    info->keep_cache = 1;
+    info->noflush = 1;
+    if (fuse_reply_open(request, info) == 0) handle.release();
+  });
+}
+
+void Read(fuse_req_t request, fuse_ino_t, size_t size, off_t offset, fuse_file_info* info) {
+  Answer(request, "read", [&] {
+    const auto buffer = ThreadBuffer(size);
+    const size_t got = FileSystemOf(request).Read(HandleOf<fs::FileHandle>(info),
+                                                  static_cast<uint64_t>(offset), buffer);
+    fuse_reply_buf(request, reinterpret_cast<const char*>(buffer.data()), got);
+  });
+}
+
+void Release(fuse_req_t request, fuse_ino_t, fuse_file_info* info) {
+  Answer(request, "release", [&] {
+    FileSystemOf(request).Release(TakeHandle<fs::FileHandle>(info));
+    fuse_reply_err(request, 0);
+  });
+}
+
+void OpenDir(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
+  Answer(request, "opendir", [&] {
+    auto handle = FileSystemOf(request).OpenDirectory(NodeId::From(node));
+    info->fh = reinterpret_cast<uint64_t>(handle.get());
+    // The listing of a version never changes; that of a folder, and of the root, may.
+    const bool constant = !handle->folder && handle->node != fs::kRoot;
+    info->cache_readdir = constant;
+    info->keep_cache = constant;
+    if (fuse_reply_open(request, info) == 0) handle.release();
+  });
+}
+
+// Appends one entry to a reply of `size` bytes; false when it does not fit.
+bool AppendEntry(fuse_req_t request, std::span<char> buffer, size_t& used, bool plus,
+                 const fs::DirectoryEntry& item) {
+  const std::string name(item.name);
+  const auto rest = buffer.subspan(used);
+  size_t needed = 0;
+  if (plus) {
+    auto param = EntryParam(item.entry);
+    // The kernel takes no reference to these two, and asks for no attributes of node 0.
+    if (name == "." || name == "..") param.ino = 0;
+    needed = fuse_add_direntry_plus(request, rest.data(), rest.size(), name.c_str(), &param,
+                                    static_cast<off_t>(item.next));
+  } else {
+    needed = fuse_add_direntry(request, rest.data(), rest.size(), name.c_str(),
+                               &item.entry.attributes, static_cast<off_t>(item.next));
+  }
+  if (needed > rest.size()) return false;
+  used += needed;
+  return true;
+}
+
+void ReadDirectory(fuse_req_t request, size_t size, off_t position, fuse_file_info* info,
+                   bool plus) {
+  Answer(request, "readdir", [&] {
+    const auto bytes = ThreadBuffer(size);
+    const std::span buffer(reinterpret_cast<char*>(bytes.data()), bytes.size());
+    size_t used = 0;
+    FileSystemOf(request).ReadDirectory(
+        HandleOf<fs::DirectoryHandle>(info), static_cast<uint64_t>(position), plus,
+        [&](const auto& item) { return AppendEntry(request, buffer, used, plus, item); });
+    fuse_reply_buf(request, buffer.data(), used);
+  });
+}
+
+void ReadDir(fuse_req_t request, fuse_ino_t, size_t size, off_t position, fuse_file_info* info) {
+  ReadDirectory(request, size, position, info, false);
+}
+
+void ReadDirPlus(fuse_req_t request, fuse_ino_t, size_t size, off_t position,
+                 fuse_file_info* info) {
+  ReadDirectory(request, size, position, info, true);
+}
+
+void ReleaseDir(fuse_req_t request, fuse_ino_t, fuse_file_info* info) {
+  Answer(request, "releasedir", [&] {
+    TakeHandle<fs::DirectoryHandle>(info).reset();
+    fuse_reply_err(request, 0);
+  });
+}
+
+void StatFs(fuse_req_t request, fuse_ino_t) {
+  Answer(request, "statfs", [&] {
+    const auto st = FileSystemOf(request).StatFs();
+    fuse_reply_statfs(request, &st);
+  });
+}
+
+// Replies with a value of any size, the way getxattr and listxattr want it.
+void ReplyXattr(fuse_req_t request, const std::string& value, size_t size) {
+  if (size == 0) {
+    fuse_reply_xattr(request, value.size());
+  } else if (value.size() > size) {
+    fuse_reply_err(request, ERANGE);
+  } else {
+    fuse_reply_buf(request, value.data(), value.size());
+  }
+}
+
+void GetXattr(fuse_req_t request, fuse_ino_t node, const char* name, size_t size) {
+  Answer(request, "getxattr", [&] {
+    const auto value = FileSystemOf(request).GetXattr(NodeId::From(node), name);
+    if (!value) throw util::Error(ENODATA, "no such attribute");
+    ReplyXattr(request, *value, size);
+  });
+}
+
+void ListXattr(fuse_req_t request, fuse_ino_t node, size_t size) {
+  Answer(request, "listxattr", [&] {
+    std::string names;
+    for (const auto& name : FileSystemOf(request).ListXattr(NodeId::From(node))) {
+      names += name + '\0';
+    }
+    ReplyXattr(request, names, size);
+  });
+}
+
+// The mount is read-only, so the kernel answers these itself, unless somebody remounts it.
+constexpr auto kRefuse = [](fuse_req_t request, auto...) { fuse_reply_err(request, EROFS); };
+
+}  // namespace
+
+fuse_lowlevel_ops Callbacks() {
+  fuse_lowlevel_ops ops{};
+  ops.init = Init;
+  ops.lookup = Lookup;
+  ops.forget = Forget;
+  ops.forget_multi = ForgetMany;
+  ops.getattr = GetAttr;
+  ops.open = Open;
+  ops.read = Read;
+  ops.release = Release;
+  ops.opendir = OpenDir;
+  ops.readdir = ReadDir;
+  ops.readdirplus = ReadDirPlus;
+  ops.releasedir = ReleaseDir;
+  ops.statfs = StatFs;
+  ops.getxattr = GetXattr;
+  ops.listxattr = ListXattr;
+  ops.setattr = kRefuse;
+  ops.mknod = kRefuse;
+  ops.mkdir = kRefuse;
+  ops.unlink = kRefuse;
+  ops.rmdir = kRefuse;
+  ops.symlink = kRefuse;
+  ops.rename = kRefuse;
+  ops.link = kRefuse;
+  ops.create = kRefuse;
+  ops.write = kRefuse;
+  ops.setxattr = kRefuse;
+  ops.removexattr = kRefuse;
+  ops.fallocate = kRefuse;
+  return ops;
+}
+
+}  // namespace skopsfs::fuse

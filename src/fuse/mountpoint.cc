@@ -1,0 +1,112 @@
+#include "fuse/mountpoint.h"
+
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "util/error.h"
+#include "util/log.h"
+
+namespace skopsfs::fuse {
+namespace {
+
+using util::ErrnoError;
+using util::Error;
+using util::Quoted;
+
+constexpr int kMostDeadMounts = 16;  // one on top of the other
+
+bool IsDead(const std::string& path) {
+  struct stat st;
+  return stat(path.c_str(), &st) != 0 && (errno == ENOTCONN || errno == ECONNABORTED);
+}
+
+// As an ordinary user: only the setuid helper of libfuse may unmount.
+bool DetachWithHelper(const std::string& path) {
+  std::string program = "fusermount3";
+  std::string flags = "-uzq";
+  std::string end = "--";
+  std::string target = path;
+  std::array<char*, 5> arguments = {program.data(), flags.data(), end.data(), target.data(),
+                                    nullptr};
+  pid_t child = 0;
+  if (posix_spawnp(&child, program.c_str(), nullptr, nullptr, arguments.data(), environ) != 0) {
+    return false;
+  }
+  int status = 0;
+  while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+void DetachDeadMounts(const std::string& path) {
+  for (int i = 0; i < kMostDeadMounts && IsDead(path); ++i) {
+    util::LogWarning("a dead mount was found at {} and is detached", Quoted(path));
+    if (umount2(path.c_str(), MNT_DETACH) != 0 && !DetachWithHelper(path)) {
+      throw Error(ENOTCONN, "mountpoint " + Quoted(path) +
+                                " holds a dead mount that cannot be detached: try umount -l");
+    }
+  }
+}
+
+// mountinfo writes spaces, tabs, newlines and backslashes as octal.
+std::string Unescaped(const std::string& text) {
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\\' && i + 3 < text.size()) {
+      out += static_cast<char>(std::stoi(text.substr(i + 1, 3), nullptr, 8));
+      i += 3;
+    } else {
+      out += text[i];
+    }
+  }
+  return out;
+}
+
+// Whether what is mounted at `path`, topmost, is one of ours.
+bool IsSkopsfs(const std::string& path) {
+  std::ifstream mounts("/proc/self/mountinfo");
+  bool ours = false;
+  for (std::string line; std::getline(mounts, line);) {
+    std::istringstream fields(line);
+    std::string skipped;
+    std::string target;
+    fields >> skipped >> skipped >> skipped >> skipped >> target;
+    if (Unescaped(target) != path) continue;
+    ours = line.find(" - fuse.skopsfs ") != std::string::npos;
+  }
+  return ours;
+}
+
+}  // namespace
+
+std::string PrepareMountpoint(const std::string& path) {
+  DetachDeadMounts(path);
+  struct stat st;
+  if (stat(path.c_str(), &st) != 0) throw ErrnoError("mountpoint " + Quoted(path));
+  if (!S_ISDIR(st.st_mode)) {
+    throw Error(ENOTDIR, "mountpoint " + Quoted(path) + " is not a folder");
+  }
+  const std::string canonical = std::filesystem::canonical(path).string();
+  if (IsSkopsfs(canonical)) {
+    throw Error(EBUSY, "mountpoint " + Quoted(path) +
+                           " is busy: a skopsfs is mounted there already (unmount it with "
+                           "fusermount3 -u or umount)");
+  }
+  return canonical;
+}
+
+bool LiesInside(const std::string& path, const std::string& folder) {
+  const std::string prefix = folder.ends_with('/') ? folder : folder + "/";
+  return path != folder && path.starts_with(prefix);
+}
+
+}  // namespace skopsfs::fuse

@@ -1,0 +1,15 @@
+#pragma once
+
+#include <string>
+
+namespace skopsfs::fuse {
+
+// Makes sure that `path` is a folder to mount on and returns its canonical path. A dead mount found
+// there (its server is gone) is detached first. Throws util::Error when there is no such folder or
+// a live skopsfs is mounted on it already.
+std::string PrepareMountpoint(const std::string& path);
+
+// Whether the canonical `path` lies strictly inside the folder `folder`.
+bool LiesInside(const std::string& path, const std::string& folder);
+
+}  // namespace skopsfs::fuse

@@ -1,0 +1,209 @@
+#include "fuse/session.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+
+#include <algorithm>
+#include <array>
+#include <condition_variable>
+#include <csignal>
+#include <cstdarg>
+#include <cstdlib>
+#include <mutex>
+#include <thread>
+
+#include "fuse/callbacks.h"
+#include "util/error.h"
+#include "util/log.h"
+#include "util/unique_fd.h"
+
+namespace skopsfs::fuse {
+namespace {
+
+using util::ErrnoError;
+using util::Error;
+using util::UniqueFd;
+
+// Threads wait for the archives' disk as well as for the processor.
+constexpr unsigned kFewestThreads = 8;
+constexpr unsigned kMostThreads = 32;
+constexpr int kWakeSignal = SIGUSR1;  // takes a worker out of its wait for a request
+
+// What libfuse said last; the reason when a mount fails.
+std::mutex last_message_mutex;
+std::string last_message;
+
+void LogFromLibfuse(fuse_log_level level, const char* format, va_list arguments) {
+  std::array<char, 1024> text;
+  vsnprintf(text.data(), text.size(), format, arguments);
+  std::string line = text.data();
+  while (!line.empty() && (line.back() == '\n' || line.back() == ' ')) line.pop_back();
+  if (line.empty()) return;
+  if (level >= FUSE_LOG_DEBUG) return static_cast<void>(fprintf(stderr, "%s\n", line.c_str()));
+  const std::lock_guard lock(last_message_mutex);
+  last_message = line;
+}
+
+std::string TakeLastMessage() {
+  const std::lock_guard lock(last_message_mutex);
+  return std::exchange(last_message, {});
+}
+
+sigset_t EndSignals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, signal);
+  return set;
+}
+
+// libfuse's argument list.
+class Arguments {
+ public:
+  Arguments() { fuse_opt_add_arg(&list_, "skopsfs"); }
+  ~Arguments() { fuse_opt_free_args(&list_); }
+  Arguments(const Arguments&) = delete;
+  Arguments& operator=(const Arguments&) = delete;
+
+  void Option(const std::string& option) {
+    fuse_opt_add_arg(&list_, "-o");
+    fuse_opt_add_arg(&list_, option.c_str());
+  }
+  fuse_args* get() { return &list_; }
+
+ private:
+  fuse_args list_ = FUSE_ARGS_INIT(0, nullptr);
+};
+
+// Commas and backslashes in the value of an option.
+std::string Escaped(const std::string& value) {
+  std::string out;
+  for (const char c : value) {
+    if (c == ',' || c == '\\') out += '\\';
+    out += c;
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string LibraryVersion() { return fuse_pkgversion(); }
+
+// Runs the filesystem's housekeeping once a second, on a thread of its own: dropping a name waits
+// for requests that concern it, which other threads must answer meanwhile.
+class Session::Housekeeper {
+ public:
+  explicit Housekeeper(Session& session)
+      : session_(session), thread_([this](const std::stop_token& stop) { Run(stop); }) {}
+
+ private:
+  void Run(const std::stop_token& stop) {
+    std::mutex mutex;
+    std::unique_lock lock(mutex);
+    std::condition_variable_any wake;
+    while (!wake.wait_for(lock, stop, std::chrono::seconds(1),
+                          [&] { return stop.stop_requested(); })) {
+      try {
+        for (const auto& stale : session_.file_system_.Tidy()) {
+          // An error means that the kernel has forgotten the name already.
+          fuse_lowlevel_notify_inval_entry(session_.session_, stale.parent.number(),
+                                           stale.name.c_str(), stale.name.size());
+        }
+      } catch (const std::exception& error) {
+        util::LogError("housekeeping: {}", error.what());
+      }
+    }
+  }
+
+  Session& session_;
+  std::jthread thread_;
+};
+
+Session::Session(fs::FileSystem& file_system, MountOptions options, std::function<void()> on_ready)
+    : file_system_(file_system),
+      options_(std::move(options)),
+      context_(new CallbackContext{file_system, std::move(on_ready)}) {
+  fuse_set_log_func(LogFromLibfuse);
+}
+
+Session::~Session() {
+  if (session_ == nullptr) return;
+  if (mounted_) fuse_session_unmount(session_);
+  fuse_session_destroy(session_);
+}
+
+void Session::Mount() {
+  Arguments arguments;
+  arguments.Option("ro,nosuid,nodev,default_permissions,subtype=skopsfs,fsname=" +
+                   Escaped(options_.source));
+  for (const auto& option : options_.options) arguments.Option(option);
+  if (options_.debug) arguments.Option("debug");
+  const auto callbacks = Callbacks();
+  session_ = fuse_session_new(arguments.get(), &callbacks, sizeof(callbacks), context_.get());
+  if (session_ == nullptr) throw Error(EINVAL, TakeLastMessage());
+  if (fuse_session_mount(session_, options_.mountpoint.c_str()) != 0) {
+    const std::string reason = TakeLastMessage();
+    throw Error(EIO, "cannot mount on " + util::Quoted(options_.mountpoint) +
+                         (reason.empty() ? "" : ": " + reason));
+  }
+  mounted_ = true;
+}
+
+void Session::Serve() {
+  fuse_buf buffer{};
+  while (fuse_session_exited(session_) == 0) {
+    const int got = fuse_session_receive_buf(session_, &buffer);
+    if (got == -EINTR) continue;
+    if (got <= 0) break;
+    fuse_session_process_buf(session_, &buffer);
+  }
+  std::free(buffer.mem);
+}
+
+void Session::WaitForEnd(int workers_ended) {
+  const auto signals = EndSignals();
+  const UniqueFd signal_fd(signalfd(-1, &signals, SFD_CLOEXEC));
+  if (!signal_fd) throw ErrnoError("signalfd");
+  std::array<pollfd, 2> events = {pollfd{signal_fd.get(), POLLIN, 0},
+                                  pollfd{workers_ended, POLLIN, 0}};
+  while (poll(events.data(), events.size(), -1) < 0 && errno == EINTR) {
+  }
+}
+
+void Session::Run() {
+  // Blocked here, so in all threads made from here on; WaitForEnd() takes them from a descriptor.
+  const auto signals = EndSignals();
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  struct sigaction wake {};
+  wake.sa_handler = [](int) {};  // without SA_RESTART: the wait for a request ends with EINTR
+  sigaction(kWakeSignal, &wake, nullptr);
+
+  const UniqueFd ended(eventfd(0, EFD_CLOEXEC));
+  if (!ended) throw ErrnoError("eventfd");
+  std::atomic<size_t> running =
+      std::clamp(2 * std::thread::hardware_concurrency(), kFewestThreads, kMostThreads);
+  std::vector<std::thread> workers;
+  for (size_t i = running; i > 0; --i) {
+    workers.emplace_back([&] {
+      Serve();
+      --running;
+      eventfd_write(ended.get(), 1);
+    });
+  }
+  {
+    const Housekeeper housekeeper(*this);
+    WaitForEnd(ended.get());
+    // The housekeeper ends while the workers still answer: it may be waiting for them.
+  }
+  fuse_session_exit(session_);
+  while (running > 0) {
+    for (auto& worker : workers) pthread_kill(worker.native_handle(), kWakeSignal);
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  for (auto& worker : workers) worker.join();
+  fuse_session_unmount(session_);
+  mounted_ = false;
+}
+
+}  // namespace skopsfs::fuse

@@ -1,0 +1,53 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "fs/file_system.h"
+struct fuse_session;  // libfuse's
+
+namespace skopsfs::fuse {
+
+struct CallbackContext;
+
+std::string LibraryVersion();  // of libfuse
+
+struct MountOptions {
+  std::string mountpoint;            // canonical
+  std::string source;                // what mount and df show
+  std::vector<std::string> options;  // further -o options for the kernel and libfuse
+  bool debug = false;                // libfuse prints every request
+};
+
+// One mount: made by Mount(), served by Run(), gone when the object goes. Use from one thread.
+class Session {
+ public:
+  // `on_ready` is called once, by any thread, when the mount can be used.
+  Session(fs::FileSystem& file_system, MountOptions options, std::function<void()> on_ready);
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  // Throws util::Error with libfuse's reason when it cannot be mounted.
+  void Mount();
+
+  // Serves requests until the filesystem is unmounted or SIGTERM, SIGINT or SIGHUP comes; then the
+  // mount is gone (detached lazily when files are still open).
+  void Run();
+
+ private:
+  class Housekeeper;
+
+  void Serve();
+  void WaitForEnd(int workers_ended);
+
+  fs::FileSystem& file_system_;
+  const MountOptions options_;
+  const std::unique_ptr<CallbackContext> context_;
+  ::fuse_session* session_ = nullptr;
+  bool mounted_ = false;
+};
+
+}  // namespace skopsfs::fuse

@@ -1,0 +1,45 @@
+#include "util/utf8.h"
+
+#include <cstddef>
+
+namespace skopsfs::util {
+namespace {
+
+// What the first byte of a sequence says: how many bytes follow, and the range of the first of
+// them (the others are 80..BF). This is table 3-7 of the Unicode standard.
+struct Lead {
+  int following = -1;
+  unsigned char low = 0x80;
+  unsigned char high = 0xbf;
+};
+
+Lead LeadOf(unsigned char byte) {
+  if (byte < 0x80) return {.following = 0};
+  if (byte >= 0xc2 && byte <= 0xdf) return {.following = 1};
+  if (byte == 0xe0) return {.following = 2, .low = 0xa0};
+  if (byte == 0xed) return {.following = 2, .high = 0x9f};
+  if (byte >= 0xe1 && byte <= 0xef) return {.following = 2};
+  if (byte == 0xf0) return {.following = 3, .low = 0x90};
+  if (byte == 0xf4) return {.following = 3, .high = 0x8f};
+  if (byte >= 0xf1 && byte <= 0xf3) return {.following = 3};
+  return {};
+}
+
+}  // namespace
+
+bool IsUtf8(std::string_view text) {
+  for (size_t i = 0; i < text.size();) {
+    const Lead lead = LeadOf(static_cast<unsigned char>(text[i++]));
+    if (lead.following < 0) return false;
+    for (int k = 0; k < lead.following; ++k) {
+      if (i == text.size()) return false;
+      const auto byte = static_cast<unsigned char>(text[i++]);
+      const unsigned char low = k == 0 ? lead.low : 0x80;
+      const unsigned char high = k == 0 ? lead.high : 0xbf;
+      if (byte < low || byte > high) return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace skopsfs::util

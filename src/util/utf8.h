@@ -1,0 +1,11 @@
+#pragma once
+
+#include <string_view>
+
+namespace skopsfs::util {
+
+// Whether `text` is UTF-8 as Python's strict decoder takes it: shortest forms only, no surrogates,
+// nothing above U+10FFFF.
+bool IsUtf8(std::string_view text);
+
+}  // namespace skopsfs::util

@@ -1,0 +1,23 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace skopsfs::zip {
+
+// A range of bytes that can be read at any offset: an archive file, or memory in tests.
+// Implementations are safe to use from several threads at once.
+class ByteSource {
+ public:
+  virtual ~ByteSource() = default;
+
+  // Bytes in all; constant while the object lives.
+  virtual uint64_t size() const = 0;
+
+  // Fills `out` from `offset` on and returns how many bytes that were: fewer than asked for only
+  // where the source ends. Throws util::Error (EIO, or the errno of the read).
+  virtual size_t ReadAt(uint64_t offset, std::span<std::byte> out) const = 0;
+};
+
+}  // namespace skopsfs::zip

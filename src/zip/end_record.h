@@ -1,0 +1,22 @@
+#pragma once
+
+#include <cstdint>
+
+#include "zip/byte_source.h"
+
+namespace skopsfs::zip {
+
+// Where the central directory lies.
+struct DirectoryLocation {
+  uint64_t start = 0;  // offset of its first byte in the archive file
+  uint64_t size = 0;   // bytes; start + size lies within the file
+  // What must be added to the offsets that the directory gives: the length of data prepended to
+  // the archive. Negative when the end record claims a later start than there is room for.
+  __int128 shift = 0;
+};
+
+// Finds the end record as Python's zipfile does: the last signature in the last 64 KiB + 22 bytes,
+// ZIP64 records directly before it. Throws util::Error(EIO) where zipfile raises.
+DirectoryLocation FindCentralDirectory(const ByteSource& source);
+
+}  // namespace skopsfs::zip

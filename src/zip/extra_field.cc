@@ -1,0 +1,57 @@
+#include "zip/extra_field.h"
+
+#include <limits>
+
+#include "util/error.h"
+#include "zip/format.h"
+
+namespace skopsfs::zip {
+namespace {
+
+using util::Bytes;
+using util::Error;
+
+constexpr uint64_t kIn64Bits = std::numeric_limits<uint32_t>::max();  // "see the ZIP64 field"
+
+uint64_t TakeU64(Bytes& data, const char* what) {
+  if (data.size() < sizeof(uint64_t)) {
+    throw Error(EIO, std::string("corrupt ZIP64 extra field: no ") + what);
+  }
+  const uint64_t value = util::LoadU64(data, 0);
+  data = data.subspan(sizeof(uint64_t));
+  return value;
+}
+
+void ApplyZip64(Bytes data, Entry& entry, uint64_t& header_offset) {
+  if (entry.size == kIn64Bits || entry.size == std::numeric_limits<uint64_t>::max()) {
+    entry.size = TakeU64(data, "size");
+  }
+  if (entry.compressed_size == kIn64Bits) {
+    entry.compressed_size = TakeU64(data, "compressed size");
+  }
+  if (header_offset == kIn64Bits) header_offset = TakeU64(data, "header offset");
+}
+
+// zipfile does not look at this field, so nothing in it is an error.
+void ApplyTimestamp(Bytes data, Entry& entry) {
+  constexpr std::byte kHasModificationTime{1};
+  if (data.size() < 5 || (data[0] & kHasModificationTime) == std::byte{0}) return;
+  entry.unix_mtime = util::LoadU32(data, 1);
+  entry.has_unix_mtime = true;
+}
+
+}  // namespace
+
+void ApplyExtraFields(Bytes extra, Entry& entry, uint64_t& header_offset) {
+  while (extra.size() >= 4) {
+    const uint16_t id = util::LoadU16(extra, 0);
+    const size_t size = util::LoadU16(extra, 2);
+    if (size > extra.size() - 4) throw Error(EIO, "corrupt extra field");
+    const Bytes data = extra.subspan(4, size);
+    if (id == kZip64ExtraField) ApplyZip64(data, entry, header_offset);
+    if (id == kTimestampExtraField) ApplyTimestamp(data, entry);
+    extra = extra.subspan(4 + size);
+  }
+}
+
+}  // namespace skopsfs::zip

@@ -1,0 +1,66 @@
+#include "zip/local_header.h"
+
+#include <array>
+#include <limits>
+#include <vector>
+
+#include "util/error.h"
+#include "util/little_endian.h"
+#include "zip/format.h"
+#include "zip/name.h"
+
+namespace skopsfs::zip {
+namespace {
+
+using util::Error;
+using util::LoadU16;
+using util::LoadU32;
+
+std::string ReadLocalName(const ByteSource& source, uint64_t offset, size_t size, bool utf8) {
+  std::vector<std::byte> raw(size);  // at most 64 KiB: the field has 16 bits
+  raw.resize(source.ReadAt(offset, raw));
+  return DecodeName({reinterpret_cast<const char*>(raw.data()), raw.size()}, utf8);
+}
+
+// What the entry alone says against it.
+void CheckEntry(const Entry& entry) {
+  if ((entry.flags & kFlagPatched) != 0) throw Error(EOPNOTSUPP, "compressed patched data");
+  if ((entry.flags & kFlagStrongEncryption) != 0) throw Error(EACCES, "strongly encrypted");
+  if (entry.size > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) {
+    throw Error(EIO, "larger than a file can be");
+  }
+}
+
+}  // namespace
+
+uint64_t LocateData(const ByteSource& source, const CentralDirectory& directory,
+                    const Entry& entry) {
+  if (entry.header_offset < 0) throw Error(EIO, "local header lies before the file");
+  const auto start = static_cast<uint64_t>(entry.header_offset);
+  std::array<std::byte, kLocalHeaderSize> header;
+  if (source.ReadAt(start, header) != header.size()) throw Error(EIO, "truncated local header");
+  if (LoadU32(header, 0) != kLocalHeaderSignature) {
+    throw Error(EIO, "bad signature of the local header");
+  }
+  CheckEntry(entry);
+
+  const size_t name_size = LoadU16(header, 26);
+  const bool utf8 = (LoadU16(header, 6) & kFlagUtf8) != 0;
+  if (ReadLocalName(source, start + header.size(), name_size, utf8) != directory.RawName(entry)) {
+    throw Error(EIO, "names in the central directory and the local header differ");
+  }
+  if (LoadU16(header, 8) != entry.method) {
+    throw Error(EIO, "methods in the central directory and the local header differ");
+  }
+  const uint64_t data = start + header.size() + name_size + LoadU16(header, 28);
+  if (data > entry.data_limit || entry.compressed_size > entry.data_limit - data) {
+    throw Error(EIO, "overlaps another member or the central directory");
+  }
+  if ((entry.flags & kFlagEncrypted) != 0) throw Error(EACCES, "encrypted");
+  if (entry.method == kMethodStored && entry.compressed_size != entry.size) {
+    throw Error(EIO, "stored, but its two sizes differ");
+  }
+  return data;
+}
+
+}  // namespace skopsfs::zip
