@@ -29,10 +29,7 @@ UniqueFd OpenPath(int directory, const std::string& name) {
   return UniqueFd(openat(directory, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
 }
 
-std::optional<std::string> ReadLink(const UniqueFd& fd) {
-  struct stat st;
-  if (fstat(fd.get(), &st) != 0) throw ErrnoError("looking at a path");
-  if (!S_ISLNK(st.st_mode)) return std::nullopt;
+std::string ReadLink(const UniqueFd& fd) {
   std::string target(PATH_MAX, '\0');
   const ssize_t size = readlinkat(fd.get(), "", target.data(), target.size());
   if (size < 0) throw ErrnoError("reading a symbolic link");
@@ -79,7 +76,7 @@ UniqueFd Beneath::Open(const std::string& path) const {
   throw ErrnoError("opening " + Quoted(path));
 }
 
-UniqueFd Beneath::Walk(const std::string& path) const {
+UniqueFd Beneath::Walk(const std::string& path, const Visit& visit) const {
   std::deque<std::string> components;
   PutFirst(components, path);
   std::vector<UniqueFd>
@@ -96,17 +93,20 @@ UniqueFd Beneath::Walk(const std::string& path) const {
     }
     UniqueFd next = OpenPath(here(), name);
     if (!next) throw ErrnoError("opening " + Quoted(path));
-    const auto target = ReadLink(next);
-    if (!target) {
+    struct stat st;
+    if (fstat(next.get(), &st) != 0) throw ErrnoError("looking at " + Quoted(path));
+    if (!S_ISLNK(st.st_mode)) {
+      if (visit && S_ISDIR(st.st_mode) && !components.empty()) visit(st);
       below_root.push_back(std::move(next));
       continue;
     }
+    const std::string target = ReadLink(next);
     if (++links > kMostLinks) throw ErrnoError("opening " + Quoted(path), ELOOP);
-    if (!target->starts_with('/')) {
-      PutFirst(components, *target);
+    if (!target.starts_with('/')) {
+      PutFirst(components, target);
       continue;
     }
-    const auto inside = Below(*target, root_path_);
+    const auto inside = Below(target, root_path_);
     if (!inside) throw Error(EXDEV, Quoted(path) + " leads out of the source");
     below_root.clear();
     PutFirst(components, *inside);

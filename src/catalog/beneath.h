@@ -1,5 +1,8 @@
 #pragma once
 
+#include <sys/stat.h>
+
+#include <functional>
 #include <string>
 
 #include "util/unique_fd.h"
@@ -18,8 +21,10 @@ class Beneath {
   // util::Error: EXDEV where a link leaves the folder, else the errno of the walk.
   util::UniqueFd Open(const std::string& path) const;
 
-  // The same without the kernel's help, for kernels before 5.6 and links to absolute paths.
-  util::UniqueFd Walk(const std::string& path) const;
+  // The same without the kernel's help: for kernels before 5.6, for links to absolute paths, and to
+  // see which folders the way leads through, which `visit` is called with.
+  using Visit = std::function<void(const struct stat& folder)>;
+  util::UniqueFd Walk(const std::string& path, const Visit& visit = {}) const;
 
   int root() const { return root_.get(); }
 

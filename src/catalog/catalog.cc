@@ -10,7 +10,6 @@
 namespace skopsfs::catalog {
 namespace {
 
-using archive::ArchiveFile;
 using util::Error;
 using util::Quoted;
 
@@ -44,6 +43,15 @@ Found Catalog::OpenFolder(const Slot& slot) const {
     throw Error(ESTALE, Quoted(slot.path) + " is not the folder it was");
   }
   return found;
+}
+
+struct stat Catalog::StatFolder(const Slot& slot) const {
+  if (!slot.parent) return source_.OpenRoot().st;
+  const auto found = Examine(*slot.parent, OpenFolder(*slot.parent), slot.name);
+  if (!found || SlotIdentity(found->st) != slot.identity) {
+    throw Error(ESTALE, Quoted(slot.path) + " is not the folder it was");
+  }
+  return found->st;
 }
 
 std::optional<Found> Catalog::Examine(const Slot& folder, const Found& open,

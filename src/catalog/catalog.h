@@ -37,6 +37,9 @@ class Catalog {
   // The folder of `slot`, if it still is the one it was; util::Error(ESTALE) otherwise.
   Found OpenFolder(const Slot& slot) const;
 
+  // What is to be said of it now, likewise.
+  struct stat StatFolder(const Slot& slot) const;
+
   // The child `name` of an open folder as it is now, as for Source::OpenChild; without folders that
   // a symbolic link makes part of themselves, which would never end.
   std::optional<Found> Examine(const Slot& folder, const Found& open,

@@ -72,6 +72,7 @@ void OpenArchives::Evict(What what, const Slot* except, const Enough& enough) {
     });
   }
   std::vector<std::pair<uint64_t, Slot*>> by_use;
+  by_use.reserve(slots.size());
   for (const auto& slot : slots) by_use.emplace_back(slot->last_used, slot.get());
   std::sort(by_use.begin(), by_use.end());
   for (const auto& [use, slot] : by_use) {

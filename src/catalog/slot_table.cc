@@ -26,7 +26,10 @@ std::shared_ptr<Slot> SlotTable::Acquire(const std::shared_ptr<Slot>& parent,
   const bool is_folder = S_ISDIR(st.st_mode);
   const std::lock_guard lock(mutex_);
   auto& current = current_[{parent->id, name}];
-  if (current && current->identity == identity && current->is_folder == is_folder) {
+  // The mode of an archive counts too: what a link's way allows may change without the file.
+  const bool same = current && current->identity == identity &&
+                    (is_folder ? current->is_folder : current->st.st_mode == st.st_mode);
+  if (same) {
     ++current->lookups;
     return current;
   }

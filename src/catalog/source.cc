@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "catalog/permissions.h"
 #include "util/error.h"
 #include "util/log.h"
 
@@ -59,10 +60,11 @@ Source::Source(const std::string& path)
 }
 
 Found Source::OpenRoot() const {
-  if (beneath_) return StatOf(beneath_->Open(""));
-  UniqueFd fd(open(path_.c_str(), O_PATH | O_CLOEXEC));
+  UniqueFd fd = beneath_ ? beneath_->Open("") : UniqueFd(open(path_.c_str(), O_PATH | O_CLOEXEC));
   if (!fd) throw ErrnoError("source " + Quoted(path_));
-  return StatOf(std::move(fd));
+  Found found = StatOf(std::move(fd));
+  found.st.st_mode = WithinAccessList(found.fd.get(), found.st.st_mode);
+  return found;
 }
 
 Found Source::Open(const std::string& path) const {
@@ -76,14 +78,20 @@ std::optional<Found> Source::OpenChild(const Found& folder, const std::string& f
   if (!fd) throw ErrnoError("opening " + Quoted(JoinPath(folder_path, name)));
   std::optional<Found> found = StatOf(std::move(fd));
   if (S_ISLNK(found->st.st_mode)) found = FollowLink(JoinPath(folder_path, name));
-  if (!found || found->is_folder()) return found;
-  if (S_ISREG(found->st.st_mode) && IsArchiveName(name)) return found;
-  return std::nullopt;
+  if (!found) return std::nullopt;
+  const bool shown = found->is_folder() || (S_ISREG(found->st.st_mode) && IsArchiveName(name));
+  if (!shown) return std::nullopt;
+  found->st.st_mode = WithinAccessList(found->fd.get(), found->st.st_mode);
+  return found;
 }
 
 std::optional<Found> Source::FollowLink(const std::string& path) const {
   try {
-    return Open(path);
+    std::vector<struct stat> folders;
+    std::optional<Found> found =
+        StatOf(beneath_->Walk(path, [&](const struct stat& folder) { folders.push_back(folder); }));
+    for (const auto& folder : folders) found->st.st_mode = WithinFolder(found->st, folder);
+    return found;
   } catch (const Error& error) {
     if (error.code() == EXDEV) {
       util::LogWarning("{}: not shown: the symbolic link leads out of the source", Quoted(path));

@@ -19,7 +19,7 @@ bool IsArchiveName(std::string_view name);
 // Something in the source that is there to be shown: a folder or an archive.
 struct Found {
   util::UniqueFd fd;  // O_PATH
-  struct stat st;
+  struct stat st;     // its mode within what access lists and links allow, see permissions.h
 
   bool is_folder() const { return S_ISDIR(st.st_mode); }
 };

@@ -92,7 +92,7 @@ struct stat MemberAttributes(const catalog::Slot& slot, const archive::ArchiveIn
     st.st_mtim = {.tv_sec = archive::ModificationTime(*entry), .tv_nsec = 0};
     st.st_atim = st.st_mtim;
   }
-  if (archive.node(index).is_directory) {
+  if (entry == nullptr || archive.node(index).is_directory) {
     st.st_mode = S_IFDIR | DirectoryMode(slot.st.st_mode);
     st.st_nlink = 2;
   } else {

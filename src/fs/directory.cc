@@ -46,8 +46,7 @@ std::unique_ptr<DirectoryHandle> FileSystem::OpenDirectory(NodeId node) {
   handle->node = node;
   handle->slot = SlotOf(node);
   if (handle->slot->is_folder) {
-    handle->folder = catalog_.OpenFolder(*handle->slot);
-    handle->names = catalog::Source::List(*handle->folder);
+    handle->names = catalog::Source::List(catalog_.OpenFolder(*handle->slot));
   } else {
     handle->archive = catalog_.Open(handle->slot).index;
     if (node.index >= handle->archive->node_count()) throw Error(ESTALE, "no such node");
@@ -59,7 +58,7 @@ void FileSystem::ReadDirectory(DirectoryHandle& handle, uint64_t position, bool 
                                const DirectorySink& sink) {
   if (!ReadDots(handle, position, sink)) return;
   position = std::max(position, kFirstChild);
-  if (handle.folder) {
+  if (handle.slot->is_folder) {
     ReadFolder(handle, position, lookup, sink);
   } else {
     ReadArchive(handle, position, lookup, sink);
@@ -68,11 +67,13 @@ void FileSystem::ReadDirectory(DirectoryHandle& handle, uint64_t position, bool 
 
 void FileSystem::ReadFolder(DirectoryHandle& handle, uint64_t position, bool lookup,
                             const DirectorySink& sink) {
+  // Opened again each time, because open directories of the mount must not use up descriptors.
+  const catalog::Found folder = catalog_.OpenFolder(*handle.slot);
   for (size_t i = position - kFirstChild; i < handle.names.size(); ++i) {
     const std::string& name = handle.names[i];
     std::optional<catalog::Found> found;
     try {
-      found = catalog_.Examine(*handle.slot, *handle.folder, name);
+      found = catalog_.Examine(*handle.slot, folder, name);
     } catch (const Error&) {
       continue;  // the lookup of this name will say why; the others are listed all the same
     }

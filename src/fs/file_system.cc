@@ -88,7 +88,7 @@ void FileSystem::Forget(NodeId node, uint64_t count) { catalog_.Forget(node.slot
 Attributes FileSystem::GetAttributes(NodeId node) {
   const auto slot = SlotOf(node);
   if (slot->is_folder) {
-    return {SourceAttributes(slot->path, catalog_.OpenFolder(*slot).st), options_.revalidate};
+    return {SourceAttributes(slot->path, catalog_.StatFolder(*slot)), options_.revalidate};
   }
   if (node.index == 0) return {SourceAttributes(slot->path, slot->st), options_.revalidate};
   return {MemberAttributes(*slot, *Locate(node).open.index, node.index), kForever};

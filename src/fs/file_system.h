@@ -52,7 +52,6 @@ struct DirectoryHandle {
   NodeId node;
   std::shared_ptr<catalog::Slot> slot;
   std::shared_ptr<const archive::ArchiveIndex> archive;  // nullptr for a folder
-  std::optional<catalog::Found> folder;
   std::vector<std::string> names;
 };
 

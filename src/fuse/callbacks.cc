@@ -103,7 +103,8 @@ void Open(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
     info->fh = reinterpret_cast<uint64_t>(handle.get());
     info->keep_cache = 1;
     info->noflush = 1;
-    if (fuse_reply_open(request, info) == 0) handle.release();
+    // When the caller has gone away meanwhile, no release will come.
+    if (fuse_reply_open(request, info) == 0) static_cast<void>(handle.release());
   });
 }
 
@@ -128,10 +129,11 @@ void OpenDir(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
     auto handle = FileSystemOf(request).OpenDirectory(NodeId::From(node));
     info->fh = reinterpret_cast<uint64_t>(handle.get());
     // The listing of a version never changes; that of a folder, and of the root, may.
-    const bool constant = !handle->folder && handle->node != fs::kRoot;
+    const bool constant = !handle->slot->is_folder && handle->node != fs::kRoot;
     info->cache_readdir = constant;
     info->keep_cache = constant;
-    if (fuse_reply_open(request, info) == 0) handle.release();
+    // When the caller has gone away meanwhile, no release will come.
+    if (fuse_reply_open(request, info) == 0) static_cast<void>(handle.release());
   });
 }
 

@@ -95,7 +95,7 @@ std::string PrepareMountpoint(const std::string& path) {
   if (!S_ISDIR(st.st_mode)) {
     throw Error(ENOTDIR, "mountpoint " + Quoted(path) + " is not a folder");
   }
-  const std::string canonical = std::filesystem::canonical(path).string();
+  std::string canonical = std::filesystem::canonical(path).string();
   if (IsSkopsfs(canonical)) {
     throw Error(EBUSY, "mountpoint " + Quoted(path) +
                            " is busy: a skopsfs is mounted there already (unmount it with "

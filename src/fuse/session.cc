@@ -134,6 +134,10 @@ Session::~Session() {
 }
 
 void Session::Mount() {
+  // Blocked from here on, so that none can end the process and leave a dead mount, and in all
+  // threads made later; WaitForEnd() takes them from a descriptor.
+  const auto signals = EndSignals();
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   Arguments arguments;
   arguments.Option("ro,nosuid,nodev,default_permissions,subtype=skopsfs,fsname=" +
                    Escaped(options_.source));
@@ -172,9 +176,6 @@ void Session::WaitForEnd(int workers_ended) {
 }
 
 void Session::Run() {
-  // Blocked here, so in all threads made from here on; WaitForEnd() takes them from a descriptor.
-  const auto signals = EndSignals();
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   struct sigaction wake {};
   wake.sa_handler = [](int) {};  // without SA_RESTART: the wait for a request ends with EINTR
   sigaction(kWakeSignal, &wake, nullptr);

@@ -1,0 +1,34 @@
+#!/bin/sh
+# Installs Debian's packages for one purpose: `build` (compile skopsfs), `run` (build, and NumPy to
+# try it with), `test` (all of that, and what the tests use). Does nothing when all are there.
+set -eu
+
+build="cmake ninja-build g++ pkg-config fuse3 libfuse3-dev libzip-dev libfmt-dev zlib1g-dev liblzma-dev"
+run="$build python3 python3-numpy"
+test="$run libgtest-dev libgmock-dev python3-scipy python3-sklearn clang clang-format clang-tidy
+  libclang-rt-14-dev attr rsync ripgrep tar unzip util-linux procps mount"
+
+case "${1:-}" in
+  build) packages=$build ;;
+  run) packages=$run ;;
+  test) packages=$test ;;
+  *) echo "usage: $0 build|run|test" >&2; exit 2 ;;
+esac
+
+missing=""
+for package in $packages; do
+  dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' ||
+    missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
+
+root=""
+if [ "$(id -u)" -ne 0 ]; then
+  root="sudo"
+  command -v sudo >/dev/null || { echo "$0: needs root to install:$missing" >&2; exit 1; }
+fi
+echo "installing:$missing"
+$root apt-get update -qq
+# shellcheck disable=SC2086 # one word a package
+$root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing \
+  >/dev/null

@@ -1,0 +1,81 @@
+#include "catalog/permissions.h"
+
+#include <sys/xattr.h>
+
+#include <array>
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "util/little_endian.h"
+
+namespace skopsfs::catalog {
+namespace {
+
+constexpr unsigned kOwnerShift = 6;
+constexpr unsigned kGroupShift = 3;
+constexpr mode_t kAll = 7;
+constexpr mode_t kSearch = 1;
+
+// The attribute's format: linux/posix_acl_xattr.h.
+constexpr size_t kHeaderSize = 4;
+constexpr size_t kEntrySize = 8;
+constexpr size_t kMostEntries = 1024;  // beyond what file systems store
+enum Tag : uint16_t { kUser = 2, kGroupObject = 4, kGroup = 8, kMask = 16 };
+
+// What one digit of a mode may at most be, as bits in place.
+mode_t Digit(mode_t bits, unsigned shift) { return (bits & kAll) << shift; }
+mode_t AllBut(unsigned shift) { return ~Digit(kAll, shift); }
+
+// The group and other digits that no entry of the list goes below.
+mode_t GrantedByList(util::Bytes list) {
+  mode_t least = kAll;
+  mode_t group = kAll;
+  for (size_t at = kHeaderSize; at + kEntrySize <= list.size(); at += kEntrySize) {
+    const mode_t bits = util::LoadU16(list, at + 2);
+    switch (util::LoadU16(list, at)) {
+      case kUser:
+      case kGroup:
+        least &= bits;
+        break;
+      case kGroupObject:
+      case kMask:
+        group &= bits;
+        break;
+      default:
+        break;
+    }
+  }
+  return (AllBut(kGroupShift) & AllBut(0)) | Digit(group & least, kGroupShift) | Digit(least, 0);
+}
+
+}  // namespace
+
+mode_t WithinAccessList(int fd, mode_t mode) {
+  std::array<std::byte, kHeaderSize + kMostEntries * kEntrySize> list;
+  const std::string path = "/proc/self/fd/" + std::to_string(fd);
+  const ssize_t size = getxattr(path.c_str(), "system.posix_acl_access", list.data(), list.size());
+  if (size < 0 && errno == ERANGE) return mode & AllBut(kGroupShift) & AllBut(0);
+  if (size <= 0) return mode;  // no list, or a file system without them
+  return mode & GrantedByList(util::Bytes(list).first(static_cast<size_t>(size)));
+}
+
+mode_t WithinFolder(const struct stat& file, const struct stat& folder) {
+  const auto may_search = [&](unsigned shift) {
+    return (folder.st_mode & Digit(kSearch, shift)) != 0;
+  };
+  // Whoever a digit of the file's mode is for may be the folder's owner, one of its group, or
+  // neither, unless the two files' owners or groups are the same.
+  const bool owner = file.st_uid == folder.st_uid ? may_search(kOwnerShift)
+                                                  : may_search(kGroupShift) && may_search(0);
+  const bool group = may_search(kGroupShift) && (file.st_gid == folder.st_gid || may_search(0));
+  const bool others = may_search(kGroupShift) && may_search(0);
+  mode_t mode = file.st_mode;
+  if (!owner) mode &= AllBut(kOwnerShift);
+  if (!group) mode &= AllBut(kGroupShift);
+  if (!others) mode &= AllBut(0);
+  return mode;
+}
+
+}  // namespace skopsfs::catalog

@@ -1,0 +1,43 @@
+#!/bin/sh
+# On a fresh Debian 12: installs what is needed, builds and passes all tests. As root and with
+# /dev/fuse nothing is skipped. Builds into build/ beside this folder, or $SKOPSFS_BUILD.
+#
+#   tests/run.sh            the ordinary build, and the formatting and clang-tidy checks
+#   tests/run.sh all        also with ASan+UBSan and with TSan, and fuzzes for 60 s a target
+set -eu
+cd "$(dirname "$0")/.."
+build=${SKOPSFS_BUILD:-build}
+fuzz_seconds=${SKOPSFS_FUZZ_SECONDS:-60}
+
+sh packaging/install_packages.sh test
+
+# configure, build and test one kind of build: its folder, the labels to leave out, CMake options
+check() {
+  folder=$1; without=$2; shift 2
+  echo "== $folder"
+  cmake -S . -B "$folder" -G Ninja "$@" >/dev/null
+  cmake --build "$folder"
+  (cd "$folder" && ctest --output-on-failure -j 2 --label-exclude "$without")
+}
+
+fuzz() {
+  echo "== $build-fuzz"
+  cmake -S . -B "$build-fuzz" -G Ninja -DCMAKE_CXX_COMPILER=clang++ -DSKOPSFS_FUZZ=ON \
+    -DSKOPSFS_SANITIZE=address,undefined >/dev/null
+  cmake --build "$build-fuzz" --target fuzz_index fuzz_members
+  for target in fuzz_index fuzz_members; do
+    corpus=$(mktemp -d)
+    "$build-fuzz/tests/$target" -max_total_time="$fuzz_seconds" -rss_limit_mb=1024 \
+      -timeout=20 -print_final_stats=1 -dict=tests/fuzz/zip.dict -artifact_prefix="$corpus/" \
+      "$corpus" tests/data 2>"$corpus.log" || { tail -60 "$corpus.log"; exit 1; }
+    echo "$target: $(grep -o 'stat::number_of_executed_units: .*' "$corpus.log")"
+    rm -r "$corpus" "$corpus.log"
+  done
+}
+
+check "$build" none
+if [ "${1:-}" = all ]; then
+  check "$build-asan" style -DSKOPSFS_SANITIZE=address,undefined
+  check "$build-tsan" style -DSKOPSFS_SANITIZE=thread
+  fuzz
+fi
