@@ -29,8 +29,9 @@ class ArchiveFile : public zip::ByteSource {
   size_t ReadAt(uint64_t offset, std::span<std::byte> out) const override;
 
   // Throws util::Error(EIO) unless the file still is the version it was opened as. What was read
-  // before a call that returns is of that version: every way to change a file changes its times
-  // before its bytes. Losing a name (replaced by rename, unlinked) is no change.
+  // before a call that returns is of that version: write and truncate change a file's times before
+  // its bytes (a shared writable mapping may do so after). Losing a name (replaced by rename,
+  // unlinked) is no change.
   //
   // A file whose change time alone moved, which is what chmod, link and rename do but also a
   // rewrite that resets the modification time, returns that new change time: its bytes need proof.

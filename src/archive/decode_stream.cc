@@ -9,7 +9,16 @@
 namespace skopsfs::archive {
 
 bool CanDecode(uint16_t method) {
-  return method == zip::kMethodLzma || zip_compression_method_supported(method, 0) != 0;
+  switch (method) {
+    case zip::kMethodLzma:
+      return true;
+    case zip::kMethodDeflated:
+    case zip::kMethodBzip2:
+    case zip::kMethodZstd:
+      return zip_compression_method_supported(method, 0) != 0;
+    default:
+      return false;  // zipfile reads no others, whatever libzip can do
+  }
 }
 
 std::unique_ptr<DecodeStream> OpenDecodeStream(const zip::ByteSource& source,

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -16,7 +17,7 @@ namespace skopsfs::archive {
 // Thread-safe.
 class DecoderPool {
  public:
-  explicit DecoderPool(size_t most = 16) : most_(most) {}
+  explicit DecoderPool(size_t most = 16) : most_(std::max<size_t>(most, 1)) {}
 
   // The decoder of `owner`, made with `make` if it has none now.
   std::shared_ptr<Decoder> Get(const void* owner,

@@ -14,6 +14,8 @@ namespace {
 
 using util::Error;
 
+constexpr auto kDisproven = "bad CRC-32 after the archive was changed or touched while open";
+
 void ReadStored(const zip::ByteSource& file, uint64_t offset, std::span<std::byte> out) {
   if (file.ReadAt(offset, out) != out.size()) throw Error(EIO, "the archive became shorter");
 }
@@ -66,9 +68,11 @@ size_t MemberReader::Read(uint64_t offset, std::span<std::byte> out) {
   // Only a file that is touched over and over makes this go round.
   constexpr int kAttempts = 10;
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    // Taken before the read: what is read while another thread proves is not proven by that.
+    const int64_t proven = proven_.load();
     ReadOnce(offset, out);
     const auto changed = file_->CheckUnchanged();
-    if (!changed || proven_.load() == *changed) return out.size();
+    if (!changed || proven == *changed) return out.size();
     Prove(*changed);
   }
   throw Error(EIO, "the archive is being changed all the time");
@@ -86,10 +90,18 @@ void MemberReader::ReadOnce(uint64_t offset, std::span<std::byte> out) {
 void MemberReader::Prove(int64_t changed) {
   const std::lock_guard lock(proving_);
   if (proven_.load() == changed) return;
-  if (extent_.method == zip::kMethodStored) {
-    CheckStoredCrc(*file_, extent_);
-  } else {
-    CheckDecodedCrc(file_, extent_);
+  if (disproven_ == changed) throw Error(EIO, kDisproven);
+  pool_.Drop(this);  // its decoder may hold bytes of another version
+  try {
+    if (extent_.method == zip::kMethodStored) {
+      CheckStoredCrc(*file_, extent_);
+    } else if (extent_.size > 0) {
+      CheckDecodedCrc(file_, extent_);
+    }
+  } catch (const Error&) {
+    // Not to read a large member through again for each request.
+    if (!file_->failed_to_read()) disproven_ = changed;
+    throw Error(EIO, kDisproven);
   }
   if (file_->CheckUnchanged() == changed) proven_.store(changed);
 }

@@ -40,6 +40,7 @@ class MemberReader {
   std::mutex proving_;
   // The change time with which the member's CRC-32 was found right again.
   std::atomic<int64_t> proven_ = kNothingProven;
+  int64_t disproven_ = kNothingProven;  // with which it was wrong; guarded by proving_
 };
 
 }  // namespace skopsfs::archive

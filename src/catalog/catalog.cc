@@ -94,11 +94,22 @@ std::shared_ptr<Slot> Catalog::SingleArchive() {
 OpenArchive Catalog::Open(const std::shared_ptr<Slot>& slot) {
   const std::lock_guard lock(slot->mutex);
   if (slot->failure) throw Error(*slot->failure);
-  if (slot->file && !slot->file->IsCurrent()) slot->file.reset();
-  if (!slot->file) OpenFile(*slot);
-  if (!slot->index) ReadIndex(*slot);
+  try {
+    if (slot->file && !slot->file->IsCurrent()) slot->file.reset();
+    if (!slot->file) OpenFile(*slot);
+    if (!slot->index) ReadIndex(*slot);
+  } catch (const Error& error) {
+    if (error.code() != ESTALE) {
+      util::LogError("{}: cannot be opened: {}", Quoted(LabelOf(*slot)), error.what());
+    }
+    throw;
+  }
   open_.Used(slot);
   return {slot->file, slot->index};
+}
+
+std::string Catalog::LabelOf(const Slot& slot) const {
+  return slot.path.empty() ? source_.path() : slot.path;
 }
 
 void Catalog::OpenFile(Slot& slot) {
@@ -121,15 +132,14 @@ void Catalog::OpenFile(Slot& slot) {
 }
 
 void Catalog::ReadIndex(Slot& slot) {
-  const std::string label = slot.path.empty() ? source_.path() : slot.path;
+  const std::string label = LabelOf(slot);
   try {
     auto index = std::make_unique<archive::ArchiveIndex>(*slot.file, label);
     if (!slot.file->IsCurrent()) throw Error(ESTALE, Quoted(label) + " is being changed");
     slot.index = open_.Adopt(std::move(index), slot);
   } catch (const Error& error) {
-    // What a changing file, a failing disk or a lack of memory says may be different next time.
+    // What a changing file or a failing disk says may be different next time.
     if (!slot.file->IsCurrent()) throw Error(ESTALE, Quoted(label) + " is being changed");
-    util::LogError("{}: cannot be opened: {}", Quoted(label), error.what());
     if (!slot.file->failed_to_read()) slot.failure = error;
     slot.file.reset();
     throw;

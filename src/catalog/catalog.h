@@ -57,6 +57,9 @@ class Catalog {
   // version by now, EIO with the reason when it is no archive that can be read.
   OpenArchive Open(const std::shared_ptr<Slot>& slot);
 
+  // The archive's name for people.
+  std::string LabelOf(const Slot& slot) const;
+
   // To be called about once a second; see OpenArchives.
   void Tidy() { open_.Tidy(); }
   size_t open_files() const { return open_.open_files(); }

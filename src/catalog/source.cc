@@ -38,6 +38,13 @@ bool MayBeShown(unsigned char type, std::string_view name) {
   }
 }
 
+// Better said at the start than by the first user.
+void CheckReadable(const Found& root, const std::string& path) {
+  const std::string link = "/proc/self/fd/" + std::to_string(root.fd.get());
+  if (!UniqueFd(open(link.c_str(), O_RDONLY | O_CLOEXEC)))
+    throw ErrnoError("source " + Quoted(path));
+}
+
 }  // namespace
 
 bool IsArchiveName(std::string_view name) { return name.ends_with(".skops"); }
@@ -49,6 +56,7 @@ std::string JoinPath(const std::string& folder, std::string_view name) {
 Source::Source(const std::string& path)
     : path_(std::filesystem::absolute(path).lexically_normal()) {
   Found root = OpenRoot();
+  if (S_ISREG(root.st.st_mode) || root.is_folder()) CheckReadable(root, path);
   if (S_ISREG(root.st.st_mode)) return;
   if (!root.is_folder()) {
     throw Error(ENOTDIR, "source " + Quoted(path) + " is neither a folder nor an archive");

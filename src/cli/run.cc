@@ -78,6 +78,8 @@ int Run(std::span<const char* const> arguments) {
     fmt::print("skopsfs {}\nlibfuse {}\n", SKOPSFS_VERSION, fuse::LibraryVersion());
     return EXIT_SUCCESS;
   }
+  // Named, or else each conversion of a DOS time would look whether /etc/localtime has changed.
+  setenv("TZ", ":/etc/localtime", 0);
   tzset();
   if (options.foreground) return ServeOrExplain(options, [] {});
   return fuse::RunInBackground(

@@ -9,7 +9,6 @@
 namespace skopsfs::fs {
 namespace {
 
-using catalog::Found;
 using catalog::Slot;
 using util::Error;
 using util::Quoted;
@@ -61,10 +60,17 @@ Entry FileSystem::MemberEntry(const Slot& slot, const archive::ArchiveIndex& ind
 
 std::optional<Entry> FileSystem::LookupInFolder(const std::shared_ptr<Slot>& folder,
                                                 const std::string& name) {
-  const Found open = catalog_.OpenFolder(*folder);
-  const auto found = catalog_.Examine(*folder, open, name);
-  if (!found) return std::nullopt;
-  return SourceEntry(*catalog_.Acquire(folder, name, *found), found->st);
+  try {
+    const auto found = catalog_.Examine(*folder, catalog_.OpenFolder(*folder), name);
+    if (!found) return std::nullopt;
+    return SourceEntry(*catalog_.Acquire(folder, name, *found), found->st);
+  } catch (const Error& error) {
+    if (error.code() != ESTALE) {
+      util::LogError("{}: cannot be looked up: {}", Quoted(catalog::JoinPath(folder->path, name)),
+                     error.what());
+    }
+    throw;
+  }
 }
 
 std::optional<Entry> FileSystem::Lookup(NodeId parent, const std::string& name) {
@@ -140,14 +146,10 @@ size_t FileSystem::Read(FileHandle& handle, uint64_t offset, std::span<std::byte
 
 void FileSystem::MemberFailed(Slot& slot, uint32_t index, const std::string& member,
                               const Error& error) {
-  util::LogError("{}: member {} cannot be read: {}", Quoted(Label(slot)), Quoted(member),
+  util::LogError("{}: member {} cannot be read: {}", Quoted(catalog_.LabelOf(slot)), Quoted(member),
                  error.what());
   const std::lock_guard lock(slot.mutex);
   if (slot.bad_members.size() < kRememberedFailures) slot.bad_members[index] = error.what();
-}
-
-std::string FileSystem::Label(const Slot& slot) const {
-  return slot.path.empty() ? catalog_.source().path() : slot.path;
 }
 
 void FileSystem::Release(std::unique_ptr<FileHandle> handle) {

@@ -134,7 +134,6 @@ class FileSystem {
   void MemberFailed(catalog::Slot& slot, uint32_t index, const std::string& member,
                     const util::Error& error);
   std::string ReasonOfFailure(NodeId node);
-  std::string Label(const catalog::Slot& slot) const;  // the archive's name for people
 
   const Options options_;
   catalog::Catalog catalog_;

@@ -27,8 +27,6 @@ std::string MethodName(uint16_t method) {
       return "lzma";
     case zip::kMethodZstd:
       return "zstd";
-    case zip::kMethodXz:
-      return "xz";
     default:
       return std::to_string(method);
   }
@@ -61,7 +59,7 @@ std::optional<std::string> FileSystem::GetXattr(NodeId node, std::string_view na
   const auto slot = SlotOf(node);
   if (slot->is_folder) return std::nullopt;
   if (name == "archive") {
-    return Label(*slot);
+    return catalog_.LabelOf(*slot);
   }
   if (name == "error") {
     auto reason = ReasonOfFailure(node);

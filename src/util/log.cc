@@ -3,6 +3,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <mutex>
@@ -59,6 +60,21 @@ void ForgetFinishedPeriods(LogState& state, Clock::time_point now) {
   if (state.repeats.size() >= kRemembered) state.repeats.clear();
 }
 
+// How many bytes at the front of `text` must not reach a terminal or break a line: control
+// characters, line separators and what turns the direction of writing; all above ASCII unless the
+// text is UTF-8.
+size_t HarmfulPrefix(std::string_view text, bool as_utf8) {
+  const auto byte = [&](size_t i) {
+    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0;
+  };
+  if (byte(0) < 0x20 || byte(0) == 0x7f) return 1;
+  if (byte(0) < 0x80) return 0;
+  if (!as_utf8) return 1;
+  if (byte(0) == 0xc2 && byte(1) < 0xa0) return 2;
+  if (byte(0) == 0xe2 && byte(1) == 0x80 && byte(2) >= 0xa8 && byte(2) <= 0xae) return 3;
+  return 0;
+}
+
 }  // namespace
 
 void WriteLog(LogLevel level, const std::string& line) {
@@ -96,19 +112,20 @@ void SetLogSink(LogSink sink) {
 
 std::string Quoted(std::string_view text) {
   constexpr size_t kLongest = 200;
-  std::string out = "\"";
-  const bool valid = IsUtf8(text);
   const bool cut = text.size() > kLongest;
-  for (const char c : text.substr(0, kLongest)) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\') {
-      out += '\\';
-      out += c;
-    } else if (byte < 0x20 || byte == 0x7f || (byte >= 0x80 && (!valid || cut))) {
-      out += fmt::format("\\x{:02x}", byte);
-    } else {
-      out += c;
+  const bool as_utf8 = !cut && IsUtf8(text);
+  text = text.substr(0, kLongest);
+  std::string out = "\"";
+  while (!text.empty()) {
+    const size_t harmful = HarmfulPrefix(text, as_utf8);
+    for (const char c : text.substr(0, harmful)) {
+      out += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
     }
+    if (harmful == 0) {
+      if (text.front() == '"' || text.front() == '\\') out += '\\';
+      out += text.front();
+    }
+    text.remove_prefix(std::max<size_t>(harmful, 1));
   }
   out += cut ? "\"..." : "\"";
   return out;

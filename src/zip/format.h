@@ -33,7 +33,6 @@ inline constexpr uint16_t kMethodDeflated = 8;
 inline constexpr uint16_t kMethodBzip2 = 12;
 inline constexpr uint16_t kMethodLzma = 14;
 inline constexpr uint16_t kMethodZstd = 93;
-inline constexpr uint16_t kMethodXz = 95;
 
 // The highest "version needed to extract" that Python's zipfile opens.
 inline constexpr uint16_t kHighestVersionNeeded = 63;
