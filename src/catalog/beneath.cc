@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "catalog/permissions.h"
 #include "util/error.h"
 #include "util/log.h"
 
@@ -37,15 +38,18 @@ std::string ReadLink(const UniqueFd& fd) {
   return target;
 }
 
-// Puts the components of `path` in front of those still to be walked.
+// Puts the components of `path` in front of those still to be walked. A slash at the end stands for
+// a folder, as "/." does.
 void PutFirst(std::deque<std::string>& components, std::string_view path) {
   std::vector<std::string> parts;
+  const bool ends_in_slash = path.ends_with('/');
   while (!path.empty()) {
     const size_t slash = path.find('/');
     if (slash != 0) parts.emplace_back(path.substr(0, slash));
     if (slash == std::string_view::npos) break;
     path.remove_prefix(slash + 1);
   }
+  if (ends_in_slash) parts.emplace_back(".");
   components.insert(components.begin(), parts.begin(), parts.end());
 }
 
@@ -72,7 +76,10 @@ UniqueFd Beneath::Open(const std::string& path) const {
   if (fd) return fd;
   // EXDEV: perhaps an absolute link that stays inside. EAGAIN: a rename got in the way. ENOSYS,
   // EPERM: a kernel or a container that has no openat2.
-  if (errno == EXDEV || errno == EAGAIN || errno == ENOSYS || errno == EPERM) return Walk(path);
+  // ENAMETOOLONG: the whole path, perhaps, but no single name in it.
+  for (const int code : {EXDEV, EAGAIN, ENOSYS, EPERM, ENAMETOOLONG}) {
+    if (errno == code) return Walk(path);
+  }
   throw ErrnoError("opening " + Quoted(path));
 }
 
@@ -96,7 +103,12 @@ UniqueFd Beneath::Walk(const std::string& path, const Visit& visit) const {
     struct stat st;
     if (fstat(next.get(), &st) != 0) throw ErrnoError("looking at " + Quoted(path));
     if (!S_ISLNK(st.st_mode)) {
-      if (visit && S_ISDIR(st.st_mode) && !components.empty()) visit(st);
+      const bool is_last = components.empty();
+      if (!is_last && !S_ISDIR(st.st_mode)) throw ErrnoError("opening " + Quoted(path), ENOTDIR);
+      if (!is_last && visit) {
+        st.st_mode = WithinAccessList(next.get(), st.st_mode);
+        visit(st);
+      }
       below_root.push_back(std::move(next));
       continue;
     }

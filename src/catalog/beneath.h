@@ -22,7 +22,8 @@ class Beneath {
   util::UniqueFd Open(const std::string& path) const;
 
   // The same without the kernel's help: for kernels before 5.6, for links to absolute paths, and to
-  // see which folders the way leads through, which `visit` is called with.
+  // see which folders the way leads through, which `visit` is called with (their
+  // modes within their access lists).
   using Visit = std::function<void(const struct stat& folder)>;
   util::UniqueFd Walk(const std::string& path, const Visit& visit = {}) const;
 

@@ -28,26 +28,27 @@ enum Tag : uint16_t { kUser = 2, kGroupObject = 4, kGroup = 8, kMask = 16 };
 mode_t Digit(mode_t bits, unsigned shift) { return (bits & kAll) << shift; }
 mode_t AllBut(unsigned shift) { return ~Digit(kAll, shift); }
 
-// The group and other digits that no entry of the list goes below.
+// The group and other digits that no entry of the list goes below. The mask bounds all entries but
+// those of the owner and of all others.
 mode_t GrantedByList(util::Bytes list) {
-  mode_t least = kAll;
   mode_t group = kAll;
+  mode_t named = kAll;  // what all entries for single users and groups have
+  bool has_named = false;
+  mode_t mask = kAll;
   for (size_t at = kHeaderSize; at + kEntrySize <= list.size(); at += kEntrySize) {
     const mode_t bits = util::LoadU16(list, at + 2);
-    switch (util::LoadU16(list, at)) {
-      case kUser:
-      case kGroup:
-        least &= bits;
-        break;
-      case kGroupObject:
-      case kMask:
-        group &= bits;
-        break;
-      default:
-        break;
+    const uint16_t tag = util::LoadU16(list, at);
+    if (tag == kUser || tag == kGroup) {
+      named &= bits;
+      has_named = true;
     }
+    if (tag == kGroupObject) group = bits;
+    if (tag == kMask) mask = bits;
   }
-  return (AllBut(kGroupShift) & AllBut(0)) | Digit(group & least, kGroupShift) | Digit(least, 0);
+  // Without such entries there is nobody whom the mask keeps from what all others may.
+  const mode_t others = has_named ? named & mask : kAll;
+  return (AllBut(kGroupShift) & AllBut(0)) | Digit(group & named & mask, kGroupShift) |
+         Digit(others, 0);
 }
 
 }  // namespace

@@ -81,6 +81,9 @@ Found Source::Open(const std::string& path) const {
 
 std::optional<Found> Source::OpenChild(const Found& folder, const std::string& folder_path,
                                        const std::string& name) const {
+  const bool is_child =
+      !name.empty() && name != "." && name != ".." && name.find('/') == std::string::npos;
+  if (!is_child) return std::nullopt;
   UniqueFd fd(openat(folder.fd.get(), name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
   if (!fd && (errno == ENOENT || errno == ENOTDIR)) return std::nullopt;
   if (!fd) throw ErrnoError("opening " + Quoted(JoinPath(folder_path, name)));

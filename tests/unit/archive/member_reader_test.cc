@@ -125,8 +125,7 @@ TEST_F(MemberReaderTest, MembersThatCannotBeOpened) {
   EXPECT_EQ(FailureOf([&] { Open("odd"); }),
             std::to_string(EOPNOTSUPP) + ": compression method 4711 is not supported");
   EXPECT_EQ(ErrnoOf([&] { Open("encrypted"); }), EACCES);
-  EXPECT_EQ(FailureOf([&] { Open("empty"); }),
-            "5: bad CRC-32 after the archive was changed or touched while open");
+  EXPECT_EQ(FailureOf([&] { Open("empty"); }), "5: bad CRC-32");
   EXPECT_EQ(ErrnoOf([&] { Open("differs"); }), EIO);
   EXPECT_EQ(ReadSome(*Open("fine"), 0, 10), "x");
 }
