@@ -15,6 +15,7 @@
 #include <thread>
 
 #include "fuse/callbacks.h"
+#include "fuse/stderr_capture.h"
 #include "util/error.h"
 #include "util/log.h"
 #include "util/unique_fd.h"
@@ -146,12 +147,15 @@ void Session::Mount() {
   const auto callbacks = Callbacks();
   session_ = fuse_session_new(arguments.get(), &callbacks, sizeof(callbacks), context_.get());
   if (session_ == nullptr) throw Error(EINVAL, TakeLastMessage());
-  if (fuse_session_mount(session_, options_.mountpoint.c_str()) != 0) {
-    const std::string reason = TakeLastMessage();
-    throw Error(EIO, "cannot mount on " + util::Quoted(options_.mountpoint) +
-                         (reason.empty() ? "" : ": " + reason));
+  std::string reason;
+  {
+    const StderrCapture capture;
+    mounted_ = fuse_session_mount(session_, options_.mountpoint.c_str()) == 0;
+    reason = capture.Line();
   }
-  mounted_ = true;
+  if (mounted_) return;
+  if (reason.empty()) reason = TakeLastMessage();
+  throw Error(EIO, "cannot mount on " + util::Quoted(options_.mountpoint) + ": " + reason);
 }
 
 void Session::Serve() {
