@@ -55,6 +55,7 @@ void PutFirst(std::deque<std::string>& components, std::string_view path) {
 
 // What follows `root` in the absolute path `target`; nothing when it lies elsewhere.
 std::optional<std::string_view> Below(std::string_view target, std::string_view root) {
+  if (root.empty()) return std::nullopt;
   if (root == "/") return target.substr(1);
   if (!target.starts_with(root)) return std::nullopt;
   target.remove_prefix(root.size());
@@ -64,20 +65,24 @@ std::optional<std::string_view> Below(std::string_view target, std::string_view 
 
 }  // namespace
 
-Beneath::Beneath(UniqueFd root, std::string root_path)
-    : root_(std::move(root)), root_path_(std::move(root_path)) {}
+Beneath::Beneath(UniqueFd root, std::string root_path, std::string given_path)
+    : root_(std::move(root)),
+      root_path_(std::move(root_path)),
+      given_path_(std::move(given_path)) {}
 
 UniqueFd Beneath::Open(const std::string& path) const {
   struct open_how how {};
   how.flags = O_PATH | O_CLOEXEC;
-  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
+  // Links are for Walk(). The kernel would follow '..' in one into a mount on top of the root,
+  // which may be our own.
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
   const char* name = path.empty() ? "." : path.c_str();
   UniqueFd fd(static_cast<int>(syscall(SYS_openat2, root_.get(), name, &how, sizeof(how))));
   if (fd) return fd;
-  // EXDEV: perhaps an absolute link that stays inside. EAGAIN: a rename got in the way. ENOSYS,
-  // EPERM: a kernel or a container that has no openat2.
-  // ENAMETOOLONG: the whole path, perhaps, but no single name in it.
-  for (const int code : {EXDEV, EAGAIN, ENOSYS, EPERM, ENAMETOOLONG}) {
+  // ELOOP: there is a link. EAGAIN: a rename got in the way. ENOSYS, EPERM: a kernel or a container
+  // that has no openat2. EXDEV: '..' in the path itself. ENAMETOOLONG: the whole path, perhaps, but
+  // no single name in it.
+  for (const int code : {ELOOP, EAGAIN, ENOSYS, EPERM, EXDEV, ENAMETOOLONG}) {
     if (errno == code) return Walk(path);
   }
   throw ErrnoError("opening " + Quoted(path));
@@ -118,7 +123,8 @@ UniqueFd Beneath::Walk(const std::string& path, const Visit& visit) const {
       PutFirst(components, target);
       continue;
     }
-    const auto inside = Below(target, root_path_);
+    auto inside = Below(target, root_path_);
+    if (!inside) inside = Below(target, given_path_);
     if (!inside) throw Error(EXDEV, Quoted(path) + " leads out of the source");
     below_root.clear();
     PutFirst(components, *inside);

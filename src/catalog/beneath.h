@@ -14,15 +14,16 @@ namespace skopsfs::catalog {
 // path. Immutable and thread-safe.
 class Beneath {
  public:
-  // `root` is an O_PATH descriptor of the folder, `root_path` its canonical absolute path.
-  Beneath(util::UniqueFd root, std::string root_path);
+  // `root` is an O_PATH descriptor of the folder, `root_path` its canonical absolute path,
+  // `given_path` another one that links may use for it.
+  Beneath(util::UniqueFd root, std::string root_path, std::string given_path = {});
 
   // An O_PATH descriptor of what `path` (relative; empty for the folder itself) leads to. Throws
   // util::Error: EXDEV where a link leaves the folder, else the errno of the walk.
   util::UniqueFd Open(const std::string& path) const;
 
-  // The same without the kernel's help: for kernels before 5.6, for links to absolute paths, and to
-  // see which folders the way leads through, which `visit` is called with (their
+  // The same one component at a time: where there are links, for kernels before 5.6, and to see
+  // which folders the way leads through, which `visit` is called with (their
   // modes within their access lists).
   using Visit = std::function<void(const struct stat& folder)>;
   util::UniqueFd Walk(const std::string& path, const Visit& visit = {}) const;
@@ -32,6 +33,7 @@ class Beneath {
  private:
   util::UniqueFd root_;
   std::string root_path_;
+  std::string given_path_;
 };
 
 }  // namespace skopsfs::catalog

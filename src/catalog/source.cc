@@ -54,7 +54,8 @@ std::string JoinPath(const std::string& folder, std::string_view name) {
 }
 
 Source::Source(const std::string& path)
-    : path_(std::filesystem::absolute(path).lexically_normal()) {
+    : path_(std::filesystem::absolute(path).lexically_normal()),
+      parent_(open(std::filesystem::path(path_).parent_path().c_str(), O_PATH | O_CLOEXEC)) {
   Found root = OpenRoot();
   if (S_ISREG(root.st.st_mode) || root.is_folder()) CheckReadable(root, path);
   if (S_ISREG(root.st.st_mode)) return;
@@ -64,11 +65,15 @@ Source::Source(const std::string& path)
   std::error_code error;
   const auto canonical = std::filesystem::canonical(path_, error);
   if (error) throw ErrnoError("source " + Quoted(path), error.value());
-  beneath_ = std::make_unique<Beneath>(std::move(root.fd), canonical.string());
+  beneath_ = std::make_unique<Beneath>(std::move(root.fd), canonical.string(), path_);
 }
 
 Found Source::OpenRoot() const {
-  UniqueFd fd = beneath_ ? beneath_->Open("") : UniqueFd(open(path_.c_str(), O_PATH | O_CLOEXEC));
+  const std::string name = std::filesystem::path(path_).filename();
+  UniqueFd fd =
+      beneath_
+          ? beneath_->Open("")
+          : UniqueFd(openat(parent_.get(), name.empty() ? "." : name.c_str(), O_PATH | O_CLOEXEC));
   if (!fd) throw ErrnoError("source " + Quoted(path_));
   Found found = StatOf(std::move(fd));
   found.st.st_mode = WithinAccessList(found.fd.get(), found.st.st_mode);

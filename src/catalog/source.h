@@ -25,7 +25,8 @@ struct Found {
 };
 
 // What a SOURCE argument names: a folder of archives, or one archive. Gives access to what lies in
-// it and to nothing else. Thread-safe.
+// it and to nothing else. The folder (for one archive: that it lies in) is opened once, whatever
+// becomes of its path. Thread-safe.
 class Source {
  public:
   // Throws util::Error when `path` is neither a folder nor a regular file.
@@ -56,7 +57,10 @@ class Source {
   std::optional<Found> FollowLink(const std::string& path) const;
 
   std::string path_;  // absolute
-  std::unique_ptr<Beneath> beneath_;
+  // Of a single archive, the folder that its name is looked up in: not by its path, which may lead
+  // to our own mount once that is there.
+  util::UniqueFd parent_;
+  std::unique_ptr<Beneath> beneath_;  // of a folder
 };
 
 // "folder/name", or just "name" in the root.

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
+#include <filesystem>
 #include <functional>
 
 #include "cli/options.h"
@@ -31,6 +32,18 @@ size_t DescriptorBudget() {
   return std::min(left, kMost);
 }
 
+// A single archive is looked at again and again; behind a link that leads through the mountpoint
+// that would be a question to ourselves.
+void RefuseToWaitForItself(const catalog::Source& source, const std::string& mountpoint) {
+  if (!source.is_single_archive() || !std::filesystem::is_symlink(source.path())) return;
+  const auto canonical = std::filesystem::canonical(source.path()).string();
+  if (!fuse::LiesInside(source.path(), mountpoint) && !fuse::LiesInside(canonical, mountpoint)) {
+    return;
+  }
+  throw util::Error(EINVAL, fmt::format("source {} is a link below the mountpoint {}",
+                                        util::Quoted(source.path()), util::Quoted(mountpoint)));
+}
+
 int Serve(const Options& options, const std::function<void()>& on_ready) {
   fs::FileSystem file_system(options.source, {.revalidate = options.revalidate,
                                               .budget = {.descriptors = DescriptorBudget()}});
@@ -40,6 +53,7 @@ int Serve(const Options& options, const std::function<void()>& on_ready) {
     throw util::Error(EINVAL, fmt::format("mountpoint {} lies inside the source {}",
                                           util::Quoted(mountpoint), util::Quoted(source)));
   }
+  RefuseToWaitForItself(file_system.catalog().source(), mountpoint);
   fuse::Session session(file_system,
                         {.mountpoint = mountpoint,
                          .source = source,

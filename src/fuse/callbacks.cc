@@ -98,7 +98,8 @@ void GetAttr(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
 
 void Open(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
   Answer(request, "open", [&] {
-    if ((info->flags & O_ACCMODE) != O_RDONLY) throw util::Error(EROFS, "read-only");
+    const bool writes = (info->flags & O_ACCMODE) != O_RDONLY || (info->flags & O_TRUNC) != 0;
+    if (writes) throw util::Error(EROFS, "read-only");
     auto handle = FileSystemOf(request).Open(NodeId::From(node));
     info->fh = reinterpret_cast<uint64_t>(handle.get());
     info->keep_cache = 1;

@@ -25,8 +25,11 @@ using util::Quoted;
 constexpr int kMostDeadMounts = 16;  // one on top of the other
 
 bool IsDead(const std::string& path) {
-  struct stat st;
-  return stat(path.c_str(), &st) != 0 && (errno == ENOTCONN || errno == ECONNABORTED);
+  struct statx st {};
+  // Asks the server, because the kernel may still remember the attributes that a dead one gave.
+  const int flags = AT_STATX_FORCE_SYNC | AT_NO_AUTOMOUNT;
+  return statx(AT_FDCWD, path.c_str(), flags, STATX_MODE, &st) != 0 &&
+         (errno == ENOTCONN || errno == ECONNABORTED);
 }
 
 // As an ordinary user: only the setuid helper of libfuse may unmount.
