@@ -37,8 +37,19 @@ void WaitUntilSettled(const archive::Identity& identity) {
 Catalog::Catalog(const std::string& source, const OpenArchives::Budget& budget)
     : source_(source), open_(budget), slots_(RootSlot(source_)) {}
 
+Found Catalog::OpenAgain(const Slot& slot) const {
+  try {
+    return source_.Open(slot.path);
+  } catch (const Error& error) {
+    for (const int gone : {ENOENT, ENOTDIR, EXDEV, ELOOP}) {
+      if (error.code() == gone) throw Error(ESTALE, error.what());
+    }
+    throw;
+  }
+}
+
 Found Catalog::OpenFolder(const Slot& slot) const {
-  Found found = source_.Open(slot.path);
+  Found found = OpenAgain(slot);
   if (!found.is_folder() || SlotIdentity(found.st) != slot.identity) {
     throw Error(ESTALE, Quoted(slot.path) + " is not the folder it was");
   }
@@ -114,15 +125,7 @@ std::string Catalog::LabelOf(const Slot& slot) const {
 
 void Catalog::OpenFile(Slot& slot) {
   WaitUntilSettled(slot.identity);
-  Found found;
-  try {
-    found = source_.Open(source_.is_single_archive() ? "" : slot.path);
-  } catch (const Error& error) {
-    if (error.code() == ENOENT || error.code() == ENOTDIR || error.code() == EXDEV) {
-      throw Error(ESTALE, error.what());
-    }
-    throw;
-  }
+  const Found found = OpenAgain(slot);
   if (!S_ISREG(found.st.st_mode) || archive::IdentityOf(found.st) != slot.identity) {
     throw Error(ESTALE, Quoted(slot.path) + " is another version by now");
   }

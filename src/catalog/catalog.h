@@ -65,6 +65,7 @@ class Catalog {
   size_t open_files() const { return open_.open_files(); }
 
  private:
+  Found OpenAgain(const Slot& slot) const;
   void OpenFile(Slot& slot);
   void ReadIndex(Slot& slot);
 

@@ -55,25 +55,25 @@ std::string JoinPath(const std::string& folder, std::string_view name) {
 
 Source::Source(const std::string& path)
     : path_(std::filesystem::absolute(path).lexically_normal()),
-      parent_(open(std::filesystem::path(path_).parent_path().c_str(), O_PATH | O_CLOEXEC)) {
+      name_(std::filesystem::absolute(path).filename()),
+      parent_(open(std::filesystem::absolute(path).parent_path().c_str(), O_PATH | O_CLOEXEC)) {
   Found root = OpenRoot();
-  if (S_ISREG(root.st.st_mode) || root.is_folder()) CheckReadable(root, path);
-  if (S_ISREG(root.st.st_mode)) return;
-  if (!root.is_folder()) {
+  if (!root.is_folder() && !S_ISREG(root.st.st_mode)) {
     throw Error(ENOTDIR, "source " + Quoted(path) + " is neither a folder nor an archive");
   }
+  CheckReadable(root, path);
   std::error_code error;
-  const auto canonical = std::filesystem::canonical(path_, error);
+  canonical_path_ = std::filesystem::canonical(path, error);
   if (error) throw ErrnoError("source " + Quoted(path), error.value());
-  beneath_ = std::make_unique<Beneath>(std::move(root.fd), canonical.string(), path_);
+  if (root.is_folder()) {
+    beneath_ = std::make_unique<Beneath>(std::move(root.fd), canonical_path_, path_);
+  }
 }
 
 Found Source::OpenRoot() const {
-  const std::string name = std::filesystem::path(path_).filename();
-  UniqueFd fd =
-      beneath_
-          ? beneath_->Open("")
-          : UniqueFd(openat(parent_.get(), name.empty() ? "." : name.c_str(), O_PATH | O_CLOEXEC));
+  UniqueFd fd = beneath_ ? beneath_->Open("")
+                         : UniqueFd(openat(parent_.get(), name_.empty() ? "." : name_.c_str(),
+                                           O_PATH | O_CLOEXEC));
   if (!fd) throw ErrnoError("source " + Quoted(path_));
   Found found = StatOf(std::move(fd));
   found.st.st_mode = WithinAccessList(found.fd.get(), found.st.st_mode);

@@ -33,7 +33,8 @@ class Source {
   explicit Source(const std::string& path);
 
   bool is_single_archive() const { return beneath_ == nullptr; }
-  const std::string& path() const { return path_; }
+  const std::string& path() const { return path_; }  // absolute, as it was given
+  const std::string& canonical_path() const { return canonical_path_; }
 
   // The folder or single archive itself.
   Found OpenRoot() const;
@@ -56,7 +57,9 @@ class Source {
  private:
   std::optional<Found> FollowLink(const std::string& path) const;
 
-  std::string path_;  // absolute
+  std::string path_;
+  std::string canonical_path_;
+  std::string name_;  // the last part of the path
   // Of a single archive, the folder that its name is looked up in: not by its path, which may lead
   // to our own mount once that is there.
   util::UniqueFd parent_;

@@ -134,6 +134,7 @@ void AddMountOptions(Options& options, std::string_view list) {
 }
 
 void AddPath(Options& options, std::string_view path) {
+  if (path.empty()) throw UsageError("a path is empty");
   if (options.source.empty()) {
     options.source = path;
   } else if (options.mountpoint.empty()) {

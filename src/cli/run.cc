@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <sys/resource.h>
 
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
@@ -36,8 +37,8 @@ size_t DescriptorBudget() {
 // that would be a question to ourselves.
 void RefuseToWaitForItself(const catalog::Source& source, const std::string& mountpoint) {
   if (!source.is_single_archive() || !std::filesystem::is_symlink(source.path())) return;
-  const auto canonical = std::filesystem::canonical(source.path()).string();
-  if (!fuse::LiesInside(source.path(), mountpoint) && !fuse::LiesInside(canonical, mountpoint)) {
+  if (!fuse::LiesInside(source.path(), mountpoint) &&
+      !fuse::LiesInside(source.canonical_path(), mountpoint)) {
     return;
   }
   throw util::Error(EINVAL, fmt::format("source {} is a link below the mountpoint {}",
@@ -47,16 +48,16 @@ void RefuseToWaitForItself(const catalog::Source& source, const std::string& mou
 int Serve(const Options& options, const std::function<void()>& on_ready) {
   fs::FileSystem file_system(options.source, {.revalidate = options.revalidate,
                                               .budget = {.descriptors = DescriptorBudget()}});
-  const std::string& source = file_system.catalog().source().path();
+  const catalog::Source& source = file_system.catalog().source();
   const std::string mountpoint = fuse::PrepareMountpoint(options.mountpoint);
-  if (fuse::LiesInside(mountpoint, source)) {
+  if (fuse::LiesInside(mountpoint, source.canonical_path())) {
     throw util::Error(EINVAL, fmt::format("mountpoint {} lies inside the source {}",
-                                          util::Quoted(mountpoint), util::Quoted(source)));
+                                          util::Quoted(mountpoint), util::Quoted(source.path())));
   }
-  RefuseToWaitForItself(file_system.catalog().source(), mountpoint);
+  RefuseToWaitForItself(source, mountpoint);
   fuse::Session session(file_system,
                         {.mountpoint = mountpoint,
-                         .source = source,
+                         .source = source.path(),
                          .options = options.mount_options,
                          .debug = options.debug},
                         on_ready);
@@ -95,6 +96,8 @@ int Run(std::span<const char* const> arguments) {
   // Named, or else each conversion of a DOS time would look whether /etc/localtime has changed.
   setenv("TZ", ":/etc/localtime", 0);
   tzset();
+  // A log that nobody reads any more is no reason to end.
+  signal(SIGPIPE, SIG_IGN);
   if (options.foreground) return ServeOrExplain(options, [] {});
   return fuse::RunInBackground(
       [&](const std::function<void()>& ready) { return ServeOrExplain(options, ready); });

@@ -25,7 +25,8 @@ struct stat AttributesOfParent(const DirectoryHandle& handle) {
     const auto& archive = *handle.archive;
     return AttributesOf(slot, &archive, archive.node(handle.node.index).parent);
   }
-  return AttributesOf(slot.parent ? *slot.parent : slot, nullptr, 0);
+  const bool is_root = handle.node == kRoot || !slot.parent;
+  return AttributesOf(is_root ? slot : *slot.parent, nullptr, 0);
 }
 
 // Gives "." and ".." to `sink`, from `position` on; false when it is full.

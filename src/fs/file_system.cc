@@ -162,8 +162,10 @@ void FileSystem::Release(std::unique_ptr<FileHandle> handle) {
   if (current) return;
   const auto& member = handle->member;
   const std::lock_guard lock(stale_mutex_);
-  stale_.push_back({.parent = {.slot = handle->slot->id, .index = handle->parent},
-                    .name = member.substr(member.rfind('/') + 1)});
+  const bool in_root = handle->parent == 0 && catalog_.source().is_single_archive();
+  const NodeId parent{.slot = handle->slot->id, .index = handle->parent};
+  stale_.push_back(
+      {.parent = in_root ? kRoot : parent, .name = member.substr(member.rfind('/') + 1)});
 }
 
 std::vector<StaleName> FileSystem::Tidy() {

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <csignal>
 #include <cstdlib>
 
 #include "util/error.h"
@@ -55,6 +56,7 @@ int RunInBackground(const std::function<int(const std::function<void()>& ready)>
   }
   parent_end.Reset();
   setsid();
+  signal(SIGPIPE, SIG_IGN);  // the parent may be gone when we are ready
   std::exit(serve([&] {
     LeaveTerminal(child_end.get());
     child_end.Reset();

@@ -1,0 +1,222 @@
+#include "catalog/slot_table.h"
+
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace skopsfs::catalog {
+namespace {
+
+struct stat File(uint64_t inode, int64_t size = 10, mode_t mode = 0644) {
+  struct stat st {};
+  st.st_mode = S_IFREG | mode;
+  st.st_dev = 5;
+  st.st_ino = inode;
+  st.st_size = size;
+  return st;
+}
+
+struct stat Folder(uint64_t inode) {
+  struct stat st = File(inode);
+  st.st_mode = S_IFDIR | 0755;
+  return st;
+}
+
+class SlotTableTest : public ::testing::Test {
+ protected:
+  static std::shared_ptr<Slot> Root() {
+    auto root = std::make_shared<Slot>();
+    root->is_folder = true;
+    return root;
+  }
+
+  std::shared_ptr<Slot> Acquire(const std::string& name, const struct stat& st) {
+    return Acquire(table_.root(), name, st);
+  }
+  std::shared_ptr<Slot> Acquire(const std::shared_ptr<Slot>& parent, const std::string& name,
+                                const struct stat& st) {
+    replaced_.reset();
+    return table_.Acquire(parent, name, st, replaced_);
+  }
+
+  SlotTable table_{Root()};
+  std::shared_ptr<Slot> replaced_;
+};
+
+TEST_F(SlotTableTest, RootIsThereAndNeverLeaves) {
+  EXPECT_EQ(table_.root()->id, 0U);
+  EXPECT_EQ(table_.Get(0), table_.root());
+  table_.Forget(0, 1);
+  table_.Forget(0, UINT64_MAX);
+  EXPECT_EQ(table_.Get(0), table_.root());
+  EXPECT_EQ(table_.size(), 1U);
+}
+
+TEST_F(SlotTableTest, ANewSlotSaysWhatItIsOf) {
+  const auto folder = Acquire("folder", Folder(1));
+  const auto archive = Acquire(folder, "a.skops", File(2, 77));
+  EXPECT_TRUE(folder->is_folder);
+  EXPECT_EQ(folder->path, "folder");
+  EXPECT_EQ(folder->parent, table_.root());
+  EXPECT_FALSE(archive->is_folder);
+  EXPECT_EQ(archive->name, "a.skops");
+  EXPECT_EQ(archive->path, "folder/a.skops");
+  EXPECT_EQ(archive->parent, folder);
+  EXPECT_EQ(archive->identity, archive::IdentityOf(File(2, 77)));
+  EXPECT_EQ(archive->st.st_size, 77);
+  EXPECT_EQ(archive->lookups, 1U);
+  EXPECT_FALSE(archive->superseded);
+  EXPECT_EQ(table_.Get(folder->id), folder);
+  EXPECT_EQ(table_.Get(archive->id), archive);
+  EXPECT_EQ(table_.Get(archive->id + 1), nullptr);
+  EXPECT_NE(archive->id, folder->id);
+}
+
+TEST_F(SlotTableTest, TheSameVersionIsTheSameSlot) {
+  const auto slot = Acquire("a.skops", File(1));
+  EXPECT_EQ(Acquire("a.skops", File(1)), slot);
+  EXPECT_EQ(replaced_, nullptr);
+  EXPECT_EQ(slot->lookups, 2U);
+  EXPECT_EQ(table_.size(), 2U);
+}
+
+TEST_F(SlotTableTest, OtherNamesAndFoldersAreOtherSlots) {
+  const auto folder = Acquire("folder", Folder(9));
+  const auto slot = Acquire("a.skops", File(1));
+  EXPECT_NE(Acquire("b.skops", File(1)), slot);
+  EXPECT_NE(Acquire(folder, "a.skops", File(1)), slot);
+  EXPECT_FALSE(slot->superseded);
+}
+
+TEST_F(SlotTableTest, EachChangeOfAnArchiveIsANewSlot) {
+  struct stat st = File(1);
+  auto last = Acquire("a.skops", st);
+  std::set<uint64_t> ids = {last->id};
+  const std::vector<std::function<void()>> changes = {
+      [&] { st.st_ino = 2; },         [&] { st.st_dev = 6; },
+      [&] { st.st_size = 11; },       [&] { st.st_mtim.tv_nsec = 1; },
+      [&] { st.st_mtim.tv_sec = 1; }, [&] { st.st_ctim.tv_nsec = 1; },
+      [&] { st.st_mode |= S_IXUSR; }, [&] { st.st_mode = S_IFDIR | 0755; },
+      [&] { st.st_mode = S_IFREG; }};
+  for (const auto& change : changes) {
+    change();
+    const auto slot = Acquire("a.skops", st);
+    EXPECT_NE(slot, last);
+    EXPECT_EQ(replaced_, last);
+    EXPECT_TRUE(last->superseded);
+    EXPECT_FALSE(slot->superseded);
+    EXPECT_TRUE(ids.insert(slot->id).second) << "an id was used again";
+    EXPECT_EQ(table_.Get(last->id), last) << "the kernel still holds the old version";
+    last = slot;
+  }
+}
+
+TEST_F(SlotTableTest, AFolderIsItsDeviceAndInode) {
+  struct stat st = Folder(1);
+  const auto slot = Acquire("folder", st);
+  st.st_mtim.tv_sec = 5;
+  st.st_ctim.tv_sec = 5;
+  st.st_size = 4711;
+  st.st_mode = S_IFDIR | 0700;
+  EXPECT_EQ(Acquire("folder", st), slot);
+  st.st_ino = 2;
+  EXPECT_NE(Acquire("folder", st), slot);
+  EXPECT_TRUE(slot->superseded);
+}
+
+TEST_F(SlotTableTest, AVersionThatComesBackIsANewSlot) {
+  const auto first = Acquire("a.skops", File(1));
+  const auto second = Acquire("a.skops", File(2));
+  const auto third = Acquire("a.skops", File(1));
+  EXPECT_NE(third, first);
+  EXPECT_EQ(replaced_, second);
+  EXPECT_EQ(std::set({first->id, second->id, third->id}).size(), 3U);
+}
+
+TEST_F(SlotTableTest, LeavesWithTheLastLookup) {
+  const auto slot = Acquire("a.skops", File(1));
+  Acquire("a.skops", File(1));
+  table_.AddLookups(*slot, 3);
+  EXPECT_EQ(slot->lookups, 5U);
+  table_.Forget(slot->id, 1);
+  table_.Forget(slot->id, 3);
+  EXPECT_EQ(table_.Get(slot->id), slot);
+  table_.Forget(slot->id, 1);
+  EXPECT_EQ(table_.Get(slot->id), nullptr);
+  EXPECT_EQ(table_.size(), 1U);
+}
+
+TEST_F(SlotTableTest, ForgettingTooMuchOrTheUnknownDoesNoHarm) {
+  const auto slot = Acquire("a.skops", File(1));
+  table_.Forget(slot->id, UINT64_MAX);
+  table_.Forget(slot->id, 1);
+  table_.Forget(slot->id + 1000, 1);
+  EXPECT_EQ(table_.size(), 1U);
+  Acquire("a.skops", File(1));
+  EXPECT_EQ(table_.size(), 2U);
+}
+
+TEST_F(SlotTableTest, IdsAreNeverUsedAgain) {
+  std::set<uint64_t> ids;
+  for (int i = 0; i < 100; ++i) {
+    const auto slot = Acquire("a.skops", File(1));
+    EXPECT_TRUE(ids.insert(slot->id).second);
+    table_.Forget(slot->id, 1);
+  }
+  EXPECT_EQ(table_.size(), 1U);
+}
+
+TEST_F(SlotTableTest, AnOldVersionLeavesWithoutTheNewOne) {
+  const auto old_version = Acquire("a.skops", File(1));
+  const auto new_version = Acquire("a.skops", File(2));
+  table_.Forget(old_version->id, 1);
+  EXPECT_EQ(table_.Get(old_version->id), nullptr);
+  EXPECT_EQ(Acquire("a.skops", File(2)), new_version);
+}
+
+TEST_F(SlotTableTest, ASlotKeepsItsParentAlive) {
+  auto folder = Acquire("folder", Folder(1));
+  const std::weak_ptr<Slot> watch = folder;
+  auto archive = Acquire(folder, "a.skops", File(2));
+  table_.Forget(folder->id, 1);
+  folder.reset();
+  ASSERT_FALSE(watch.expired());
+  EXPECT_EQ(archive->parent->path, "folder");
+  table_.Forget(archive->id, 1);
+  archive.reset();
+  EXPECT_TRUE(watch.expired());
+}
+
+TEST_F(SlotTableTest, AForgottenSlotIsDestroyed) {
+  const std::weak_ptr<Slot> watch = Acquire("a.skops", File(1));
+  ASSERT_FALSE(watch.expired());
+  table_.Forget(watch.lock()->id, 1);
+  EXPECT_TRUE(watch.expired());
+}
+
+TEST_F(SlotTableTest, FromManyThreads) {
+  std::vector<std::thread> threads;
+  for (uint64_t t = 0; t < 8; ++t) {
+    threads.emplace_back([&, t] {
+      for (uint64_t i = 0; i < 2000; ++i) {
+        // Mostly the version that all threads see, now and then one that this thread alone sees.
+        const auto st = File(i % 7 < 6 ? 1 : 2 + t);
+        std::shared_ptr<Slot> replaced;
+        const auto slot = table_.Acquire(table_.root(), "a" + std::to_string(i % 3), st, replaced);
+        EXPECT_EQ(slot->identity.inode, st.st_ino);
+        table_.AddLookups(*slot, 2);
+        EXPECT_EQ(table_.Get(slot->id), slot);
+        table_.Forget(slot->id, 3);
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  EXPECT_EQ(table_.size(), 1U);
+}
+
+}  // namespace
+}  // namespace skopsfs::catalog

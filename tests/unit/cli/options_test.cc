@@ -1,0 +1,222 @@
+#include "cli/options.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <sstream>
+#include <string>
+#include <vector>
+
+namespace skopsfs::cli {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using Words = std::vector<const char*>;
+
+// What is wrong with a command line; empty when nothing is.
+std::string Complaint(const Words& words) {
+  try {
+    ParseOptions(words);
+    return "";
+  } catch (const UsageError& error) {
+    return error.what();
+  }
+}
+
+TEST(ParseOptions, Defaults) {
+  const auto options = ParseOptions(Words{"/models", "/mnt"});
+  EXPECT_EQ(options.source, "/models");
+  EXPECT_EQ(options.mountpoint, "/mnt");
+  EXPECT_FALSE(options.foreground);
+  EXPECT_FALSE(options.debug);
+  EXPECT_FALSE(options.help);
+  EXPECT_FALSE(options.version);
+  EXPECT_EQ(options.revalidate, 1);
+  EXPECT_THAT(options.mount_options, IsEmpty());
+}
+
+TEST(ParseOptions, Flags) {
+  for (const auto* word : {"-f", "--foreground", "-oforeground"}) {
+    EXPECT_TRUE(ParseOptions(Words{word, "a", "b"}).foreground) << word;
+    EXPECT_FALSE(ParseOptions(Words{word, "a", "b"}).debug) << word;
+  }
+  for (const auto* word : {"-d", "--debug", "-odebug"}) {
+    EXPECT_TRUE(ParseOptions(Words{word, "a", "b"}).debug) << word;
+    EXPECT_TRUE(ParseOptions(Words{word, "a", "b"}).foreground) << word << " implies -f";
+  }
+}
+
+TEST(ParseOptions, HelpAndVersionNeedNoPaths) {
+  for (const auto* word : {"-h", "--help"}) EXPECT_TRUE(ParseOptions(Words{word}).help) << word;
+  for (const auto* word : {"-V", "--version"}) {
+    EXPECT_TRUE(ParseOptions(Words{word}).version) << word;
+  }
+  EXPECT_TRUE(ParseOptions(Words{"/models", "-h"}).help);
+}
+
+TEST(ParseOptions, OptionsMayStandAnywhere) {
+  for (const auto& words :
+       {Words{"-f", "-o", "noexec", "a", "b"}, Words{"a", "b", "-f", "-onoexec"},
+        Words{"a", "-o", "noexec", "b", "-f"}}) {
+    const auto options = ParseOptions(words);
+    EXPECT_EQ(options.source, "a");
+    EXPECT_EQ(options.mountpoint, "b");
+    EXPECT_TRUE(options.foreground);
+    EXPECT_THAT(options.mount_options, ElementsAre("noexec"));
+  }
+}
+
+TEST(ParseOptions, AfterTwoDashesThereAreOnlyPaths) {
+  const auto options = ParseOptions(Words{"-f", "--", "-d", "--help"});
+  EXPECT_EQ(options.source, "-d");
+  EXPECT_EQ(options.mountpoint, "--help");
+  EXPECT_FALSE(options.debug);
+  EXPECT_FALSE(options.help);
+  EXPECT_EQ(ParseOptions(Words{"a", "--", "--"}).mountpoint, "--");
+  EXPECT_EQ(ParseOptions(Words{"-", "b"}).source, "-") << "a dash alone is a name";
+}
+
+TEST(ParseOptions, MountOptions) {
+  struct Case {
+    Words words;
+    std::vector<std::string> handed_on;
+  };
+  const std::vector<Case> cases = {
+      {{"-o", "allow_other"}, {"allow_other"}},
+      {{"-oallow_other"}, {"allow_other"}},
+      {{"-o", "allow_other,noexec"}, {"allow_other", "noexec"}},
+      {{"-o", "allow_other", "-o", "noexec"}, {"allow_other", "noexec"}},
+      {{"-o", "allow_root,auto_unmount,noatime"}, {"allow_root", "auto_unmount", "noatime"}},
+      {{"-o", "fsname=models"}, {"fsname=models"}},
+      {{"-o", "fsname=a=b"}, {"fsname=a=b"}},
+      {{"-o", "context=system_u:object_r:x:s0"}, {"context=system_u:object_r:x:s0"}},
+      // True anyway, or meant for mount(8).
+      {{"-o", "ro,rw,nosuid,nodev,suid,dev,exec,atime,relatime,default_permissions"}, {}},
+      {{"-o", "defaults,auto,noauto,_netdev,user"}, {}},
+      {{"-o", "x-systemd.automount,x-gvfs-hide"}, {}},
+      {{"-o", ""}, {}},
+      {{"-o", ",,allow_other,,"}, {"allow_other"}},
+  };
+  for (const auto& c : cases) {
+    Words words = c.words;
+    words.insert(words.end(), {"a", "b"});
+    EXPECT_EQ(Complaint(words), "") << c.words.back();
+    EXPECT_EQ(ParseOptions(words).mount_options, c.handed_on) << c.words.back();
+  }
+}
+
+TEST(ParseOptions, OptionsOfOursAsMountOptions) {
+  const auto options = ParseOptions(Words{"-o", "allow_other,revalidate=2.5,foreground", "a", "b"});
+  EXPECT_EQ(options.revalidate, 2.5);
+  EXPECT_TRUE(options.foreground);
+  EXPECT_THAT(options.mount_options, ElementsAre("allow_other"));
+}
+
+TEST(ParseOptions, Revalidate) {
+  struct Case {
+    const char* word;
+    double seconds;
+  };
+  for (const auto& c : std::vector<Case>{{"--revalidate=0", 0},
+                                         {"--revalidate=1", 1},
+                                         {"--revalidate=0.25", 0.25},
+                                         {"--revalidate=.5", 0.5},
+                                         {"--revalidate=1e2", 100},
+                                         {"--revalidate=86400", 86400},
+                                         {"-orevalidate=0", 0}}) {
+    EXPECT_EQ(ParseOptions(Words{c.word, "a", "b"}).revalidate, c.seconds) << c.word;
+  }
+  EXPECT_EQ(ParseOptions(Words{"--revalidate=5", "--revalidate=6", "a", "b"}).revalidate, 6)
+      << "the last one counts";
+  for (const auto* word :
+       {"--revalidate=-1", "--revalidate=86401", "--revalidate=x", "--revalidate=1x",
+        "--revalidate= 1", "--revalidate=", "--revalidate=nan", "--revalidate=inf",
+        "--revalidate=1e999", "--revalidate=1,5", "-orevalidate=soon"}) {
+    EXPECT_THAT(Complaint({word, "a", "b"}), HasSubstr("--revalidate wants seconds")) << word;
+  }
+}
+
+TEST(ParseOptions, WhatCannotBeUnderstood) {
+  struct Case {
+    Words words;
+    const char* complaint;
+  };
+  const std::vector<Case> cases = {
+      {{}, "SOURCE and MOUNTPOINT are needed"},
+      {{"a"}, "SOURCE and MOUNTPOINT are needed"},
+      {{"-f"}, "SOURCE and MOUNTPOINT are needed"},
+      {{"a", "b", "c"}, "unexpected argument 'c'"},
+      {{"a", "b", "--", "c"}, "unexpected argument 'c'"},
+      {{"-x", "a", "b"}, "unknown option '-x'"},
+      {{"-fd", "a", "b"}, "unknown option '-fd'"},
+      {{"-ff", "a", "b"}, "unknown option '-ff'"},
+      {{"-help", "a", "b"}, "unknown option '-help'"},
+      {{"--nothing", "a", "b"}, "unknown option '--nothing'"},
+      {{"--nothing=1", "a", "b"}, "unknown option '--nothing=1'"},
+      {{"--foregroun", "a", "b"}, "unknown option '--foregroun'"},
+      {{"--=1", "a", "b"}, "unknown option '--=1'"},
+      {{"--f", "a", "b"}, "unknown option '--f'"},
+      {{"--o=noexec", "a", "b"}, "unknown option '--o=noexec'"},
+      {{"--foreground=1", "a", "b"}, "option 'foreground' takes no value"},
+      {{"--help="}, "option 'help' takes no value"},
+      {{"--revalidate", "2", "a", "b"}, "option 'revalidate' wants a value"},
+      {{"a", "b", "-o"}, "option '-o' wants a value"},
+      {{"-o", "nothing", "a", "b"}, "unknown mount option 'nothing'"},
+      {{"-o", "noexec,nothing=1", "a", "b"}, "unknown mount option 'nothing=1'"},
+      {{"-o", "revalidate", "a", "b"}, "option 'revalidate' wants a value"},
+      {{"-o", "fsname", "a", "b"}, "unknown mount option 'fsname'"},
+      {{"-o", "allow_other=1", "a", "b"}, "unknown mount option 'allow_other=1'"},
+      {{"-o", "Allow_other", "a", "b"}, "unknown mount option 'Allow_other'"},
+      {{"-o", " noexec", "a", "b"}, "unknown mount option ' noexec'"},
+  };
+  for (const auto& c : cases) {
+    EXPECT_EQ(Complaint(c.words), c.complaint);
+  }
+}
+
+// An unset variable in a script must not let the next word take its place.
+TEST(ParseOptions, AnEmptyPathIsNoPath) {
+  EXPECT_NE(Complaint({"", "/models", "/mnt"}), "");
+  EXPECT_NE(Complaint({"", "/mnt"}), "");
+  EXPECT_NE(Complaint({"/models", ""}), "");
+  EXPECT_NE(Complaint({"/models", "", "/mnt"}), "");
+}
+
+TEST(Usage, NamesEveryOption) {
+  const std::string usage = Usage();
+  for (const auto* word : {"usage: skopsfs [options] SOURCE MOUNTPOINT", "-f, --foreground",
+                           "-o OPT[,OPT...]", "--revalidate=SECONDS", "-d, --debug", "-h, --help",
+                           "-V, --version", "allow_other", "allow_root", "auto_unmount",
+                           "fsname=", "noexec", "revalidate=SECONDS", "fusermount3 -u"}) {
+    EXPECT_THAT(usage, HasSubstr(word));
+  }
+  EXPECT_TRUE(usage.ends_with('\n'));
+}
+
+TEST(Usage, EveryOptionThatItNamesIsTaken) {
+  std::istringstream usage(Usage());
+  int checked = 0;
+  for (std::string line; std::getline(usage, line);) {
+    const size_t start = line.find("--");
+    if (!line.starts_with("  ") || start == std::string::npos || start > 10) continue;
+    std::string word = line.substr(start, line.find_first_of(" =", start) - start);
+    if (line[start + word.size()] == '=') word += "=1";
+    EXPECT_EQ(Complaint({word.c_str(), "a", "b"}), "") << word;
+    ++checked;
+  }
+  EXPECT_EQ(checked, 5);
+}
+
+TEST(Usage, FitsTheScreen) {
+  const std::string usage = Usage();
+  for (size_t at = 0; at < usage.size();) {
+    const size_t end = usage.find('\n', at);
+    EXPECT_LE(end - at, 100U) << usage.substr(at, end - at);
+    at = end + 1;
+  }
+}
+
+}  // namespace
+}  // namespace skopsfs::cli
