@@ -3,9 +3,10 @@
 # try it with), `test` (all of that, and what the tests use). Does nothing when all are there.
 set -eu
 
-build="cmake ninja-build g++ pkg-config fuse3 libfuse3-dev libzip-dev libfmt-dev zlib1g-dev liblzma-dev"
+build="cmake ninja-build g++ pkg-config fuse3 libfuse3-dev libzip-dev libfmt-dev liblzma-dev
+  libdeflate-dev"
 run="$build python3 python3-numpy"
-test="$run libgtest-dev libgmock-dev python3-scipy python3-sklearn clang clang-format clang-tidy
+test="$run libgtest-dev libgmock-dev zlib1g-dev python3-scipy python3-sklearn clang clang-format clang-tidy
   libclang-rt-14-dev attr rsync ripgrep tar unzip util-linux procps mount"
 
 case "${1:-}" in

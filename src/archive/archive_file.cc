@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "archive/writers.h"
 #include "util/error.h"
 
 namespace skopsfs::archive {
@@ -15,7 +16,6 @@ using util::Error;
 ArchiveFile::ArchiveFile(util::UniqueFd fd, const struct stat& opened)
     : fd_(std::move(fd)),
       identity_(IdentityOf(opened)),
-      links_(opened.st_nlink),
       served_(std::make_unique<std::atomic<uint32_t>[]>(identity_.size / kWindow + 1)) {}
 
 ArchiveFile::~ArchiveFile() { DropPages(); }
@@ -52,9 +52,10 @@ std::optional<int64_t> ArchiveFile::CheckUnchanged() const {
   if (now == identity_) return std::nullopt;
   const int64_t changed = std::exchange(now.ctime, identity_.ctime);
   if (now != identity_) throw Error(EIO, "the archive was changed in place while it was open");
-  if (st.st_nlink < links_) return std::nullopt;
   return changed;
 }
+
+bool ArchiveFile::IsBeingWritten() const { return IsOpenForWriting(fd_.get()); }
 
 bool ArchiveFile::IsCurrent() const { return IdentityOf(Stat()) == identity_; }
 

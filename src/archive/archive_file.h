@@ -30,14 +30,17 @@ class ArchiveFile : public zip::ByteSource {
 
   // Throws util::Error(EIO) unless the file still is the version it was opened as. What was read
   // before a call that returns is of that version: write and truncate change a file's times before
-  // its bytes (a shared writable mapping may do so after). Losing a name (replaced by rename,
-  // unlinked) is no change.
+  // its bytes, provided that nobody had it open for writing at first (IsBeingWritten()).
   //
-  // A file whose change time alone moved, which is what chmod, link and rename do but also a
-  // rewrite that resets the modification time, returns that new change time: its bytes need proof.
+  // A file whose change time alone moved returns that new change time: its bytes need proof.
+  // Losing a name (replaced by rename, unlinked), chmod, link and rename do that, but so does a
+  // rewrite that resets the modification time.
   std::optional<int64_t> CheckUnchanged() const;
 
-  // Whether it has its times and names of the beginning: what new opens ask for.
+  // Whether somebody has it open for writing, see writers.h.
+  bool IsBeingWritten() const;
+
+  // Whether it has its times of the beginning: what new opens ask for.
   bool IsCurrent() const;
 
   // Whether a read of the file has ever failed: then what was made of its bytes proves nothing.
@@ -59,7 +62,6 @@ class ArchiveFile : public zip::ByteSource {
 
   util::UniqueFd fd_;
   Identity identity_;
-  nlink_t links_;
   std::unique_ptr<std::atomic<uint32_t>[]> served_;  // bytes, one counter a window
   mutable std::atomic<bool> failed_to_read_ = false;
   mutable std::atomic<bool> has_pages_ = true;

@@ -1,9 +1,8 @@
 #include "archive/decoder.h"
 
-#include <zlib.h>
-
 #include <algorithm>
 
+#include "archive/crc32.h"
 #include "util/error.h"
 
 namespace skopsfs::archive {
@@ -16,7 +15,7 @@ void Decoder::Restart() {
   stream_.reset();
   kept_.clear();
   position_ = 0;
-  crc32_ = static_cast<uint32_t>(::crc32(0, nullptr, 0));
+  crc32_ = 0;
   stream_ = OpenDecodeStream(*source_, extent_);
 }
 
@@ -27,8 +26,7 @@ std::span<const std::byte> Decoder::DecodeChunk() {
   kept_.resize(before + wanted);
   const auto chunk = std::span(kept_).subspan(before);
   if (stream_->Read(chunk) != wanted) throw Error(EIO, "decodes to less than its size");
-  crc32_ = static_cast<uint32_t>(
-      ::crc32(crc32_, reinterpret_cast<const Bytef*>(chunk.data()), static_cast<uInt>(wanted)));
+  crc32_ = Crc32(crc32_, chunk);
   position_ += wanted;
   if (position_ == extent_.size && crc32_ != extent_.crc32) throw Error(EIO, "bad CRC-32");
   return chunk;

@@ -1,10 +1,10 @@
 #include "archive/member_reader.h"
 
-#include <zlib.h>
-
 #include <algorithm>
 #include <vector>
 
+#include "archive/crc32.h"
+#include "archive/writers.h"
 #include "util/error.h"
 #include "zip/format.h"
 #include "zip/local_header.h"
@@ -20,13 +20,14 @@ void ReadStored(const zip::ByteSource& file, uint64_t offset, std::span<std::byt
   if (file.ReadAt(offset, out) != out.size()) throw Error(EIO, "the archive became shorter");
 }
 
-void CheckStoredCrc(const zip::ByteSource& file, const Extent& extent) {
+void CheckStoredCrc(const ArchiveFile& file, const Extent& extent) {
   std::vector<std::byte> block(size_t{1} << 20);
-  uLong crc = ::crc32(0, nullptr, 0);
+  uint32_t crc = 0;
   for (uint64_t done = 0; done < extent.size;) {
     const auto size = static_cast<size_t>(std::min<uint64_t>(block.size(), extent.size - done));
     ReadStored(file, extent.offset + done, std::span(block).first(size));
-    crc = ::crc32(crc, reinterpret_cast<const Bytef*>(block.data()), static_cast<uInt>(size));
+    crc = Crc32(crc, std::span(block).first(size));
+    file.Served(extent.offset + done, size);  // not to leave a second copy of it in memory
     done += size;
   }
   if (crc != extent.crc32) throw Error(EIO, "bad CRC-32");
@@ -91,6 +92,11 @@ void MemberReader::Prove(int64_t changed) {
   const std::lock_guard lock(proving_);
   if (proven_.load() == changed) return;
   if (disproven_ == changed) throw Error(EIO, kDisproven);
+  WaitUntilSettled(changed);
+  // What is found right now could be overwritten in a moment without another change of the times.
+  if (file_->IsBeingWritten()) {
+    throw Error(EIO, "the archive was changed or touched while open, and is open for writing");
+  }
   pool_.Drop(this);  // its decoder may hold bytes of another version
   try {
     if (extent_.method == zip::kMethodStored) {

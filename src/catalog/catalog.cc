@@ -1,9 +1,6 @@
 #include "catalog/catalog.h"
 
-#include <time.h>
-
-#include <thread>
-
+#include "archive/writers.h"
 #include "util/error.h"
 #include "util/log.h"
 
@@ -20,16 +17,6 @@ std::shared_ptr<Slot> RootSlot(const Source& source) {
   root->st = found.st;
   if (root->is_folder) root->identity = SlotIdentity(found.st);
   return root;
-}
-
-// A file's times move in steps (4 ms and more on kernels before 6.13), so a file that changes twice
-// in one step looks the same after both. Waits until a further change must show.
-void WaitUntilSettled(const archive::Identity& identity) {
-  constexpr int64_t kStep = 20'000'000;  // nanoseconds
-  timespec now{};
-  clock_gettime(CLOCK_REALTIME, &now);
-  const int64_t age = now.tv_sec * int64_t{1'000'000'000} + now.tv_nsec - identity.ctime;
-  if (age >= 0 && age < kStep) std::this_thread::sleep_for(std::chrono::nanoseconds(kStep - age));
 }
 
 }  // namespace
@@ -124,12 +111,14 @@ std::string Catalog::LabelOf(const Slot& slot) const {
 }
 
 void Catalog::OpenFile(Slot& slot) {
-  WaitUntilSettled(slot.identity);
+  archive::WaitUntilSettled(slot.identity.ctime);
   const Found found = OpenAgain(slot);
   if (!S_ISREG(found.st.st_mode) || archive::IdentityOf(found.st) != slot.identity) {
     throw Error(ESTALE, Quoted(slot.path) + " is another version by now");
   }
   auto file = open_.Adopt(Source::OpenForReading(found), found.st, slot);
+  // In this order: whoever begins to write after the first look moves the times of the second.
+  if (file->IsBeingWritten()) throw Error(EIO, "somebody has it open for writing");
   if (!file->IsCurrent()) throw Error(ESTALE, Quoted(slot.path) + " is being changed");
   slot.file = std::move(file);
 }

@@ -23,6 +23,7 @@ size_t Target(size_t most) { return most - std::max<size_t>(1, most / 8); }
 std::shared_ptr<const archive::ArchiveFile> OpenArchives::Adopt(util::UniqueFd fd,
                                                                 const struct stat& st,
                                                                 const Slot& opening) {
+  const std::lock_guard adopting(adopting_);
   if (in_use_->files >= budget_.descriptors) {
     Evict(What::kFile, &opening, [&] { return in_use_->files <= Target(budget_.descriptors); });
   }
@@ -87,8 +88,10 @@ void OpenArchives::Evict(What what, const Slot* except, const Enough& enough) {
 
 void OpenArchives::Tidy() {
   std::vector<std::shared_ptr<Slot>> slots;
+  uint64_t unused_since = 0;
   {
     const std::lock_guard lock(mutex_);
+    unused_since = uses_at_tidy_before_;
     for (const auto& [id, slot] : slots_) {
       if (auto alive = slot.lock()) slots.push_back(std::move(alive));
     }
@@ -96,7 +99,7 @@ void OpenArchives::Tidy() {
   for (const auto& slot : slots) {
     const std::unique_lock lock(slot->mutex, std::try_to_lock);
     if (!lock || !slot->file) continue;
-    if (slot->last_used <= uses_at_tidy_before_ && IsIdle(slot->file)) {
+    if (slot->last_used <= unused_since && IsIdle(slot->file)) {
       slot->file.reset();
     } else {
       slot->file->DropPagesIfQuiet();

@@ -56,9 +56,10 @@ class OpenArchives {
   };
   const std::shared_ptr<InUse> in_use_ = std::make_shared<InUse>();
   std::atomic<uint64_t> uses_ = 0;
+  std::mutex adopting_;  // one at a time: who has made room is the one to use it
+  std::mutex mutex_;     // guards what follows
   uint64_t uses_at_tidy_ = 0;
   uint64_t uses_at_tidy_before_ = 0;
-  std::mutex mutex_;
   std::unordered_map<uint64_t, std::weak_ptr<Slot>> slots_;
 };
 

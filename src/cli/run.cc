@@ -1,7 +1,9 @@
 #include "cli/run.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <cstdio>
@@ -66,6 +68,14 @@ int Serve(const Options& options, const std::function<void()>& on_ready) {
   return EXIT_SUCCESS;
 }
 
+// Else a descriptor of ours could get the number of a stream that was closed, and be taken for it.
+void OccupyStandardStreams() {
+  int fd = 0;
+  while ((fd = open("/dev/null", O_RDWR)) >= 0 && fd <= STDERR_FILENO) {
+  }
+  if (fd > STDERR_FILENO) close(fd);
+}
+
 int ServeOrExplain(const Options& options, const std::function<void()>& on_ready) {
   try {
     return Serve(options, on_ready);
@@ -98,6 +108,8 @@ int Run(std::span<const char* const> arguments) {
   tzset();
   // A log that nobody reads any more is no reason to end.
   signal(SIGPIPE, SIG_IGN);
+  signal(SIGIO, SIG_IGN);  // see archive/writers.h
+  OccupyStandardStreams();
   if (options.foreground) return ServeOrExplain(options, [] {});
   return fuse::RunInBackground(
       [&](const std::function<void()>& ready) { return ServeOrExplain(options, ready); });

@@ -1,5 +1,6 @@
 #include "archive/member_reader.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -15,6 +16,7 @@
 #include "support/open_archive.h"
 #include "support/samples.h"
 #include "support/temp_folder.h"
+#include "util/unique_fd.h"
 #include "zip/format.h"
 
 namespace skopsfs::archive {
@@ -197,6 +199,28 @@ TEST_F(MemberReaderTest, RewrittenWithItsTimeSetBack) {
             "5: bad CRC-32 after the archive was changed or touched while open");
   ExpectFails(*stored);
   ExpectFails(*deflated);
+}
+
+TEST_F(MemberReaderTest, RewrittenWithItsTimeSetBackAndThenReplaced) {
+  Write();
+  const auto stored = Open("stored");
+  EXPECT_EQ(ReadSome(*stored, 0, 10), noise_.substr(0, 10));
+  testing::OverwriteKeepingTime(path_, layout_.members[0].data, "rewritten");
+  testing::WriteFile(folder_ / "new", "another");
+  std::filesystem::rename(folder_ / "new", path_);
+  ExpectFails(*stored);
+}
+
+// While somebody may still write, no proof holds: bytes can change without another change of times.
+TEST_F(MemberReaderTest, NothingIsProvenWhileItIsOpenForWriting) {
+  Write();
+  const auto stored = Open("stored");
+  util::UniqueFd writer(open(path_.c_str(), O_WRONLY | O_CLOEXEC));
+  ASSERT_TRUE(writer);
+  testing::TouchMode(path_);
+  EXPECT_EQ(ErrnoOf([&] { ReadSome(*stored, 0, 10); }), EIO);
+  writer.Reset();
+  EXPECT_EQ(ReadSome(*stored, 0, 10), noise_.substr(0, 10));
 }
 
 // What a decoder has decoded from other bytes must not outlive the proof that they are back.

@@ -231,7 +231,7 @@ TEST_F(OpenArchivesTest, FilesMayOutliveIt) {
 
 TEST_F(OpenArchivesTest, FromManyThreads) {
   constexpr size_t kThreads = 8;
-  constexpr size_t kDescriptors = 20;
+  constexpr size_t kDescriptors = 12;
   Start({.descriptors = kDescriptors, .index_bytes = 2000}, 40);
   std::vector<std::thread> threads;
   for (size_t t = 0; t < kThreads; ++t) {

@@ -1,14 +1,12 @@
-#include <gtest/gtest.h>
-
-#if __has_include(<fuse_lowlevel.h>)
+#include "fuse/callbacks.h"
 
 #include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
 #include <filesystem>
 #include <string>
 #include <vector>
 
-#include "fuse/callbacks.h"
 #include "support/archive_files.h"
 #include "support/log_capture.h"
 #include "support/samples.h"
@@ -333,11 +331,3 @@ TEST_F(CallbacksTest, WhoeverAskedHasGone) {
 
 }  // namespace
 }  // namespace skopsfs::fuse
-
-#else
-
-TEST(Callbacks, NeedLibfusesHeaders) {
-  GTEST_SKIP() << "unit_fuse must be linked with PkgConfig::FUSE3, see tests/CMakeLists.txt";
-}
-
-#endif

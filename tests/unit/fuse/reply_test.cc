@@ -1,15 +1,13 @@
-#include <gtest/gtest.h>
-
-#if __has_include(<fuse_lowlevel.h>)
+#include "fuse/reply.h"
 
 #include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
 #include <functional>
 #include <new>
 #include <stdexcept>
 #include <string>
 
-#include "fuse/reply.h"
 #include "support/log_capture.h"
 #include "unit/fuse/fake_kernel.h"
 
@@ -63,11 +61,3 @@ TEST(Answer, WhatIsUnexpectedIsLogged) {
 
 }  // namespace
 }  // namespace skopsfs::fuse
-
-#else
-
-TEST(Answer, NeedsLibfusesHeaders) {
-  GTEST_SKIP() << "unit_fuse must be linked with PkgConfig::FUSE3, see tests/CMakeLists.txt";
-}
-
-#endif

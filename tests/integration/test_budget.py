@@ -1,0 +1,80 @@
+"""Descriptors are a budget: more archives than descriptors, and no open handle is ever lost."""
+
+import errno
+import os
+import resource
+
+import archives
+from archives import MEMBER
+from mount import MountTest, main
+
+_HARD = 600
+_ARCHIVES = 900
+
+
+def few_descriptors():
+    """A low limit, and a lower one in force, which the program has to raise."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, _HARD))
+
+
+class Budget(MountTest):
+    def setUp(self):
+        super().setUp()
+        for number in range(_ARCHIVES):
+            archives.write_version(self.in_source(f"{number}.skops"), number, pages=1)
+        self.files = []
+        self.addCleanup(lambda: [file.close() for file in self.files])
+
+    def member(self, number):
+        return self.in_mount(f"{number}.skops", MEMBER)
+
+    def read(self, number):
+        with open(self.member(number), "rb") as file:
+            return archives.version_of(file.read(), 0)
+
+    def test_more_archives_than_descriptors(self):
+        mount = self.mount(before=few_descriptors)
+        for _ in range(2):
+            for number in range(_ARCHIVES):
+                self.assertEqual(self.read(number), number)
+                if number % 50 == 0:
+                    self.assertLessEqual(len(mount.descriptors()), _HARD)
+        with open(f"/proc/{mount.pid}/limits", encoding="ascii") as limits:
+            line = next(x for x in limits if x.startswith("Max open files"))
+        self.assertEqual(line.split()[3:5], [str(_HARD), str(_HARD)])
+        self.assertEqual(mount.log(), "")
+
+    def test_open_handles_are_never_closed(self):
+        self.mount("--revalidate=0", before=few_descriptors)
+        held = range(0, 300)
+        for number in held:
+            self.files.append(open(self.member(number), "rb", buffering=0))
+        for number in held:  # their names now lead to others: they cannot be opened again
+            archives.write_version(self.in_source(f"{number}.skops"), 10_000 + number, pages=1)
+        for number in range(300, _ARCHIVES):
+            self.assertEqual(self.read(number), number)
+        for number in held:
+            self.assertEqual(archives.version_of(self.files[number].read(), 0), number)
+            self.assertEqual(self.read(number), 10_000 + number)
+
+    def test_all_descriptors_held(self):
+        """The next open fails with a clear error; everything open goes on; it recovers."""
+        mount = self.mount(before=few_descriptors)
+        with self.assertRaises(OSError) as caught:
+            for number in range(_ARCHIVES):
+                self.files.append(open(self.member(number), "rb", buffering=0))
+        self.assertIn(caught.exception.errno, (errno.ENFILE, errno.EMFILE))
+        self.assertGreater(len(self.files), 200)
+        # An archive that is open already needs none.
+        self.assertEqual(self.read(0), 0)
+        self.assertEqual(len(os.listdir(self.mountpoint)), _ARCHIVES)
+        for number, file in enumerate(self.files):
+            self.assertEqual(archives.version_of(file.read(), 0), number)
+            file.close()
+        for number in range(_ARCHIVES):
+            self.assertEqual(self.read(number), number)
+        mount.wait_for_log("descriptors", guard=10)
+
+
+if __name__ == "__main__":
+    main()

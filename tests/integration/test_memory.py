@@ -1,0 +1,115 @@
+"""One physical copy: a member's bytes are in the page cache once per host."""
+
+import mmap
+import os
+import random
+
+import numpy
+
+import archives
+from archives import PAGE
+from mount import MountTest, main, needs_root, until
+from processes import Child, frames, in_child, resident_pages
+
+_SIZE = 96 << 20
+_SLACK = 24 << 20  # of the archive: windows that are not yet behind all readers
+
+
+def scan(path):
+    """Reads all of it through a mapping; returns the sum of its bytes and its page frames."""
+    with open(path, "rb") as file:
+        mapping = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+    data = numpy.frombuffer(mapping, dtype=numpy.uint8)
+    return int(data.sum(dtype=numpy.uint64)), frames(data.ctypes.data, _SIZE // PAGE)
+
+
+@needs_root
+class Memory(MountTest):
+    def setUp(self):
+        super().setUp()
+        data = numpy.random.default_rng(5).integers(0, 256, _SIZE, numpy.uint8)
+        self.sum = int(data.sum(dtype=numpy.uint64))
+        self.archive = self.in_source("big.skops")
+        archives.write_members(self.archive, {"schema.json": b"{}", "big": data.tobytes()})
+        self.drop_archive()
+        if resident_pages(self.archive) > 0:
+            self.skipTest(f"the file system of {self.folder} keeps its pages in memory")
+        self.member = self.in_mount("big.skops", "big")
+        self.held = self.mount()
+
+    def drop_archive(self):
+        with open(self.archive, "rb") as file:
+            os.fsync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+    def archive_bytes(self):
+        return resident_pages(self.archive) * PAGE
+
+    def assert_one_copy(self):
+        self.assertGreaterEqual(resident_pages(self.member) * PAGE, _SIZE * 0.9)
+        self.assertLessEqual(self.archive_bytes(), _SLACK)
+
+    def test_scanned_by_two_processes(self):
+        with open(self.member, "rb") as held:  # so that the mounted file's pages stay
+            first = in_child(scan, self.member)
+            self.assert_one_copy()
+            second = in_child(scan, self.member)
+            self.assert_one_copy()
+            self.assertEqual((first[0], second[0]), (self.sum, self.sum))
+            same = sum(a == b for a, b in zip(first[1], second[1]))
+            self.assertGreater(same, 0.999 * len(first[1]))  # but for what the kernel moved
+            until(lambda: self.archive_bytes() <= 1 << 20, "the rest of the archive is dropped")
+            self.assertGreaterEqual(resident_pages(self.member) * PAGE, _SIZE * 0.9)
+            self.assertEqual(held.read(0), b"")
+
+    def test_scanned_by_four_processes_at_once(self):
+        with open(self.member, "rb"):
+            children = [Child(scan, self.member) for _ in range(4)]
+            for child in children:
+                self.addCleanup(child.end)
+            self.assertEqual([child.result()[0] for child in children], [self.sum] * 4)
+            self.assertGreaterEqual(resident_pages(self.member) * PAGE, _SIZE * 0.9)
+            until(lambda: self.archive_bytes() <= 1 << 20, "the archive is dropped")
+
+    def test_read_in_a_random_order(self):
+        blocks = list(range(_SIZE // (64 << 10)))
+        random.Random(7).shuffle(blocks)
+        with open(self.member, "rb", buffering=0) as file:
+            for block in blocks:
+                os.pread(file.fileno(), 64 << 10, block * (64 << 10))
+            until(lambda: self.archive_bytes() <= 1 << 20, "the archive is dropped")
+
+    def test_pages_of_an_old_version_go(self):
+        """Rename over, close: neither the old member's pages nor the old archive's stay."""
+        file = open(self.member, "rb", buffering=0)
+        self.addCleanup(file.close)
+        while file.read(1 << 20):
+            pass
+        keep = os.path.join(self.folder, "old")
+        os.link(self.archive, keep)  # to be able to look at it
+        archives.write_version(self.archive, 2, pages=2)
+        self.assertGreaterEqual(resident_pages(file.fileno()) * PAGE, _SIZE * 0.9)
+        before = _cached()
+        file.close()
+        until(lambda: _cached() < before - _SIZE * 0.8, "the pages of the old version are freed")
+        self.assertLessEqual(resident_pages(keep) * PAGE, _SLACK)
+
+    def test_memory_of_the_process_is_bounded(self):
+        """It keeps no copy itself, whatever is read and however often."""
+        before = self.private_bytes()
+        for _ in range(3):
+            in_child(scan, self.member)
+            self.assertLess(self.private_bytes() - before, _SIZE // 2)
+
+    def private_bytes(self):
+        with open(f"/proc/{self.held.pid}/status", encoding="ascii") as status:
+            return int(next(x for x in status if x.startswith("RssAnon")).split()[1]) << 10
+
+
+def _cached():
+    with open("/proc/meminfo", encoding="ascii") as lines:
+        return next(int(x.split()[1]) << 10 for x in lines if x.startswith("Cached:"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,227 @@
+"""An ordinary user mounts through fusermount3.
+
+Where /dev/fuse is root's alone, a world-accessible node is put over it in a mount namespace that
+only the test sees. The background's log is caught there too.
+"""
+
+import errno
+import os
+import shutil
+import signal
+import socket
+import stat
+
+import archives
+from archives import MEMBER
+from mount import (Mount, MountTest, become_subreaper, binary, is_mounted, main, needs_root, run,
+                   until)
+from processes import OTHER_USER, Child, bind, become, in_child, mount_tmpfs, private_mounts
+
+
+def read(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+@needs_root
+class OrdinaryUser(MountTest):
+    def setUp(self):
+        super().setUp()
+        if shutil.which("fusermount3") is None:
+            self.skipTest("fusermount3 is not installed")
+        if not os.stat(shutil.which("fusermount3")).st_mode & stat.S_ISUID:
+            self.skipTest("fusermount3 is not setuid root")
+        # The user may not be let in where the program was built.
+        self.program = os.path.join(self.folder, "skopsfs")
+        shutil.copy(binary(), self.program)
+        os.chmod(self.program, 0o755)
+        archives.write_version(self.in_source("a.skops"), 1)
+        archives.write_version(self.in_source("private.skops"), 2)
+        os.chmod(self.in_source("private.skops"), 0o600)
+        os.chown(self.source, OTHER_USER, OTHER_USER)
+        os.chown(self.mountpoint, OTHER_USER, OTHER_USER)
+        self.member = self.in_mount("a.skops", MEMBER)
+
+    def as_user(self, function, *arguments):
+        """Runs `function` as an ordinary user who may open /dev/fuse."""
+        def prepared():
+            private_mounts()
+            node = os.path.join(self.folder, "fuse-node")
+            os.mknod(node, stat.S_IFCHR | 0o666, os.makedev(10, 229))
+            os.chmod(node, 0o666)
+            bind(node, "/dev/fuse")
+            # fusermount3 wants a user that has a name.
+            names = os.path.join(self.folder, "passwd")
+            shutil.copy("/etc/passwd", names)
+            with open(names, "a", encoding="ascii") as file:
+                file.write(f"skopsfs-test:x:{OTHER_USER}:{OTHER_USER}::/:/bin/sh\n")
+            bind(names, "/etc/passwd")
+            os.unlink(node)
+            os.unlink(names)
+            become(OTHER_USER)
+            return function(*arguments)
+        return in_child(prepared)
+
+    def start(self, *options, **more):
+        return Mount(self.source, self.mountpoint, *options,
+                     command=[self.program], **more)
+
+    def test_mount_read_unmount(self):
+        def use(background):
+            with self.start(background=background) as mount:
+                assert os.getuid() == OTHER_USER
+                status = os.stat(f"/proc/{mount.pid}")
+                return read(self.member), sorted(os.listdir(self.mountpoint)), status.st_uid
+
+        for background in (False, True):
+            data, names, user = self.as_user(use, background)
+            self.assertEqual(data, archives.content(1))
+            self.assertEqual(names, ["a.skops", "private.skops"])
+            self.assertEqual(user, OTHER_USER)
+            self.assertFalse(is_mounted(self.mountpoint))  # and never was, out here
+
+    def test_what_the_user_may_not_read(self):
+        """Shown as it is in the source, and refused as there."""
+        def use():
+            with self.start():
+                codes = []
+                for call, path in ((os.listdir, self.in_mount("private.skops")),
+                                   (read, self.in_mount("private.skops", MEMBER))):
+                    try:
+                        call(path)
+                        codes.append(0)
+                    except OSError as error:
+                        codes.append(error.errno)
+                return codes
+        self.assertEqual(self.as_user(use), [errno.EACCES, errno.EACCES])
+
+    def test_signals_with_open_files(self):
+        def use(number):
+            mount = self.start().start()
+            try:
+                with open(self.member, "rb", buffering=0) as file:
+                    file.read(archives.PAGE)
+                    code = mount.stop(number)
+                    return code, is_mounted(self.mountpoint)
+            finally:
+                mount.clear()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            self.assertEqual(self.as_user(use, number), (0, False))
+
+    def test_unmounted_with_fusermount3(self):
+        def use(background):
+            mount = self.start(background=background).start()
+            try:
+                read(self.member)
+                run("fusermount3", "-u", self.mountpoint)
+                return mount.wait(), is_mounted(self.mountpoint)
+            finally:
+                mount.clear()
+        for background in (False, True):
+            self.assertEqual(self.as_user(use, background), (0, False))
+
+    def test_killed_and_started_again(self):
+        def use():
+            mount = self.start().start()
+            mount.stop(signal.SIGKILL)
+            try:
+                os.stat(self.mountpoint)
+                dead = 0
+            except OSError as error:
+                dead = error.errno
+            with self.start():
+                data = read(self.member)
+            mount.clear()
+            return dead, data, is_mounted(self.mountpoint)
+        dead, data, left = self.as_user(use)
+        self.assertEqual(dead, errno.ENOTCONN)
+        self.assertEqual(data, archives.content(1))
+        self.assertFalse(left)
+
+    def test_root_is_not_let_in(self):
+        """As with every FUSE mount of a user, unless allow_root."""
+        def use():
+            with self.start() as mount:
+                open(os.path.join(self.source, "ready"), "w", encoding="ascii").close()
+                until(lambda: os.path.exists(os.path.join(self.source, "done")), "it was tried")
+                return mount.pid
+
+        def look():
+            private_mounts()
+            ready = os.path.join(self.source, "ready")
+            until(lambda: os.path.exists(ready), "it is mounted")
+            node = [p for p in os.listdir("/proc") if p.isdigit() and _runs(p, self.program)]
+            try:
+                os.listdir(f"/proc/{node[0]}/root{self.mountpoint}")
+                code = 0
+            except OSError as error:
+                code = error.errno
+            finally:
+                open(os.path.join(self.source, "done"), "w", encoding="ascii").close()
+            return code
+
+        with Child(look) as looker:
+            self.as_user(use)
+            self.assertEqual(looker.result(), errno.EACCES)
+
+    def test_allow_other_that_is_not_configured(self):
+        if os.path.exists("/etc/fuse.conf"):
+            with open("/etc/fuse.conf", encoding="utf-8") as file:
+                if any(line.strip() == "user_allow_other" for line in file):
+                    self.skipTest("/etc/fuse.conf has user_allow_other")
+
+        def use():
+            done = run(self.program, "-o", "allow_other", self.source, self.mountpoint,
+                       check=False)
+            return done.returncode, done.stderr, is_mounted(self.mountpoint)
+        code, text, mounted = self.as_user(use)
+        self.assertEqual(code, 1)
+        self.assertIn("allow_other", text)
+        self.assertIn("skopsfs: ", text)
+        self.assertFalse(mounted)
+
+    def test_without_permission_for_the_device(self):
+        """fusermount3 may open /dev/fuse all the same; a mountpoint of somebody else it refuses."""
+        os.chown(self.mountpoint, 0, 0)
+
+        def use():
+            done = run(self.program, self.source, self.mountpoint, check=False)
+            return done.returncode, done.stderr, is_mounted(self.mountpoint)
+        code, text, mounted = self.as_user(use)
+        self.assertEqual(code, 1)
+        self.assertIn("skopsfs: ", text)
+        self.assertFalse(mounted)
+
+    def test_the_background_logs_to_syslog(self):
+        """Caught at a /dev/log of its own."""
+        archives.write(self.in_source("broken.skops"), b"no archive")
+
+        def use():
+            private_mounts()
+            mount_tmpfs("/dev")
+            os.mknod("/dev/null", stat.S_IFCHR | 0o666, os.makedev(1, 3))
+            os.mknod("/dev/fuse", stat.S_IFCHR | 0o666, os.makedev(10, 229))
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
+                log.bind("/dev/log")
+                log.settimeout(60)
+                become_subreaper()
+                with Mount(self.source, self.mountpoint, background=True) as mount:
+                    try:
+                        os.listdir(self.in_mount("broken.skops"))
+                    except OSError:
+                        pass
+                    return mount.pid, log.recv(10_000).decode()
+        pid, line = in_child(use)
+        self.assertIn(f"skopsfs[{pid}]: ", line)
+        self.assertIn('"broken.skops": cannot be opened: ', line)
+
+
+def _runs(pid, program):
+    try:
+        return os.readlink(f"/proc/{pid}/exe") == program
+    except OSError:
+        return False
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,297 @@
+"""The session: start, in front and in the background, and every way to end."""
+
+import errno
+import os
+import signal
+import subprocess
+import threading
+import time
+
+import archives
+from archives import MEMBER, PAGE
+from mount import (Mount, MountTest, background_pid, become_subreaper, binary, detach, is_mounted,
+                   main, mounts, needs_root, run, until)
+
+
+def read(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def listing(folder):
+    return sorted((path, sorted(folders), sorted(names))
+                  for path, folders, names in os.walk(folder))
+
+
+class Session(MountTest):
+    def setUp(self):
+        super().setUp()
+        archives.write_version(self.in_source("a.skops"), 1)
+        self.member = self.in_mount("a.skops", MEMBER)
+
+    def assert_ended(self, mount, code=0):
+        self.assertEqual(mount.wait(), code)
+        self.assertFalse(is_mounted(self.mountpoint))
+        self.assertEqual(os.listdir(self.mountpoint), [])
+
+    # Start.
+
+    def test_in_the_background(self):
+        """It returns 0 when the mount can be used, and not before."""
+        for _ in range(10):
+            with Mount(self.source, self.mountpoint, background=True) as mount:
+                self.assertEqual(read(self.member), archives.content(1))
+                self.assertNotEqual(os.getsid(mount.pid), os.getsid(0))
+                self.assertEqual(os.readlink(f"/proc/{mount.pid}/cwd"), "/")
+                for stream in range(3):
+                    self.assertEqual(os.readlink(f"/proc/{mount.pid}/fd/{stream}"), "/dev/null")
+                self.assertEqual(mount.log(), "")
+
+    def test_whoever_reads_its_output_is_not_kept_waiting(self):
+        """As in $(skopsfs ...): the background process lets go of the pipe."""
+        become_subreaper()
+        script = 'out=$("$0" "$1" "$2" 2>&1) && echo "started:$out"'
+        done = run("sh", "-c", script, binary(), self.source, self.mountpoint)
+        self.addCleanup(detach, self.mountpoint)
+        self.assertEqual(done.stdout, "started:\n")
+        self.assertTrue(is_mounted(self.mountpoint))
+        pid = until(lambda: background_pid(self.mountpoint), "its process is found")
+        run("umount", self.mountpoint)
+        self.assertEqual(os.waitpid(pid, 0)[1], 0)
+
+    def test_relative_paths(self):
+        for background in (False, True):
+            with Mount("source", "mount", cwd=self.folder, background=background):
+                self.assertEqual(read(self.member), archives.content(1))
+                archives.write_version(self.in_source("later.skops"), 2)
+                self.assertEqual(read(self.in_mount("later.skops", MEMBER)), archives.content(2))
+            os.unlink(self.in_source("later.skops"))
+            with Mount("source/../source/a.skops", "./mount/", cwd=self.folder,
+                       background=background):
+                self.assertEqual(read(self.in_mount(MEMBER)), archives.content(1))
+
+    def test_dots_as_paths(self):
+        with Mount(".", "../mount", cwd=self.source):
+            self.assertEqual(os.listdir(self.mountpoint), ["a.skops"])
+        with Mount("../source", ".", cwd=self.mountpoint):
+            self.assertEqual(os.listdir(self.mountpoint), ["a.skops"])
+
+    def test_odd_names(self):
+        for name in ("with space", "comma,and\\backslash", "new\nline", "\u00fcml\u00e4ut", "a=b"):
+            with self.subTest(name=name):
+                source = self.make_folder("source of " + name)
+                mountpoint = self.make_folder("mount of " + name)
+                archives.write_version(os.path.join(source, "a.skops"), 1)
+                with Mount(source, mountpoint):
+                    self.assertEqual(os.listdir(mountpoint), ["a.skops"])
+                    self.assertIn(source, [mount[2] for mount in mounts()])
+
+    def test_mounted_over_the_source(self):
+        os.mkdir(self.in_source("sub"))
+        archives.write_version(self.in_source("sub", "b.skops"), 2)
+        os.symlink("../a.skops", self.in_source("sub", "link.skops"))
+        os.symlink(self.in_source("a.skops"), self.in_source("absolute.skops"))
+        with Mount(self.source, self.source):
+            for name, version in (("a", 1), ("sub/b", 2), ("sub/link", 1), ("absolute", 1)):
+                self.assertEqual(read(self.in_source(name + ".skops", MEMBER)),
+                                 archives.content(version))
+            os.statvfs(self.source)
+        self.assertTrue(os.path.isfile(self.in_source("a.skops")))
+
+    def test_archive_mounted_over_its_own_folder(self):
+        """Its name now leads to the mount: it must not wait for itself."""
+        deep = self.make_folder("source", "deep", "er")
+        archives.write_version(os.path.join(deep, "b.skops"), 2)
+        for archive, folder in ((self.in_source("a.skops"), self.source),
+                                (os.path.join(deep, "b.skops"), self.source)):
+            with self.subTest(archive=archive):
+                # Either it works or it is refused; it does not hang.
+                mount = Mount(archive, folder, "--revalidate=0", guard=20)
+                try:
+                    mount.start()
+                except AssertionError:
+                    self.assertNotIn(mount.exit_code, (None, 0))
+                    self.assertIn("skopsfs: ", mount.log())
+                    continue
+                with mount:
+                    self.assertEqual(sorted(os.listdir(folder)), [MEMBER, "schema.json"])
+                    self.assertEqual(len(read(os.path.join(folder, MEMBER))),
+                                     len(archives.content(1)))
+
+    def test_folder_mounted_over_a_folder_above_it(self):
+        deep = self.make_folder("source", "deep", "er")
+        archives.write_version(os.path.join(deep, "b.skops"), 2)
+        with Mount(deep, self.source, "--revalidate=0", guard=20):
+            self.assertEqual(read(self.in_source("b.skops", MEMBER)), archives.content(2))
+
+    def test_mounted_over_files(self):
+        with open(self.in_mount("hidden"), "w", encoding="ascii") as file:
+            file.write("under the mount")
+        with Mount(self.source, self.mountpoint):
+            self.assertEqual(os.listdir(self.mountpoint), ["a.skops"])
+        self.assertEqual(os.listdir(self.mountpoint), ["hidden"])
+        os.unlink(self.in_mount("hidden"))
+
+    def test_two_mounts_of_one_source(self):
+        other = self.make_folder("other")
+        with Mount(self.source, self.mountpoint) as one, Mount(self.source, other):
+            self.assertEqual(one.stop(), 0)
+            self.assertEqual(read(os.path.join(other, "a.skops", MEMBER)), archives.content(1))
+
+    @needs_root
+    def test_mount_options(self):
+        for option, shown in (("allow_other", "allow_other"), ("ro,nosuid,nodev", "nosuid"),
+                              ("noatime", "noatime"), ("noexec", "noexec"), ("defaults", "ro"),
+                              ("default_permissions", "default_permissions"),
+                              ("rw,suid,dev", "ro"), ("x-systemd.automount,_netdev", "nodev")):
+            with self.subTest(option=option), Mount(self.source, self.mountpoint, "-o", option):
+                options = [mount[3] for mount in mounts() if mount[0] == self.mountpoint][0]
+                self.assertLessEqual({shown, "ro", "nosuid", "nodev", "default_permissions"},
+                                     options)
+                self.assertEqual("allow_other" in options, option == "allow_other")
+                self.assertEqual(read(self.member), archives.content(1))
+
+    def test_name_of_the_source_in_mount_and_df(self):
+        for options, name in (([], self.source), (["-o", "fsname=my models"], "my models"),
+                              (["-ofsname=x", "-oallow_other,revalidate=0"], "x")):
+            with Mount(self.source, self.mountpoint, *options):
+                found = [mount[1:3] for mount in mounts() if mount[0] == self.mountpoint]
+                self.assertEqual(found, [("fuse.skopsfs", name)])
+
+    # End.
+
+    def test_signals(self):
+        for background in (False, True):
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                with self.subTest(signal=number, background=background):
+                    mount = self.mount(background=background)
+                    self.assertEqual(read(self.member), archives.content(1))
+                    mount.send(number)
+                    self.assert_ended(mount)
+
+    def test_signals_with_open_files(self):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            with self.subTest(signal=number):
+                mount = self.mount(background=number == signal.SIGTERM)
+                with open(self.member, "rb", buffering=0) as file:
+                    self.assertEqual(file.read(PAGE), archives.page(1, 0))
+                    mount.send(number)
+                    self.assert_ended(mount)
+                    self.assert_errno((errno.ENOTCONN, errno.ECONNABORTED, errno.EIO),
+                                      os.pread, file.fileno(), PAGE, 100 * PAGE)
+
+    def test_signal_with_a_working_directory_inside(self):
+        mount = self.mount()
+        with subprocess.Popen(["sleep", "1000"], cwd=self.in_mount("a.skops")) as sleeper:
+            self.addCleanup(sleeper.kill)
+            mount.send(signal.SIGTERM)
+            self.assert_ended(mount)
+            sleeper.kill()
+
+    def test_signal_while_many_read(self):
+        mount = self.mount("--revalidate=0")
+        failed, wrong, reads = [], [], [0] * 8
+
+        def work(number):
+            while True:
+                try:
+                    if read(self.member) != archives.content(1):
+                        wrong.append(number)
+                except FileNotFoundError:
+                    return  # unmounted
+                except OSError as error:
+                    failed.append(error)
+                    if not is_mounted(self.mountpoint):
+                        return
+                reads[number] += 1
+
+        readers = [threading.Thread(target=work, args=[n]) for n in range(8)]
+        for reader in readers:
+            reader.start()
+        until(lambda: min(reads) > 5, "all of them have read")
+        mount.send(signal.SIGTERM)
+        self.assert_ended(mount)
+        for reader in readers:
+            reader.join()
+        self.assertEqual(wrong, [])
+        allowed = {errno.ENOTCONN, errno.ECONNABORTED, errno.EIO, errno.ENODEV}
+        self.assertLessEqual({error.errno for error in failed}, allowed)
+
+    def test_unmounted_by_others(self):
+        for command in (["umount"], ["fusermount3", "-u"], ["umount", "-l"]):
+            for background in (False, True):
+                with self.subTest(command=command, background=background):
+                    mount = self.mount(background=background)
+                    self.assertEqual(read(self.member), archives.content(1))
+                    run(*command, self.mountpoint)
+                    self.assert_ended(mount)
+
+    def test_unmounted_at_once(self):
+        for _ in range(20):
+            mount = self.mount()
+            mount.send(signal.SIGTERM)
+            self.assert_ended(mount)
+
+    def test_lazily_unmounted_with_open_files(self):
+        """It goes on for those who have files open and ends after the last."""
+        mount = self.mount()
+        with open(self.member, "rb", buffering=0) as file:
+            run("umount", "-l", self.mountpoint)
+            self.assertFalse(is_mounted(self.mountpoint))
+            self.assertEqual(file.read(), archives.content(1))
+        self.assert_ended(mount)
+
+    def test_killed(self):
+        """A dead mount stays, and the next start clears it."""
+        for background in (False, True):
+            mount = self.mount(background=background)
+            self.addCleanup(mount.clear)
+            self.assertEqual(mount.stop(signal.SIGKILL), -signal.SIGKILL)
+            self.assert_errno(errno.ENOTCONN, os.stat, self.mountpoint)
+            self._cleanups.pop()
+            self._cleanups.pop()  # it did not end well, as meant
+            with Mount(self.source, self.mountpoint, background=background) as again:
+                self.assertEqual(read(self.member), archives.content(1))
+                self.assertEqual("dead mount" in again.log(), True)
+                self.assertEqual(sum(m[0] == self.mountpoint for m in mounts()), 1)
+            mount.clear()
+
+    def test_killed_several_times_with_open_files(self):
+        files = []
+        for _ in range(3):
+            mount = Mount(self.source, self.mountpoint)
+            mount.start()
+            self.addCleanup(mount.clear)
+            files.append(open(self.member, "rb", buffering=0))
+            mount.stop(signal.SIGKILL)
+        with Mount(self.source, self.mountpoint):
+            self.assertEqual(read(self.member), archives.content(1))
+        for file in files:
+            file.close()
+        self.assertFalse(is_mounted(self.mountpoint))
+
+    def test_nothing_is_left_anywhere(self):
+        """No temporary files, no cache: not while it runs, not after, not after a crash."""
+        temporary = self.make_folder("temporary")
+        home = self.make_folder("home")
+        archives.write_version(self.in_source("small.skops"), 1, method=archives.DEFLATED)
+        before = listing(self.folder)
+        places = {"TMPDIR": temporary, "HOME": home, "XDG_CACHE_HOME": home, "TMP": temporary}
+        mount = Mount(self.source, self.mountpoint, env=places).start()
+        self.addCleanup(mount.clear)
+        for name in ("a.skops", "small.skops"):
+            self.assertEqual(read(self.in_mount(name, MEMBER)), archives.content(1))
+        self.assertEqual((listing(temporary), listing(home)),
+                         ([(temporary, [], [])], [(home, [], [])]))
+        stray = [name for name in mount.descriptors() if name.startswith("/")
+                 and not name.startswith((self.folder, "/dev/", "/proc/"))]
+        self.assertEqual([name for name in stray if "(deleted)" not in name], [])
+        mount.stop(signal.SIGKILL)
+        mount.clear()
+        with Mount(self.source, self.mountpoint, env=places):
+            time.sleep(0)
+        self.assertEqual(listing(self.folder), before)
+
+
+if __name__ == "__main__":
+    main()
