@@ -19,10 +19,9 @@ using util::LoadU32;
 using util::LoadU64;
 
 struct EndRecord {
-  uint64_t location = 0;
+  uint64_t location = 0;  // of the first of the end records
   uint64_t directory_size = 0;
   uint64_t directory_offset = 0;
-  bool zip64 = false;
 };
 
 EndRecord ParseEndRecord(Bytes record, uint64_t location) {
@@ -54,25 +53,50 @@ std::optional<EndRecord> FindEndRecord(const ByteSource& source) {
   return std::nullopt;
 }
 
-// Replaces what the ZIP64 end record, if there is one directly before, says better.
+// The ZIP64 end record and its place: where the locator says, or, when data was prepended to the
+// archive, directly before the locator.
+struct Zip64Record {
+  std::array<std::byte, kZip64EndRecordSize> bytes;
+  uint64_t location = 0;
+
+  bool ReadAt(const ByteSource& source, uint64_t offset) {
+    location = offset;
+    return source.ReadAt(offset, bytes) == bytes.size() &&
+           LoadU32(bytes, 0) == kZip64EndRecordSignature;
+  }
+};
+
+// Replaces what the ZIP64 end record, if a locator stands directly before the end record, says
+// better. Both must agree with each other and with the place they stand at.
 void ApplyZip64(const ByteSource& source, EndRecord& end) {
   if (end.location < kZip64LocatorSize) return;
   std::array<std::byte, kZip64LocatorSize> locator;
   const uint64_t locator_start = end.location - locator.size();
-  if (source.ReadAt(locator_start, locator) != locator.size()) return;
+  if (source.ReadAt(locator_start, locator) != locator.size()) {
+    throw Error(EIO, "not a ZIP archive: truncated");
+  }
   if (LoadU32(locator, 0) != kZip64LocatorSignature) return;
   if (LoadU32(locator, 4) != 0 || LoadU32(locator, 16) > 1) {
     throw Error(EIO, "the archive spans several disks");
   }
-  if (locator_start < kZip64EndRecordSize) {
-    throw Error(EIO, "not a ZIP archive: no room for its ZIP64 end record");
+  const uint64_t claimed = LoadU64(locator, 8);
+  if (locator_start < kZip64EndRecordSize || claimed > locator_start - kZip64EndRecordSize) {
+    throw Error(EIO, "corrupt ZIP64 end of central directory locator");
   }
-  std::array<std::byte, kZip64EndRecordSize> record;
-  if (source.ReadAt(locator_start - record.size(), record) != record.size()) return;
-  if (LoadU32(record, 0) != kZip64EndRecordSignature) return;
-  end.directory_size = LoadU64(record, 40);
-  end.directory_offset = LoadU64(record, 48);
-  end.zip64 = true;
+  Zip64Record record;
+  if (!record.ReadAt(source, claimed) &&
+      !record.ReadAt(source, locator_start - kZip64EndRecordSize)) {
+    throw Error(EIO, "no ZIP64 end of central directory record");
+  }
+  const __int128 record_size = static_cast<__int128>(LoadU64(record.bytes, 4)) + 12;
+  end.directory_size = LoadU64(record.bytes, 40);
+  end.directory_offset = LoadU64(record.bytes, 48);
+  const auto directory_end =
+      static_cast<__int128>(end.directory_offset) + static_cast<__int128>(end.directory_size);
+  if (directory_end != claimed || record_size != locator_start - record.location) {
+    throw Error(EIO, "corrupt ZIP64 end of central directory record");
+  }
+  end.location = record.location;
 }
 
 }  // namespace
@@ -82,11 +106,11 @@ DirectoryLocation FindCentralDirectory(const ByteSource& source) {
   if (!end) throw Error(EIO, "not a ZIP archive: no end of central directory record");
   ApplyZip64(source, *end);
 
-  const uint64_t records = end->zip64 ? kZip64EndRecordSize + kZip64LocatorSize : 0;
-  if (end->location < records || end->location - records < end->directory_size) {
+  // The directory ends where the records begin, wherever they say that it starts.
+  if (end->location < end->directory_size) {
     throw Error(EIO, "bad offset of the central directory");
   }
-  const uint64_t start = end->location - records - end->directory_size;
+  const uint64_t start = end->location - end->directory_size;
   return {.start = start,
           .size = end->directory_size,
           .shift = static_cast<__int128>(start) - static_cast<__int128>(end->directory_offset)};

@@ -16,7 +16,8 @@ struct DirectoryLocation {
 };
 
 // Finds the end record as Python's zipfile does: the last signature in the last 64 KiB + 22 bytes,
-// ZIP64 records directly before it. Throws util::Error(EIO) where zipfile raises.
+// ZIP64 records before it, which must be consistent since the fix of CVE-2025-8291. Throws
+// util::Error(EIO) where zipfile raises.
 DirectoryLocation FindCentralDirectory(const ByteSource& source);
 
 }  // namespace skopsfs::zip
