@@ -217,8 +217,8 @@ class OrdinaryUser(MountTest):
 
 
 def _runs(pid, program):
-    try:
-        return os.readlink(f"/proc/{pid}/exe") == program
+    try:  # by the file, because its path is another in another mount namespace
+        return os.path.samefile(f"/proc/{pid}/exe", program)
     except OSError:
         return False
 
