@@ -1,9 +1,12 @@
 #include "archive/archive_file.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <bit>
 
 #include "archive/writers.h"
 #include "util/error.h"
@@ -13,10 +16,21 @@ namespace skopsfs::archive {
 using util::ErrnoError;
 using util::Error;
 
+namespace {
+
+bool IsInMemory(int fd) {
+  struct statfs st {};
+  return fstatfs(fd, &st) == 0 && (st.f_type == TMPFS_MAGIC || st.f_type == RAMFS_MAGIC);
+}
+
+}  // namespace
+
 ArchiveFile::ArchiveFile(util::UniqueFd fd, const struct stat& opened)
     : fd_(std::move(fd)),
       identity_(IdentityOf(opened)),
-      served_(std::make_unique<std::atomic<uint32_t>[]>(identity_.size / kWindow + 1)) {}
+      times_may_lie_(IsInMemory(fd_.get())),
+      window_(std::max(kSmallestWindow, std::bit_ceil(identity_.size / kMostWindows))),
+      served_(std::make_unique<std::atomic<uint64_t>[]>(identity_.size / window_ + 1)) {}
 
 ArchiveFile::~ArchiveFile() { DropPages(); }
 
@@ -49,6 +63,9 @@ struct stat ArchiveFile::Stat() const {
 std::optional<int64_t> ArchiveFile::CheckUnchanged() const {
   const struct stat st = Stat();
   Identity now = IdentityOf(st);
+  if (times_may_lie_ && IsBeingWritten()) {
+    throw Error(EIO, "somebody has the archive open for writing");
+  }
   if (now == identity_) return std::nullopt;
   const int64_t changed = std::exchange(now.ctime, identity_.ctime);
   if (now != identity_) throw Error(EIO, "the archive was changed in place while it was open");
@@ -72,12 +89,13 @@ void ArchiveFile::DropPagesIfQuiet() const {
 void ArchiveFile::Served(uint64_t offset, size_t size) const {
   const uint64_t end = offset + size;
   while (offset < end) {
-    const uint64_t window = offset / kWindow;
-    const auto part = static_cast<uint32_t>(std::min(end, (window + 1) * kWindow) - offset);
-    const uint32_t before = served_[window].fetch_add(part, std::memory_order_relaxed);
-    if (before + part >= kWindow) {
+    const uint64_t window = offset / window_;
+    const uint64_t part = std::min(end, (window + 1) * window_) - offset;
+    const uint64_t before = served_[window].fetch_add(part, std::memory_order_relaxed);
+    if (before + part >= window_) {
       served_[window].store(0, std::memory_order_relaxed);
-      posix_fadvise(fd_.get(), static_cast<off_t>(window * kWindow), kWindow, POSIX_FADV_DONTNEED);
+      posix_fadvise(fd_.get(), static_cast<off_t>(window * window_), static_cast<off_t>(window_),
+                    POSIX_FADV_DONTNEED);
     }
     offset += part;
   }

@@ -15,8 +15,8 @@ namespace skopsfs::archive {
 // The open file of one archive version. Owns the descriptor. All members are thread-safe.
 //
 // It drops the archive's page-cache pages behind the reads, because the bytes live on in the pages
-// of the mounted files: each 8 MiB window once that many bytes of it have been served, the rest
-// when DropPages() is called or the object goes.
+// of the mounted files: each window of 8 MiB (of very large files, more) once that many bytes of it
+// have been served, the rest when DropPages() is called or the object goes.
 class ArchiveFile : public zip::ByteSource {
  public:
   // `identity` is what fstat said of `fd` when it was opened.
@@ -56,13 +56,16 @@ class ArchiveFile : public zip::ByteSource {
   void Served(uint64_t offset, size_t size) const;
 
  private:
-  static constexpr uint64_t kWindow = uint64_t{8} << 20;
+  static constexpr uint64_t kSmallestWindow = uint64_t{8} << 20;
+  static constexpr uint64_t kMostWindows = 16384;  // the file's size is a stranger's claim
 
   struct stat Stat() const;
 
   util::UniqueFd fd_;
   Identity identity_;
-  std::unique_ptr<std::atomic<uint32_t>[]> served_;  // bytes, one counter a window
+  bool times_may_lie_ = false;  // a mapping may be written without a change of times: tmpfs
+  uint64_t window_;             // bytes
+  std::unique_ptr<std::atomic<uint64_t>[]> served_;  // bytes, one counter a window
   mutable std::atomic<bool> failed_to_read_ = false;
   mutable std::atomic<bool> has_pages_ = true;
   mutable std::atomic<bool> was_read_ = true;  // since the last DropPagesIfQuiet()

@@ -24,7 +24,8 @@ using util::Error;
 using util::Quoted;
 using util::UniqueFd;
 
-constexpr int kMostLinks = 40;  // as the kernel
+constexpr int kMostLinks = 40;    // as the kernel
+constexpr size_t kDeepest = 128;  // a descriptor each
 
 UniqueFd OpenPath(int directory, const std::string& name) {
   return UniqueFd(openat(directory, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
@@ -114,6 +115,7 @@ UniqueFd Beneath::Walk(const std::string& path, const Visit& visit) const {
         st.st_mode = WithinAccessList(next.get(), st.st_mode);
         visit(st);
       }
+      if (below_root.size() == kDeepest) throw ErrnoError("opening " + Quoted(path), ENAMETOOLONG);
       below_root.push_back(std::move(next));
       continue;
     }

@@ -10,6 +10,8 @@ namespace {
 using util::Error;
 using util::Quoted;
 
+constexpr auto kBeingWritten = "somebody has it open for writing";
+
 std::shared_ptr<Slot> RootSlot(const Source& source) {
   auto root = std::make_shared<Slot>();
   const Found found = source.OpenRoot();
@@ -71,9 +73,10 @@ std::shared_ptr<Slot> Catalog::Acquire(const std::shared_ptr<Slot>& folder, cons
   std::shared_ptr<Slot> replaced;
   auto slot = slots_.Acquire(folder, name, found.st, replaced);
   if (replaced) {
-    // Its descriptor goes now, unless open handles hold the file.
-    const std::lock_guard lock(replaced->mutex);
-    replaced->file.reset();
+    // Its descriptor goes now, unless open handles hold the file; or a little later, when somebody
+    // is reading its central directory just now.
+    const std::unique_lock lock(replaced->mutex, std::try_to_lock);
+    if (lock) replaced->file.reset();
   }
   return slot;
 }
@@ -101,6 +104,10 @@ OpenArchive Catalog::Open(const std::shared_ptr<Slot>& slot) {
       util::LogError("{}: cannot be opened: {}", Quoted(LabelOf(*slot)), error.what());
     }
     throw;
+  } catch (const std::bad_alloc&) {
+    slot->file.reset();
+    util::LogError("{}: cannot be opened: out of memory", Quoted(LabelOf(*slot)));
+    throw Error(ENOMEM, "out of memory");
   }
   open_.Used(slot);
   return {slot->file, slot->index};
@@ -111,14 +118,19 @@ std::string Catalog::LabelOf(const Slot& slot) const {
 }
 
 void Catalog::OpenFile(Slot& slot) {
-  archive::WaitUntilSettled(slot.identity.ctime);
   const Found found = OpenAgain(slot);
-  if (!S_ISREG(found.st.st_mode) || archive::IdentityOf(found.st) != slot.identity) {
+  if (!S_ISREG(found.st.st_mode)) throw Error(ESTALE, Quoted(slot.path) + " is no archive by now");
+  util::UniqueFd fd = Source::OpenForReading(found);
+  // An upload that is going on is said to be one, before it is told from the version it was.
+  if (archive::IsOpenForWriting(fd.get())) throw Error(EIO, kBeingWritten);
+  if (archive::IdentityOf(found.st) != slot.identity) {
     throw Error(ESTALE, Quoted(slot.path) + " is another version by now");
   }
-  auto file = open_.Adopt(Source::OpenForReading(found), found.st, slot);
-  // In this order: whoever begins to write after the first look moves the times of the second.
-  if (file->IsBeingWritten()) throw Error(EIO, "somebody has it open for writing");
+  archive::WaitUntilSettled(slot.identity.ctime);
+  auto file = open_.Adopt(std::move(fd), found.st, slot);
+  // Again, and in this order: whoever begins to write after the first moves the times of the
+  // second.
+  if (file->IsBeingWritten()) throw Error(EIO, kBeingWritten);
   if (!file->IsCurrent()) throw Error(ESTALE, Quoted(slot.path) + " is being changed");
   slot.file = std::move(file);
 }

@@ -30,7 +30,8 @@ class Catalog {
 
   // nullptr when the kernel holds no node of that slot.
   std::shared_ptr<Slot> Get(uint64_t slot_id) { return slots_.Get(slot_id); }
-  void AddLookups(Slot& slot, uint64_t count) { slots_.AddLookups(slot, count); }
+  // False when the slot has left the table meanwhile.
+  bool AddLookups(Slot& slot, uint64_t count) { return slots_.AddLookups(slot, count); }
   void Forget(uint64_t slot_id, uint64_t count) { slots_.Forget(slot_id, count); }
   size_t slot_count() { return slots_.size(); }
 

@@ -31,9 +31,9 @@ std::shared_ptr<const archive::ArchiveFile> OpenArchives::Adopt(util::UniqueFd f
     throw util::Error(ENFILE, "all " + std::to_string(budget_.descriptors) +
                                   " descriptors for archives are held by open files");
   }
+  auto adopted = std::make_unique<archive::ArchiveFile>(std::move(fd), st);
   ++in_use_->files;
-  return {new archive::ArchiveFile(std::move(fd), st),
-          [in_use = in_use_](const archive::ArchiveFile* file) {
+  return {adopted.release(), [in_use = in_use_](const archive::ArchiveFile* file) {
             delete file;
             --in_use->files;
           }};
@@ -104,6 +104,9 @@ void OpenArchives::Tidy() {
     } else {
       slot->file->DropPagesIfQuiet();
     }
+  }
+  if (in_use_->index_bytes > budget_.index_bytes) {
+    Evict(What::kIndex, nullptr, [&] { return in_use_->index_bytes <= budget_.index_bytes; });
   }
   const std::lock_guard lock(mutex_);
   std::erase_if(slots_, [&](const auto& item) {

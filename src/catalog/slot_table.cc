@@ -51,9 +51,11 @@ std::shared_ptr<Slot> SlotTable::Acquire(const std::shared_ptr<Slot>& parent,
   return slot;
 }
 
-void SlotTable::AddLookups(Slot& slot, uint64_t count) {
+bool SlotTable::AddLookups(Slot& slot, uint64_t count) {
   const std::lock_guard lock(mutex_);
+  if (!by_id_.contains(slot.id)) return false;
   slot.lookups += count;
+  return true;
 }
 
 void SlotTable::Forget(uint64_t id, uint64_t count) {

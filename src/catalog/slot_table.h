@@ -28,7 +28,8 @@ class SlotTable {
   std::shared_ptr<Slot> Acquire(const std::shared_ptr<Slot>& parent, const std::string& name,
                                 const struct stat& st, std::shared_ptr<Slot>& replaced);
 
-  void AddLookups(Slot& slot, uint64_t count);
+  // False when the slot is no longer in the table.
+  bool AddLookups(Slot& slot, uint64_t count);
   void Forget(uint64_t id, uint64_t count);
 
   size_t size();

@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -19,9 +20,32 @@ using util::Error;
 using util::Quoted;
 using util::UniqueFd;
 
+struct stat StatOf(const struct statx& now) {
+  struct stat st {};
+  st.st_dev = makedev(now.stx_dev_major, now.stx_dev_minor);
+  st.st_ino = now.stx_ino;
+  st.st_mode = now.stx_mode;
+  st.st_nlink = now.stx_nlink;
+  st.st_uid = now.stx_uid;
+  st.st_gid = now.stx_gid;
+  st.st_size = static_cast<off_t>(now.stx_size);
+  st.st_blocks = static_cast<blkcnt_t>(now.stx_blocks);
+  st.st_atim = {.tv_sec = now.stx_atime.tv_sec, .tv_nsec = now.stx_atime.tv_nsec};
+  st.st_mtim = {.tv_sec = now.stx_mtime.tv_sec, .tv_nsec = now.stx_mtime.tv_nsec};
+  st.st_ctim = {.tv_sec = now.stx_ctime.tv_sec, .tv_nsec = now.stx_ctime.tv_nsec};
+  return st;
+}
+
 Found StatOf(UniqueFd fd) {
   Found found{std::move(fd), {}};
-  if (fstat(found.fd.get(), &found.st) != 0) throw ErrnoError("looking at the source");
+  // On a network file system this asks the server, where fstat may answer with what was known some
+  // time ago; for a folder it also makes the lookups in it right.
+  struct statx now {};
+  const int flags = AT_EMPTY_PATH | AT_STATX_FORCE_SYNC;
+  if (statx(found.fd.get(), "", flags, STATX_BASIC_STATS, &now) != 0) {
+    throw ErrnoError("looking at the source");
+  }
+  found.st = StatOf(now);
   return found;
 }
 
@@ -57,6 +81,7 @@ Source::Source(const std::string& path)
     : path_(std::filesystem::absolute(path).lexically_normal()),
       name_(std::filesystem::absolute(path).filename()),
       parent_(open(std::filesystem::absolute(path).parent_path().c_str(), O_PATH | O_CLOEXEC)) {
+  if (!parent_) throw ErrnoError("source " + Quoted(path));
   Found root = OpenRoot();
   if (!root.is_folder() && !S_ISREG(root.st.st_mode)) {
     throw Error(ENOTDIR, "source " + Quoted(path) + " is neither a folder nor an archive");

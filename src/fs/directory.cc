@@ -104,7 +104,9 @@ void FileSystem::ReadArchive(DirectoryHandle& handle, uint64_t position, bool lo
                               .entry = MemberEntry(*handle.slot, index, child, handle.node),
                               .next = kFirstChild + i + 1};
     // Counted before it is given away: the kernel may forget it at once.
-    if (lookup) catalog_.AddLookups(*handle.slot, 1);
+    if (lookup && !catalog_.AddLookups(*handle.slot, 1)) {
+      throw Error(ESTALE, "another version by now");
+    }
     if (!sink(item)) {
       if (lookup) Forget(item.entry.node, 1);
       return;

@@ -1,6 +1,6 @@
 #include "fs/file_system.h"
 
-#include <fcntl.h>
+#include <climits>
 
 #include "fs/attributes.h"
 #include "util/error.h"
@@ -74,13 +74,15 @@ std::optional<Entry> FileSystem::LookupInFolder(const std::shared_ptr<Slot>& fol
 }
 
 std::optional<Entry> FileSystem::Lookup(NodeId parent, const std::string& name) {
+  if (name.size() > NAME_MAX) throw Error(ENAMETOOLONG, "a name is too long");
   const auto slot = SlotOf(parent);
   if (slot->is_folder) return LookupInFolder(slot, name);
   const auto located = Locate(parent);
   const auto& archive = *located.open.index;
   const auto child = archive.tree().Find(parent.index, name);
   if (!child) return std::nullopt;
-  catalog_.AddLookups(*located.slot, 1);
+  // A single archive's slot may just have been replaced and forgotten.
+  if (!catalog_.AddLookups(*located.slot, 1)) throw Error(ESTALE, "another version by now");
   return MemberEntry(*located.slot, archive, *child, parent);
 }
 

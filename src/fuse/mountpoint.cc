@@ -10,6 +10,7 @@
 #include <array>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <sstream>
 
 #include "util/error.h"
@@ -74,22 +75,23 @@ std::string Unescaped(const std::string& text) {
   return out;
 }
 
-// Whether what is mounted at `path`, topmost, is one of ours.
-bool IsSkopsfs(const std::string& path) {
+}  // namespace
+
+std::optional<uint64_t> TopMountId(const std::string& path) {
   std::ifstream mounts("/proc/self/mountinfo");
-  bool ours = false;
+  std::optional<uint64_t> top;
   for (std::string line; std::getline(mounts, line);) {
     std::istringstream fields(line);
+    uint64_t id = 0;
     std::string skipped;
     std::string target;
-    fields >> skipped >> skipped >> skipped >> skipped >> target;
+    fields >> id >> skipped >> skipped >> skipped >> target;
     if (Unescaped(target) != path) continue;
-    ours = line.find(" - fuse.skopsfs ") != std::string::npos;
+    const bool ours = line.find(" - fuse.skopsfs ") != std::string::npos;
+    top = ours ? std::optional(id) : std::nullopt;
   }
-  return ours;
+  return top;
 }
-
-}  // namespace
 
 std::string PrepareMountpoint(const std::string& path) {
   DetachDeadMounts(path);
@@ -99,7 +101,7 @@ std::string PrepareMountpoint(const std::string& path) {
     throw Error(ENOTDIR, "mountpoint " + Quoted(path) + " is not a folder");
   }
   std::string canonical = std::filesystem::canonical(path).string();
-  if (IsSkopsfs(canonical)) {
+  if (TopMountId(canonical)) {
     throw Error(EBUSY, "mountpoint " + Quoted(path) +
                            " is busy: a skopsfs is mounted there already (unmount it with "
                            "fusermount3 -u or umount)");

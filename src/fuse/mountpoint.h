@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 
 namespace skopsfs::fuse {
@@ -8,6 +10,10 @@ namespace skopsfs::fuse {
 // there (its server is gone) is detached first. Throws util::Error when there is no such folder or
 // a live skopsfs is mounted on it already.
 std::string PrepareMountpoint(const std::string& path);
+
+// The kernel's number of the skopsfs that is mounted topmost at the canonical `path`; nothing when
+// none is.
+std::optional<uint64_t> TopMountId(const std::string& path);
 
 // Whether the canonical `path` lies strictly inside the folder `folder`.
 bool LiesInside(const std::string& path, const std::string& folder);

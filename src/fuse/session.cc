@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -12,9 +13,11 @@
 #include <cstdarg>
 #include <cstdlib>
 #include <mutex>
+#include <system_error>
 #include <thread>
 
 #include "fuse/callbacks.h"
+#include "fuse/mountpoint.h"
 #include "fuse/stderr_capture.h"
 #include "util/error.h"
 #include "util/log.h"
@@ -28,9 +31,10 @@ using util::Error;
 using util::UniqueFd;
 
 // Threads wait for the archives' disk as well as for the processor.
-constexpr unsigned kFewestThreads = 8;
-constexpr unsigned kMostThreads = 32;
-constexpr int kWakeSignal = SIGUSR1;  // takes a worker out of its wait for a request
+constexpr unsigned kFewestThreads = 16;
+constexpr unsigned kMostThreads = 64;
+constexpr auto kPatience = std::chrono::seconds(5);  // with requests, when told to end
+constexpr int kWakeSignal = SIGUSR1;                 // takes a worker out of its wait for a request
 
 // What libfuse said last; the reason when a mount fails.
 std::mutex last_message_mutex;
@@ -130,7 +134,7 @@ Session::Session(fs::FileSystem& file_system, MountOptions options, std::functio
 
 Session::~Session() {
   if (session_ == nullptr) return;
-  if (mounted_) fuse_session_unmount(session_);
+  Unmount();
   fuse_session_destroy(session_);
 }
 
@@ -153,6 +157,7 @@ void Session::Mount() {
     mounted_ = fuse_session_mount(session_, options_.mountpoint.c_str()) == 0;
     reason = capture.Line();
   }
+  mount_id_ = TopMountId(options_.mountpoint);
   if (mounted_) return;
   if (reason.empty()) reason = TakeLastMessage();
   throw Error(EIO, "cannot mount on " + util::Quoted(options_.mountpoint) + ": " + reason);
@@ -169,12 +174,9 @@ void Session::Serve() {
   std::free(buffer.mem);
 }
 
-void Session::WaitForEnd(int workers_ended) {
-  const auto signals = EndSignals();
-  const UniqueFd signal_fd(signalfd(-1, &signals, SFD_CLOEXEC));
-  if (!signal_fd) throw ErrnoError("signalfd");
-  std::array<pollfd, 2> events = {pollfd{signal_fd.get(), POLLIN, 0},
-                                  pollfd{workers_ended, POLLIN, 0}};
+// Waits for a signal to end, or for a worker that has ended because the filesystem was unmounted.
+void Session::WaitForEnd(int signals, int worker_ended) {
+  std::array<pollfd, 2> events = {pollfd{signals, POLLIN, 0}, pollfd{worker_ended, POLLIN, 0}};
   while (poll(events.data(), events.size(), -1) < 0 && errno == EINTR) {
   }
 }
@@ -183,32 +185,63 @@ void Session::Run() {
   struct sigaction wake {};
   wake.sa_handler = [](int) {};  // without SA_RESTART: the wait for a request ends with EINTR
   sigaction(kWakeSignal, &wake, nullptr);
-
+  const auto end_signals = EndSignals();
+  const UniqueFd signals(signalfd(-1, &end_signals, SFD_CLOEXEC));
   const UniqueFd ended(eventfd(0, EFD_CLOEXEC));
-  if (!ended) throw ErrnoError("eventfd");
-  std::atomic<size_t> running =
-      std::clamp(2 * std::thread::hardware_concurrency(), kFewestThreads, kMostThreads);
+  if (!signals || !ended) throw ErrnoError("waiting for signals");
+  auto housekeeper = std::make_unique<Housekeeper>(*this);
+
+  std::atomic<size_t> running = 0;
   std::vector<std::thread> workers;
-  for (size_t i = running; i > 0; --i) {
-    workers.emplace_back([&] {
-      Serve();
-      --running;
-      eventfd_write(ended.get(), 1);
-    });
-  }
-  {
-    const Housekeeper housekeeper(*this);
-    WaitForEnd(ended.get());
-    // The housekeeper ends while the workers still answer: it may be waiting for them.
-  }
+  StartWorkers(workers, running, ended.get());
+  WaitForEnd(signals.get(), ended.get());
+  // It ends while the workers still answer: it may be waiting for them.
+  housekeeper.reset();
   fuse_session_exit(session_);
+  const auto give_up = std::chrono::steady_clock::now() + kPatience;
   while (running > 0) {
+    if (std::chrono::steady_clock::now() > give_up) Abandon();
     for (auto& worker : workers) pthread_kill(worker.native_handle(), kWakeSignal);
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   for (auto& worker : workers) worker.join();
-  fuse_session_unmount(session_);
-  mounted_ = false;
+  Unmount();
+}
+
+void Session::StartWorkers(std::vector<std::thread>& workers, std::atomic<size_t>& running,
+                           int ended) {
+  const size_t count =
+      std::clamp(4 * std::thread::hardware_concurrency(), kFewestThreads, kMostThreads);
+  workers.reserve(count);
+  for (size_t i = 0; i < count; ++i) {
+    ++running;
+    try {
+      workers.emplace_back([this, &running, ended] {
+        Serve();
+        --running;
+        eventfd_write(ended, 1);
+      });
+    } catch (const std::system_error& error) {
+      --running;
+      if (workers.empty()) throw;
+      util::LogWarning("only {} of {} threads could be started: {}", i, count, error.what());
+      return;
+    }
+  }
+}
+
+// A request hangs in a dead network source, or decodes for minutes. The mount goes all the same,
+// and there is nothing that would have to be saved.
+void Session::Abandon() {
+  util::LogWarning("some requests do not end; leaving without them");
+  Unmount();
+  _exit(EXIT_SUCCESS);
+}
+
+void Session::Unmount() {
+  if (!std::exchange(mounted_, false)) return;
+  // By path, so only while it is ours that is there: after a lazy unmount another may be.
+  if (TopMountId(options_.mountpoint) == mount_id_) fuse_session_unmount(session_);
 }
 
 }  // namespace skopsfs::fuse

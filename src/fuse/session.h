@@ -1,8 +1,12 @@
 #pragma once
 
+#include <atomic>
+#include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "fs/file_system.h"
@@ -34,20 +38,25 @@ class Session {
   void Mount();
 
   // Serves requests until the filesystem is unmounted or SIGTERM, SIGINT or SIGHUP comes; then the
-  // mount is gone (detached lazily when files are still open).
+  // mount is gone (detached lazily when files are still open). Ends the process when requests then
+  // do not end.
   void Run();
 
  private:
   class Housekeeper;
 
   void Serve();
-  void WaitForEnd(int workers_ended);
+  void StartWorkers(std::vector<std::thread>& workers, std::atomic<size_t>& running, int ended);
+  void WaitForEnd(int signals, int worker_ended);
+  [[noreturn]] void Abandon();
+  void Unmount();
 
   fs::FileSystem& file_system_;
   const MountOptions options_;
   const std::unique_ptr<CallbackContext> context_;
   ::fuse_session* session_ = nullptr;
   bool mounted_ = false;
+  std::optional<uint64_t> mount_id_;  // the kernel's number for our mount
 };
 
 }  // namespace skopsfs::fuse

@@ -31,6 +31,8 @@ struct LogState {
   bool syslog = false;
   LogSink sink;
   std::unordered_map<std::string, Repeat> repeats;
+  uint64_t unremembered = 0;
+  Clock::time_point unremembered_said;
 };
 
 LogState& State() {
@@ -54,10 +56,19 @@ void Emit(LogState& state, LogLevel level, const std::string& line) {
 }
 
 void ForgetFinishedPeriods(LogState& state, Clock::time_point now) {
-  std::erase_if(state.repeats, [&](const auto& item) {
-    return now - item.second.since >= kPeriod && item.second.left_out == 0;
-  });
-  if (state.repeats.size() >= kRemembered) state.repeats.clear();
+  std::erase_if(state.repeats,
+                [&](const auto& item) { return now - item.second.since >= kPeriod; });
+}
+
+// For lines that there is no room to remember: names come from strangers, who have many. Says how
+// many there were, once a period.
+void CountUnremembered(LogState& state, Clock::time_point now) {
+  ++state.unremembered;
+  if (now - state.unremembered_said < kPeriod) return;
+  Emit(state, LogLevel::kWarning,
+       fmt::format("too many different lines; {} left out", state.unremembered));
+  state.unremembered = 0;
+  state.unremembered_said = now;
 }
 
 // How many bytes at the front of `text` must not reach a terminal or break a line: control
@@ -82,6 +93,8 @@ void WriteLog(LogLevel level, const std::string& line) {
   const std::lock_guard lock(state.mutex);
   const auto now = Clock::now();
   if (state.repeats.size() >= kRemembered) ForgetFinishedPeriods(state, now);
+  const bool known = state.repeats.contains(line);
+  if (!known && state.repeats.size() >= kRemembered) return CountUnremembered(state, now);
   Repeat& repeat = state.repeats[line];
   if (repeat.written == 0 || now - repeat.since >= kPeriod) {
     const uint64_t left_out = repeat.left_out;

@@ -8,7 +8,8 @@
 #include <utility>
 
 // The program's log: one line an event, to stderr until UseSyslog() is called. The same line is
-// written at most five times a minute; the next one after that says how many were left out.
+// written at most five times a minute; the next one after that says how many were left out. Of
+// different lines at most 512 are written in a minute.
 // All functions are thread-safe.
 namespace skopsfs::util {
 

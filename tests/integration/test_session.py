@@ -241,6 +241,18 @@ class Session(MountTest):
             self.assertEqual(file.read(), archives.content(1))
         self.assert_ended(mount)
 
+    def test_another_has_taken_the_mountpoint(self):
+        """Its end does not take the other's mount away."""
+        old = self.mount()
+        with open(self.member, "rb", buffering=0) as file:
+            run("umount", "-l", self.mountpoint)
+            with Mount(self.source, self.mountpoint):
+                old.send(signal.SIGTERM)
+                self.assertEqual(old.wait(), 0)
+                self.assertEqual(read(self.member), archives.content(1))
+            self.assertFalse(is_mounted(self.mountpoint))
+            self.assertRaises(OSError, file.read)
+
     def test_killed(self):
         """A dead mount stays, and the next start clears it."""
         for background in (False, True):

@@ -218,6 +218,7 @@ class Versions(MountTest):
         with open(self.archive, "wb", buffering=0) as file:
             for at in range(0, len(data), 1000):
                 file.write(data[at:at + 1000])
+                time.sleep(0.002)  # always younger than times need to settle
         uploaded.set()
         for reader in readers:
             reader.join()

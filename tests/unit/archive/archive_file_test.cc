@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <limits>
 #include <string>
 #include <thread>
 #include <vector>
@@ -161,6 +162,18 @@ TEST_F(ArchiveFileTest, RewriteThatSetsTheTimeBackAndLosesItsName) {
   testing::OverwriteKeepingTime(path_, 0, "abcdefghij");
   std::filesystem::remove(path_);
   EXPECT_TRUE(file_->CheckUnchanged().has_value()) << "the rewrite went unseen";
+}
+
+// A size is a stranger's claim: what is kept for it is bounded.
+TEST_F(ArchiveFileTest, SizeThatNoDiskHas) {
+  util::UniqueFd fd(open(path_.c_str(), O_RDONLY | O_CLOEXEC));
+  struct stat st {};
+  ASSERT_EQ(fstat(fd.get(), &st), 0);
+  st.st_size = std::numeric_limits<off_t>::max();
+  const ArchiveFile file(std::move(fd), st);
+  file.Served(0, 1);
+  file.Served(static_cast<uint64_t>(st.st_size) - 1, 1);
+  EXPECT_FALSE(file.IsCurrent());
 }
 
 // --- pages ---
