@@ -18,6 +18,8 @@ using util::Error;
 
 namespace {
 
+constexpr size_t kRememberedProofs = 1024;  // before those of closed members are looked for
+
 bool IsInMemory(int fd) {
   struct statfs st {};
   return fstatfs(fd, &st) == 0 && (st.f_type == TMPFS_MAGIC || st.f_type == RAMFS_MAGIC);
@@ -75,6 +77,17 @@ std::optional<int64_t> ArchiveFile::CheckUnchanged() const {
 bool ArchiveFile::IsBeingWritten() const { return IsOpenForWriting(fd_.get()); }
 
 bool ArchiveFile::IsCurrent() const { return IdentityOf(Stat()) == identity_; }
+
+std::shared_ptr<Proof> ArchiveFile::ProofOf(uint64_t offset) const {
+  const std::lock_guard lock(proofs_mutex_);
+  if (proofs_.size() >= kRememberedProofs) {
+    std::erase_if(proofs_, [](const auto& item) { return item.second.expired(); });
+  }
+  auto& known = proofs_[offset];
+  auto proof = known.lock();
+  if (!proof) known = proof = std::make_shared<Proof>();
+  return proof;
+}
 
 void ArchiveFile::DropPages() const {
   if (has_pages_.exchange(false, std::memory_order_relaxed)) {

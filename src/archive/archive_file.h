@@ -3,14 +3,27 @@
 #include <sys/stat.h>
 
 #include <atomic>
+#include <cstdint>
 #include <memory>
+#include <mutex>
 #include <optional>
+#include <unordered_map>
 
 #include "archive/identity.h"
 #include "util/unique_fd.h"
 #include "zip/byte_source.h"
 
 namespace skopsfs::archive {
+
+// What is known of one member since the change time of its file moved: found right with `proven`,
+// wrong with `disproven`. Shared by all who have the member open, so that it is read through once.
+struct Proof {
+  static constexpr int64_t kNone = INT64_MIN;
+
+  std::mutex mutex;  // guards both, and is held while the member is read through
+  int64_t proven = kNone;
+  int64_t disproven = kNone;
+};
 
 // The open file of one archive version. Owns the descriptor. All members are thread-safe.
 //
@@ -46,6 +59,9 @@ class ArchiveFile : public zip::ByteSource {
   // Whether a read of the file has ever failed: then what was made of its bytes proves nothing.
   bool failed_to_read() const { return failed_to_read_; }
 
+  // The proof of the member whose data begins at `offset`.
+  std::shared_ptr<Proof> ProofOf(uint64_t offset) const;
+
   // Drops all pages of the archive, if something was read since they were last dropped.
   void DropPages() const;
 
@@ -66,6 +82,8 @@ class ArchiveFile : public zip::ByteSource {
   bool times_may_lie_ = false;  // a mapping may be written without a change of times: tmpfs
   uint64_t window_;             // bytes
   std::unique_ptr<std::atomic<uint64_t>[]> served_;  // bytes, one counter a window
+  mutable std::mutex proofs_mutex_;
+  mutable std::unordered_map<uint64_t, std::weak_ptr<Proof>> proofs_;  // of open members
   mutable std::atomic<bool> failed_to_read_ = false;
   mutable std::atomic<bool> has_pages_ = true;
   mutable std::atomic<bool> was_read_ = true;  // since the last DropPagesIfQuiet()

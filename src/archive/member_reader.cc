@@ -59,7 +59,7 @@ Extent LocateMember(const zip::ByteSource& source, const ArchiveIndex& index,
 
 MemberReader::MemberReader(std::shared_ptr<const ArchiveFile> file, const Extent& extent,
                            DecoderPool& pool)
-    : file_(std::move(file)), extent_(extent), pool_(pool) {}
+    : file_(std::move(file)), extent_(extent), pool_(pool), proof_(file_->ProofOf(extent.offset)) {}
 
 MemberReader::~MemberReader() { pool_.Drop(this); }
 
@@ -70,10 +70,10 @@ size_t MemberReader::Read(uint64_t offset, std::span<std::byte> out) {
   constexpr int kAttempts = 10;
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     // Taken before the read: what is read while another thread proves is not proven by that.
-    const int64_t proven = proven_.load();
+    const int64_t trusted = trusted_.load();
     ReadOnce(offset, out);
     const auto changed = file_->CheckUnchanged();
-    if (!changed || proven == *changed) return out.size();
+    if (!changed || trusted == *changed) return out.size();
     Prove(*changed);
   }
   throw Error(EIO, "the archive is being changed all the time");
@@ -89,15 +89,24 @@ void MemberReader::ReadOnce(uint64_t offset, std::span<std::byte> out) {
 }
 
 void MemberReader::Prove(int64_t changed) {
-  const std::lock_guard lock(proving_);
-  if (proven_.load() == changed) return;
-  if (disproven_ == changed) throw Error(EIO, kDisproven);
+  const std::lock_guard lock(proof_->mutex);
+  if (trusted_.load() == changed) return;
+  pool_.Drop(this);  // its decoder may hold bytes of another version
+  if (proof_->proven != changed) {
+    ProveMember(changed);
+    if (file_->CheckUnchanged() != changed) return;
+    proof_->proven = changed;
+  }
+  trusted_.store(changed);
+}
+
+void MemberReader::ProveMember(int64_t changed) {
+  if (proof_->disproven == changed) throw Error(EIO, kDisproven);
   WaitUntilSettled(changed);
   // What is found right now could be overwritten in a moment without another change of the times.
   if (file_->IsBeingWritten()) {
     throw Error(EIO, "the archive was changed or touched while open, and is open for writing");
   }
-  pool_.Drop(this);  // its decoder may hold bytes of another version
   try {
     if (extent_.method == zip::kMethodStored) {
       CheckStoredCrc(*file_, extent_);
@@ -106,10 +115,9 @@ void MemberReader::Prove(int64_t changed) {
     }
   } catch (const Error&) {
     // Not to read a large member through again for each request.
-    if (!file_->failed_to_read()) disproven_ = changed;
+    if (!file_->failed_to_read()) proof_->disproven = changed;
     throw Error(EIO, kDisproven);
   }
-  if (file_->CheckUnchanged() == changed) proven_.store(changed);
 }
 
 }  // namespace skopsfs::archive

@@ -3,7 +3,6 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <span>
 
 #include "archive/archive_file.h"
@@ -31,16 +30,15 @@ class MemberReader {
  private:
   void ReadOnce(uint64_t offset, std::span<std::byte> out);
   void Prove(int64_t changed);
-
-  static constexpr int64_t kNothingProven = INT64_MIN;
+  void ProveMember(int64_t changed);
 
   const std::shared_ptr<const ArchiveFile> file_;
   const Extent extent_;
   DecoderPool& pool_;
-  std::mutex proving_;
-  // The change time with which the member's CRC-32 was found right again.
-  std::atomic<int64_t> proven_ = kNothingProven;
-  int64_t disproven_ = kNothingProven;  // with which it was wrong; guarded by proving_
+  const std::shared_ptr<Proof> proof_;
+  // The change time with which the proof was found to hold, and since which there is no decoder of
+  // before.
+  std::atomic<int64_t> trusted_ = Proof::kNone;
 };
 
 }  // namespace skopsfs::archive

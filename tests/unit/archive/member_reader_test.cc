@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <filesystem>
+#include <fstream>
 #include <random>
 #include <string>
 #include <thread>
@@ -209,6 +210,29 @@ TEST_F(MemberReaderTest, RewrittenWithItsTimeSetBackAndThenReplaced) {
   testing::WriteFile(folder_ / "new", "another");
   std::filesystem::rename(folder_ / "new", path_);
   ExpectFails(*stored);
+}
+
+// How many bytes this process has read so far.
+uint64_t BytesRead() {
+  std::ifstream io("/proc/self/io");
+  std::string name;
+  uint64_t bytes = 0;
+  io >> name >> bytes;
+  return bytes;
+}
+
+// One proof serves all who have the member open, and what their own decoders hold is not trusted.
+TEST_F(MemberReaderTest, OneProofServesAllReaders) {
+  Write();
+  std::vector<std::unique_ptr<MemberReader>> readers;
+  for (int i = 0; i < 20; ++i) readers.push_back(Open(i % 2 == 0 ? "stored" : "deflated"));
+  for (const auto& reader : readers) ReadSome(*reader, 0, 10);
+  testing::TouchMode(path_);
+  const uint64_t before = BytesRead();
+  for (size_t i = 0; i < readers.size(); ++i) {
+    EXPECT_EQ(ReadSome(*readers[i], 0, 10), (i % 2 == 0 ? noise_ : lines_).substr(0, 10));
+  }
+  EXPECT_LT(BytesRead() - before, 3 * noise_.size());
 }
 
 // While somebody may still write, no proof holds: bytes can change without another change of times.
