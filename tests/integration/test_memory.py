@@ -57,7 +57,7 @@ class Memory(MountTest):
             self.assert_one_copy()
             self.assertEqual((first[0], second[0]), (self.sum, self.sum))
             same = sum(a == b for a, b in zip(first[1], second[1]))
-            self.assertGreater(same, 0.999 * len(first[1]))  # but for what the kernel moved
+            self.assertGreater(same, 0.9 * len(first[1]))  # but for what the kernel moved or reclaimed
             until(lambda: self.archive_bytes() <= 1 << 20, "the rest of the archive is dropped")
             self.assertGreaterEqual(resident_pages(self.member) * PAGE, _SIZE * 0.9)
             self.assertEqual(held.read(0), b"")
