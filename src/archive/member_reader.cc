@@ -63,29 +63,43 @@ MemberReader::MemberReader(std::shared_ptr<const ArchiveFile> file, const Extent
 
 MemberReader::~MemberReader() { pool_.Drop(this); }
 
+std::span<std::byte> MemberReader::Clamp(uint64_t offset, std::span<std::byte> out) const {
+  if (offset >= extent_.size) return {};
+  return out.first(static_cast<size_t>(std::min<uint64_t>(out.size(), extent_.size - offset)));
+}
+
 size_t MemberReader::Read(uint64_t offset, std::span<std::byte> out) {
-  if (offset >= extent_.size) return 0;
-  out = out.first(static_cast<size_t>(std::min<uint64_t>(out.size(), extent_.size - offset)));
+  out = Clamp(offset, out);
+  if (out.empty()) return 0;
   // Only a file that is touched over and over makes this go round.
   constexpr int kAttempts = 10;
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    // Taken before the read: what is read while another thread proves is not proven by that.
-    const int64_t trusted = trusted_.load();
-    ReadOnce(offset, out);
-    const auto changed = file_->CheckUnchanged();
-    if (!changed || trusted == *changed) return out.size();
+    const auto changed = ReadUnproven(offset, out);
+    if (!changed) return out.size();
     Prove(*changed);
   }
   throw Error(EIO, "the archive is being changed all the time");
 }
 
-void MemberReader::ReadOnce(uint64_t offset, std::span<std::byte> out) {
+std::optional<size_t> MemberReader::ReadAtOnce(uint64_t offset, std::span<std::byte> out) {
+  out = Clamp(offset, out);
+  if (out.empty()) return 0;
+  if (extent_.method != zip::kMethodStored || ReadUnproven(offset, out)) return std::nullopt;
+  return out.size();
+}
+
+// Returns the change time with which the member must be proven before what was read counts.
+std::optional<int64_t> MemberReader::ReadUnproven(uint64_t offset, std::span<std::byte> out) {
+  // Taken before the read: what is read while another thread proves is not proven by that.
+  const int64_t trusted = trusted_.load();
   if (extent_.method == zip::kMethodStored) {
     ReadStored(*file_, extent_.offset + offset, out);
     file_->Served(extent_.offset + offset, out.size());
   } else {
     pool_.Get(this, [&] { return std::make_shared<Decoder>(file_, extent_); })->Read(offset, out);
   }
+  const auto changed = file_->CheckUnchanged();
+  return changed == trusted ? std::nullopt : changed;
 }
 
 void MemberReader::Prove(int64_t changed) {

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 
 #include "archive/archive_file.h"
@@ -27,8 +28,13 @@ class MemberReader {
   // Throws util::Error; what it returns is of the version that was opened, see ArchiveFile.
   size_t Read(uint64_t offset, std::span<std::byte> out);
 
+  // The same, but nothing when that could take long: when the member has to be decoded, or read
+  // through for its proof.
+  std::optional<size_t> ReadAtOnce(uint64_t offset, std::span<std::byte> out);
+
  private:
-  void ReadOnce(uint64_t offset, std::span<std::byte> out);
+  std::span<std::byte> Clamp(uint64_t offset, std::span<std::byte> out) const;
+  std::optional<int64_t> ReadUnproven(uint64_t offset, std::span<std::byte> out);
   void Prove(int64_t changed);
   void ProveMember(int64_t changed);
 

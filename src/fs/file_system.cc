@@ -137,13 +137,23 @@ std::unique_ptr<FileHandle> FileSystem::Open(NodeId node) {
   }
 }
 
-size_t FileSystem::Read(FileHandle& handle, uint64_t offset, std::span<std::byte> out) {
+template <typename Call>
+auto FileSystem::Reading(FileHandle& handle, const Call& call) {
   try {
-    return handle.reader.Read(offset, out);
+    return call();
   } catch (const Error& error) {
     MemberFailed(*handle.slot, handle.index, handle.member, error);
     throw;
   }
+}
+
+size_t FileSystem::Read(FileHandle& handle, uint64_t offset, std::span<std::byte> out) {
+  return Reading(handle, [&] { return handle.reader.Read(offset, out); });
+}
+
+std::optional<size_t> FileSystem::ReadAtOnce(FileHandle& handle, uint64_t offset,
+                                             std::span<std::byte> out) {
+  return Reading(handle, [&] { return handle.reader.ReadAtOnce(offset, out); });
 }
 
 void FileSystem::MemberFailed(Slot& slot, uint32_t index, const std::string& member,

@@ -93,6 +93,8 @@ class FileSystem {
   std::unique_ptr<FileHandle> Open(NodeId node);
   // Fewer bytes than asked for only at the end of the member.
   size_t Read(FileHandle& handle, uint64_t offset, std::span<std::byte> out);
+  // The same, but nothing when that could take long.
+  std::optional<size_t> ReadAtOnce(FileHandle& handle, uint64_t offset, std::span<std::byte> out);
   void Release(std::unique_ptr<FileHandle> handle);
 
   std::unique_ptr<DirectoryHandle> OpenDirectory(NodeId node);
@@ -131,6 +133,8 @@ class FileSystem {
                   const DirectorySink& sink);
   void ReadArchive(DirectoryHandle& handle, uint64_t position, bool lookup,
                    const DirectorySink& sink);
+  template <typename Call>
+  auto Reading(FileHandle& handle, const Call& call);
   void MemberFailed(catalog::Slot& slot, uint32_t index, const std::string& member,
                     const util::Error& error);
   std::string ReasonOfFailure(NodeId node);

@@ -109,12 +109,25 @@ void Open(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
   });
 }
 
-void Read(fuse_req_t request, fuse_ino_t, size_t size, off_t offset, fuse_file_info* info) {
+void ReplyBytes(fuse_req_t request, std::span<const std::byte> bytes) {
+  fuse_reply_buf(request, reinterpret_cast<const char*>(bytes.data()), bytes.size());
+}
+
+void Read(fuse_req_t request, fuse_ino_t node, size_t size, off_t at, fuse_file_info* info) {
   Answer(request, "read", [&] {
+    const auto offset = static_cast<uint64_t>(at);
+    auto& handle = HandleOf<fs::FileHandle>(info);
     const auto buffer = ThreadBuffer(size);
-    const size_t got = FileSystemOf(request).Read(HandleOf<fs::FileHandle>(info),
-                                                  static_cast<uint64_t>(offset), buffer);
-    fuse_reply_buf(request, reinterpret_cast<const char*>(buffer.data()), got);
+    if (const auto got = FileSystemOf(request).ReadAtOnce(handle, offset, buffer)) {
+      return ReplyBytes(request, buffer.first(*got));
+    }
+    // The handle outlives its requests.
+    Context(request).slow_lane.Run(node, [request, &handle, offset, size] {
+      Answer(request, "read", [&] {
+        const auto later = ThreadBuffer(size);
+        ReplyBytes(request, later.first(FileSystemOf(request).Read(handle, offset, later)));
+      });
+    });
   });
 }
 

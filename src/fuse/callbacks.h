@@ -4,13 +4,18 @@
 
 #include "fs/file_system.h"
 #include "fuse/libfuse.h"
+#include "fuse/slow_lane.h"
 
 namespace skopsfs::fuse {
+
+// Half of the fewest threads a session has, so that others are left for what is quick.
+inline constexpr size_t kSlowThreads = 8;
 
 // What the callbacks work on; libfuse hands it to each of them.
 struct CallbackContext {
   fs::FileSystem& file_system;
   std::function<void()> on_ready;  // the kernel has said hello: the mount can be used
+  SlowLane slow_lane{kSlowThreads};
 };
 
 // The table of callbacks for libfuse, whose user data is a CallbackContext.

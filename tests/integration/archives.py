@@ -10,6 +10,7 @@ import io
 import os
 import struct
 import zipfile
+import zlib
 
 import numpy
 
@@ -58,6 +59,21 @@ def version_bytes(version, pages=PAGES, method=STORED):
     data = archive_of(members, method)
     size = {STORED: len(data), DEFLATED: pages * (PAGE // 2 + 200) + 8192}[method]
     return archive_of(members, method, b"x" * (size - len(data)))
+
+
+def deflated_zeros(name, blocks, block=16 << 20):
+    """An archive with one deflated member of `blocks` times `block` zeros, quickly made; its CRC-32
+    is wrong, which shows at its end."""
+    deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
+    once = deflate.compress(bytes(block)) + deflate.flush(zlib.Z_FULL_FLUSH)
+    data = once * blocks + deflate.flush()
+    name = name.encode()
+    common = struct.pack("<HHHHHLLLHH", 20, 0, DEFLATED, 0, 0x21, 1, len(data), blocks * block,
+                         len(name), 0)
+    local = b"PK\3\4" + common + name + data
+    central = b"PK\1\2\x14\0" + common + bytes(14) + name
+    end = struct.pack("<HHHHLLH", 0, 0, 1, 1, len(central), len(local), 0)
+    return local + central + b"PK\5\6" + end
 
 
 def write(path, data):

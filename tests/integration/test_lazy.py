@@ -3,14 +3,15 @@
 inotify tells what is opened and read in the source.
 """
 
+import contextlib
 import os
 import subprocess
 
 import archives
 from archives import MEMBER, PAGE
 from inotify import OPEN, READ, Opens
-from mount import MountTest, main, run, until
-from processes import resident_pages
+from mount import MountTest, detach, main, run, until
+from processes import Child, resident_pages
 
 _MANY = 2000
 
@@ -20,6 +21,17 @@ def drop_from_memory(path):
     with open(path, "rb") as file:
         os.fsync(file.fileno())
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def read_end(path):
+    with open(path, "rb", buffering=0) as file:
+        os.pread(file.fileno(), 1, os.fstat(file.fileno()).st_size - 1)
+
+
+def waits_for_bytes(child):
+    """Whether the process is in an uninterruptible sleep: here, for a page to be read."""
+    with open(f"/proc/{child.pid}/stat", encoding="ascii") as file:
+        return file.read().rpartition(")")[2].split()[0] == "D"
 
 
 class Lazy(MountTest):
@@ -88,6 +100,24 @@ class Lazy(MountTest):
         self.assertEqual(len(os.listdir(self.in_mount("big.skops"))), 64)
         run("ls", "-l", self.in_mount("big.skops"))
         self.assertLess(resident_pages(path) * PAGE, 1 << 20)
+
+    def test_reads_that_take_long_leave_threads_for_others(self):
+        """More far reads into deflated members than there are threads: all else is answered."""
+        bomb = self.in_source("bomb.skops")
+        archives.write(bomb, archives.deflated_zeros("zeros", 254))
+        names = [f"bomb{number}.skops" for number in range(100)]
+        for name in names:
+            os.link(bomb, self.in_source(name))
+        self.mount()
+        with contextlib.ExitStack() as stack:
+            readers = [stack.enter_context(Child(read_end, self.in_mount(name, "zeros")))
+                       for name in names]
+            until(lambda: all(map(waits_for_bytes, readers)), "all readers wait for their bytes")
+            self.assertIn("1.skops", os.listdir(self.mountpoint))
+            with open(self.in_mount("2.skops", MEMBER), "rb") as file:
+                self.assertEqual(file.read(), archives.content(1, 2))
+            self.assertTrue(all(map(waits_for_bytes, readers)))
+            detach(self.mountpoint)  # or they could not end
 
     def test_descriptors_go_after_a_walk(self):
         """Archives that nobody has open are closed within a few seconds."""

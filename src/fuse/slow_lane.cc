@@ -1,0 +1,46 @@
+#include "fuse/slow_lane.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace skopsfs::fuse {
+
+// Adds the jobs of a member to those it has in `members`; false when it has none there.
+bool SlowLane::Append(Members& members, Member& arrived) {
+  const auto known = std::find_if(members.begin(), members.end(), [&](const Member& member) {
+    return member.node == arrived.node;
+  });
+  if (known == members.end()) return false;
+  known->jobs.splice(known->jobs.end(), arrived.jobs);
+  return true;
+}
+
+void SlowLane::Run(uint64_t node, Job job) {
+  Members arrived;
+  arrived.push_back({node, {}});
+  arrived.front().jobs.push_back(std::move(job));
+
+  std::unique_lock lock(mutex_);
+  if (!Append(running_, arrived.front()) && !Append(waiting_, arrived.front())) {
+    waiting_.splice(waiting_.end(), arrived);
+  }
+  if (threads_ == most_) return;
+  ++threads_;
+  while (!waiting_.empty()) {
+    const auto member = waiting_.begin();
+    running_.splice(running_.end(), waiting_, member);
+    const auto& next = member->jobs.front();
+    lock.unlock();
+    next();
+    lock.lock();
+    member->jobs.pop_front();
+    if (member->jobs.empty()) {
+      running_.erase(member);
+    } else {
+      waiting_.splice(waiting_.end(), running_, member);
+    }
+  }
+  --threads_;
+}
+
+}  // namespace skopsfs::fuse

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <list>
+#include <mutex>
+
+namespace skopsfs::fuse {
+
+// Keeps requests that may take long from occupying all threads. It has no threads of its own: a
+// thread that brings a job works in the lane until nothing is left to do there, unless as many as
+// the lane takes are in it already; then the job is put off for them, and the thread is free again.
+// Of each member one job runs at a time, because they would only wait for each other, and members
+// take turns. Thread-safe.
+class SlowLane {
+ public:
+  using Job = std::function<void()>;  // must not throw
+
+  explicit SlowLane(size_t most_threads) : most_(most_threads) {}
+
+  // Runs `job`, which reads the member `node`, now or later, and others that were put off. Throws
+  // std::bad_alloc, and then has not taken the job.
+  void Run(uint64_t node, Job job);
+
+ private:
+  // A member with jobs, of which the first may be running. Lists, since moving a part of one to
+  // another cannot fail.
+  struct Member {
+    uint64_t node;
+    std::list<Job> jobs;
+  };
+  using Members = std::list<Member>;
+
+  static bool Append(Members& members, Member& arrived);
+
+  const size_t most_;
+  std::mutex mutex_;
+  size_t threads_ = 0;  // in the lane
+  Members waiting_;     // in the order of their turns
+  Members running_;
+};
+
+}  // namespace skopsfs::fuse
