@@ -37,6 +37,7 @@ class ArchiveFile : public zip::ByteSource {
   ~ArchiveFile() override;
 
   const Identity& identity() const { return identity_; }
+  int descriptor() const { return fd_.get(); }
   uint64_t size() const override { return identity_.size; }
 
   size_t ReadAt(uint64_t offset, std::span<std::byte> out) const override;

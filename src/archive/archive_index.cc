@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "archive/crc32.h"
 #include "util/log.h"
 
 namespace skopsfs::archive {
@@ -44,6 +45,22 @@ std::string ArchiveIndex::PathOf(uint32_t index) const {
 size_t ArchiveIndex::memory_bytes() const {
   return sizeof(*this) + directory_.entries.capacity() * sizeof(zip::Entry) +
          directory_.names.capacity() + tree_.nodes().capacity() * sizeof(Node);
+}
+
+uint64_t ArchiveIndex::Mark() const {
+  uint64_t mark = Crc32(0, std::as_bytes(std::span(directory_.names)));
+  const auto mix = [&](uint64_t value) {
+    mark = (mark ^ value) * 0x9e3779b97f4a7c15;
+    mark ^= mark >> 32;
+  };
+  for (const auto& entry : directory_.entries) {
+    mix(static_cast<uint64_t>(entry.header_offset));
+    mix(entry.compressed_size);
+    mix(entry.size);
+    mix(uint64_t{entry.crc32} << 32 | uint64_t{entry.method} << 16 | entry.flags);
+    mix(uint64_t{entry.name_offset} << 32 | entry.raw_name_size);
+  }
+  return std::max<uint64_t>(mark, 1);
 }
 
 time_t ModificationTime(const zip::Entry& entry) {

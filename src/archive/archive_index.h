@@ -33,6 +33,9 @@ class ArchiveIndex {
 
   size_t memory_bytes() const;
 
+  // Tells this central directory from others; never 0.
+  uint64_t Mark() const;
+
  private:
   zip::CentralDirectory directory_;
   MemberTree tree_;

@@ -23,8 +23,38 @@ std::shared_ptr<Slot> RootSlot(const Source& source) {
 
 }  // namespace
 
-Catalog::Catalog(const std::string& source, const OpenArchives::Budget& budget)
-    : source_(source), open_(budget), slots_(RootSlot(source_)) {}
+Catalog::Catalog(Source source, const OpenArchives::Budget& budget,
+                 std::unique_ptr<SlotStore> store, DescriptorKeeper* keeper)
+    : source_(std::move(source)),
+      keeper_(keeper),
+      open_(budget),
+      store_(std::move(store)),
+      slots_(RootSlot(source_), *store_) {
+  // The lookup that the catalogue keeps on it is among those that were recovered.
+  if (source_.is_single_archive()) single_ = slots_.Current(0, "");
+}
+
+void Catalog::Inherit(InheritedDescriptor descriptor) {
+  auto kept = std::make_shared<KeptDescriptor>(*keeper_, descriptor.number);
+  const auto slot = Get(descriptor.slot_id);
+  if (!slot) return;
+  slot->inherited = open_.Adopt(std::move(descriptor.fd), slot->st, *slot);
+  slot->inherited_kept = std::move(kept);
+  const std::lock_guard lock(inherited_mutex_);
+  inherited_.push_back(slot);
+}
+
+std::vector<std::shared_ptr<Slot>> Catalog::InheritedOldVersions() {
+  const std::lock_guard lock(inherited_mutex_);
+  std::vector<std::shared_ptr<Slot>> old;
+  std::erase_if(inherited_, [&](const auto& inherited) {
+    auto slot = inherited.lock();
+    if (!slot) return true;
+    if (slot->superseded || !slot->inherited->IsCurrent()) old.push_back(std::move(slot));
+    return false;
+  });
+  return old;
+}
 
 Found Catalog::OpenAgain(const Slot& slot) const {
   try {
@@ -113,6 +143,49 @@ OpenArchive Catalog::Open(const std::shared_ptr<Slot>& slot) {
   return {slot->file, slot->index};
 }
 
+OpenArchive Catalog::OpenInherited(const std::shared_ptr<Slot>& slot) {
+  {
+    const std::lock_guard lock(slot->mutex);
+    if (slot->failure) throw Error(*slot->failure);
+    if (slot->inherited) {
+      if (!slot->index) {
+        auto index = IndexOf(*slot, *slot->inherited);
+        // Its times other than that of the last change are still those; its mark is, too.
+        slot->inherited->CheckUnchanged();
+        slot->index = std::move(index);
+      }
+      open_.Used(slot);
+      return {slot->inherited, slot->index};
+    }
+  }
+  return Open(slot);
+}
+
+std::shared_ptr<const KeptDescriptor> Catalog::Keep(Slot& slot, const archive::ArchiveFile& file) {
+  if (keeper_ == nullptr) return nullptr;
+  const std::lock_guard lock(slot.mutex);
+  auto kept = slot.inherited_kept ? slot.inherited_kept : slot.kept.lock();
+  if (!kept) {
+    kept = std::make_shared<KeptDescriptor>(*keeper_, keeper_->Keep(slot.id, file.descriptor()));
+    slot.kept = kept;
+  }
+  return kept;
+}
+
+void Catalog::Quarantine(uint64_t slot_id, const std::string& reason) {
+  const auto slot = Get(slot_id);
+  if (!slot) return;
+  const std::lock_guard lock(slot->mutex);
+  slot->failure = Error(EIO, reason);
+  util::LogError("{}: is not served any more: {}", Quoted(LabelOf(*slot)), reason);
+}
+
+// Of a single archive the kernel knows members only, which tell nothing about the slot.
+std::vector<SlotTable::Doubtful> Catalog::Doubtful() {
+  if (source_.is_single_archive()) return {};
+  return slots_.Recovered();
+}
+
 std::string Catalog::LabelOf(const Slot& slot) const {
   return slot.path.empty() ? source_.path() : slot.path;
 }
@@ -135,12 +208,25 @@ void Catalog::OpenFile(Slot& slot) {
   slot.file = std::move(file);
 }
 
+std::shared_ptr<const archive::ArchiveIndex> Catalog::IndexOf(Slot& slot,
+                                                              const archive::ArchiveFile& file) {
+  auto index = std::make_unique<archive::ArchiveIndex>(file, LabelOf(slot));
+  if (slot.record) {
+    const uint64_t mark = index->Mark();
+    uint64_t known = 0;
+    if (!slot.record->index_mark.compare_exchange_strong(known, mark) && known != mark) {
+      throw Error(EIO, "its central directory is not what it was");
+    }
+  }
+  return open_.Adopt(std::move(index), slot);
+}
+
 void Catalog::ReadIndex(Slot& slot) {
   const std::string label = LabelOf(slot);
   try {
-    auto index = std::make_unique<archive::ArchiveIndex>(*slot.file, label);
+    auto index = IndexOf(slot, *slot.file);
     if (!slot.file->IsCurrent()) throw Error(ESTALE, Quoted(label) + " is being changed");
-    slot.index = open_.Adopt(std::move(index), slot);
+    slot.index = std::move(index);
   } catch (const Error& error) {
     // What a changing file or a failing disk says may be different next time.
     if (!slot.file->IsCurrent()) throw Error(ESTALE, Quoted(label) + " is being changed");

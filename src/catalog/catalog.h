@@ -23,7 +23,19 @@ struct OpenArchive {
 // date. Thread-safe.
 class Catalog {
  public:
-  Catalog(const std::string& source, const OpenArchives::Budget& budget);
+  // Goes on with the slots that a predecessor left in `store`, if any. `keeper`, if any, gets the
+  // descriptors of what is open.
+  Catalog(Source source, const OpenArchives::Budget& budget,
+          std::unique_ptr<SlotStore> store = std::make_unique<SlotStore>(),
+          DescriptorKeeper* keeper = nullptr);
+
+  // Takes over what a predecessor had kept; to be called before all else.
+  void Inherit(InheritedDescriptor descriptor);
+  // The slots whose descriptor was inherited, and which are not the present version of their name.
+  std::vector<std::shared_ptr<Slot>> InheritedOldVersions();
+
+  // From now on nothing is undone when slots go: a successor wants to find them.
+  void HandOver() { store_->HandOver(); }
 
   const Source& source() const { return source_; }
   const std::shared_ptr<Slot>& root() const { return slots_.root(); }
@@ -33,6 +45,8 @@ class Catalog {
   // False when the slot has left the table meanwhile.
   bool AddLookups(Slot& slot, uint64_t count) { return slots_.AddLookups(slot, count); }
   void Forget(uint64_t slot_id, uint64_t count) { slots_.Forget(slot_id, count); }
+  std::vector<SlotTable::Doubtful> Doubtful();
+  void ForgetAll(const SlotTable::Doubtful& doubtful) { slots_.ForgetAll(doubtful); }
   size_t slot_count() { return slots_.size(); }
 
   // The folder of `slot`, if it still is the one it was; util::Error(ESTALE) otherwise.
@@ -58,6 +72,17 @@ class Catalog {
   // version by now, EIO with the reason when it is no archive that can be read.
   OpenArchive Open(const std::shared_ptr<Slot>& slot);
 
+  // The same for a member that the kernel has had open since before this process: of a version that
+  // has been replaced meanwhile, too.
+  OpenArchive OpenInherited(const std::shared_ptr<Slot>& slot);
+
+  // Keeps the version's descriptor beyond the end of this process, for as long as what this returns
+  // lives. nullptr where nobody keeps descriptors.
+  std::shared_ptr<const KeptDescriptor> Keep(Slot& slot, const archive::ArchiveFile& file);
+
+  // From now on the archive version cannot be opened, and its members cannot be read.
+  void Quarantine(uint64_t slot_id, const std::string& reason);
+
   // The archive's name for people.
   std::string LabelOf(const Slot& slot) const;
 
@@ -69,10 +94,16 @@ class Catalog {
   Found OpenAgain(const Slot& slot) const;
   void OpenFile(Slot& slot);
   void ReadIndex(Slot& slot);
+  std::shared_ptr<const archive::ArchiveIndex> IndexOf(Slot& slot,
+                                                       const archive::ArchiveFile& file);
 
   const Source source_;
+  DescriptorKeeper* const keeper_;
   OpenArchives open_;
+  const std::unique_ptr<SlotStore> store_;
   SlotTable slots_;
+  std::mutex inherited_mutex_;
+  std::vector<std::weak_ptr<Slot>> inherited_;
   std::mutex single_mutex_;
   std::shared_ptr<Slot> single_;
 };

@@ -13,6 +13,8 @@
 #include "archive/archive_file.h"
 #include "archive/archive_index.h"
 #include "archive/identity.h"
+#include "catalog/descriptor_keeper.h"
+#include "catalog/slot_store.h"
 #include "util/error.h"
 
 namespace skopsfs::catalog {
@@ -29,8 +31,12 @@ struct Slot {
   archive::Identity identity;  // of a folder, device and inode only
   struct stat st {};           // of the source, when the slot was made
 
+  // What a successor process will know of it; of the root nothing. The lookups in it are guarded
+  // by the slot table's mutex.
+  OwnedRecord record;
   // Guarded by the slot table's mutex.
-  uint64_t lookups = 0;
+  bool recovered = false;
+  uint64_t given = 0;  // how often it was given to the kernel, a count of this process
 
   // Whether the name led to another version when last looked at.
   std::atomic<bool> superseded = false;
@@ -42,6 +48,11 @@ struct Slot {
   std::shared_ptr<const archive::ArchiveIndex> index;
   std::optional<util::Error> failure;           // why the archive cannot be opened
   std::map<uint32_t, std::string> bad_members;  // why members failed, by node index; bounded
+  // The file as a predecessor had it open, whatever its name leads to now. Held to the end of the
+  // slot: which of its handles are still open the kernel does not tell.
+  std::shared_ptr<const archive::ArchiveFile> inherited;
+  std::shared_ptr<const KeptDescriptor> inherited_kept;
+  std::weak_ptr<const KeptDescriptor> kept;  // of `file`, while members of it are open
 };
 
 }  // namespace skopsfs::catalog

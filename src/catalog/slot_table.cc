@@ -4,13 +4,55 @@
 
 namespace skopsfs::catalog {
 
+namespace {
+
+void Supersede(Slot& slot) {
+  slot.superseded = true;
+  slot.record->superseded = 1;
+}
+
+}  // namespace
+
 archive::Identity SlotIdentity(const struct stat& st) {
   if (S_ISDIR(st.st_mode)) return {.device = st.st_dev, .inode = st.st_ino};
   return archive::IdentityOf(st);
 }
 
-SlotTable::SlotTable(std::shared_ptr<Slot> root) : root_(std::move(root)) {
+SlotTable::SlotTable(std::shared_ptr<Slot> root, SlotStore& store)
+    : store_(store), root_(std::move(root)) {
   by_id_.emplace(root_->id, root_);
+  for (SlotRecord* record : store_.Recover()) Recover(record);
+  // Only those that lead to others are there for their sake alone.
+  std::erase_if(by_id_, [&](const auto& item) {
+    return item.second != root_ && item.second->record->lookups == 0;
+  });
+  recovered_ = by_id_.size() - 1;
+}
+
+void SlotTable::Recover(SlotRecord* record) {
+  const auto parent = by_id_.find(record->parent);
+  auto slot = std::make_shared<Slot>();
+  slot->record.Set(store_, record);
+  Insert(slot, parent->second);
+  slot->superseded = record->superseded != 0;
+  slot->recovered = true;
+  if (slot->superseded || record->lookups == 0) return;
+  // The predecessor may have died between making this one and superseding the other.
+  auto& current = current_[{record->parent, slot->name}];
+  if (current) Supersede(*current);
+  current = std::move(slot);
+}
+
+void SlotTable::Insert(const std::shared_ptr<Slot>& slot, const std::shared_ptr<Slot>& parent) {
+  const auto& record = slot->record;
+  slot->id = record->id;
+  slot->is_folder = S_ISDIR(record->st.st_mode);
+  slot->parent = parent;
+  slot->name = record->Name();
+  slot->path = JoinPath(parent->path, slot->name);
+  slot->identity = SlotIdentity(record->st);
+  slot->st = record->st;
+  by_id_.emplace(slot->id, slot);
 }
 
 std::shared_ptr<Slot> SlotTable::Get(uint64_t id) {
@@ -25,36 +67,34 @@ std::shared_ptr<Slot> SlotTable::Acquire(const std::shared_ptr<Slot>& parent,
   const archive::Identity identity = SlotIdentity(st);
   const bool is_folder = S_ISDIR(st.st_mode);
   const std::lock_guard lock(mutex_);
-  auto& current = current_[{parent->id, name}];
+  const auto [known, is_new] = current_.try_emplace({parent->id, name});
+  auto& current = known->second;
   // The mode of an archive counts too: what a link's way allows may change without the file.
   const bool same = current && current->identity == identity &&
                     (is_folder ? current->is_folder : current->st.st_mode == st.st_mode);
   if (same) {
-    ++current->lookups;
+    ++current->record->lookups;
+    ++current->given;
     return current;
   }
-  if (current) {
-    current->superseded = true;
-    replaced = current;
+  try {
+    auto slot = std::make_shared<Slot>();
+    slot->record.Set(store_, store_.Add(store_.NextId(), parent->id, name, st));
+    Insert(slot, parent);
+    if (current) Supersede(*current);
+    replaced = std::exchange(current, slot);
+    return slot;
+  } catch (...) {
+    if (is_new) current_.erase(known);
+    throw;
   }
-  auto slot = std::make_shared<Slot>();
-  slot->id = next_id_++;
-  slot->is_folder = is_folder;
-  slot->parent = parent;
-  slot->name = name;
-  slot->path = JoinPath(parent->path, name);
-  slot->identity = identity;
-  slot->st = st;
-  slot->lookups = 1;
-  by_id_.emplace(slot->id, slot);
-  current = slot;
-  return slot;
 }
 
 bool SlotTable::AddLookups(Slot& slot, uint64_t count) {
   const std::lock_guard lock(mutex_);
   if (!by_id_.contains(slot.id)) return false;
-  slot.lookups += count;
+  slot.record->lookups += count;
+  ++slot.given;
   return true;
 }
 
@@ -64,17 +104,46 @@ void SlotTable::Forget(uint64_t id, uint64_t count) {
   const auto found = by_id_.find(id);
   if (found == by_id_.end() || found->second == root_) return;
   Slot& slot = *found->second;
-  slot.lookups -= std::min(slot.lookups, count);
-  if (slot.lookups > 0) return;
-  gone = std::move(found->second);
-  by_id_.erase(found);
-  const auto current = current_.find({gone->parent->id, gone->name});
-  if (current != current_.end() && current->second == gone) current_.erase(current);
+  auto& lookups = slot.record->lookups;
+  lookups -= std::min(lookups.load(), count);
+  if (lookups == 0) gone = Remove(id);
+}
+
+std::shared_ptr<Slot> SlotTable::Remove(uint64_t id) {
+  auto slot = std::move(by_id_.extract(id).mapped());
+  if (slot->recovered) --recovered_;
+  const auto current = current_.find({slot->parent->id, slot->name});
+  if (current != current_.end() && current->second == slot) current_.erase(current);
+  return slot;
 }
 
 size_t SlotTable::size() {
   const std::lock_guard lock(mutex_);
   return by_id_.size();
+}
+
+std::vector<SlotTable::Doubtful> SlotTable::Recovered() {
+  const std::lock_guard lock(mutex_);
+  std::vector<Doubtful> found;
+  if (recovered_ == 0) return found;
+  for (const auto& [id, slot] : by_id_) {
+    if (slot->recovered) found.push_back({id, slot->given});
+  }
+  return found;
+}
+
+void SlotTable::ForgetAll(const Doubtful& doubtful) {
+  std::shared_ptr<Slot> gone;
+  const std::lock_guard lock(mutex_);
+  const auto found = by_id_.find(doubtful.id);
+  if (found == by_id_.end() || found->second->given != doubtful.given) return;
+  gone = Remove(doubtful.id);
+}
+
+std::shared_ptr<Slot> SlotTable::Current(uint64_t parent, const std::string& name) {
+  const std::lock_guard lock(mutex_);
+  const auto found = current_.find({parent, name});
+  return found == current_.end() ? nullptr : found->second;
 }
 
 }  // namespace skopsfs::catalog

@@ -6,6 +6,7 @@
 #include <string>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include "catalog/slot.h"
 
@@ -15,8 +16,8 @@ namespace skopsfs::catalog {
 // every node of it. Thread-safe.
 class SlotTable {
  public:
-  // Makes the root's slot, which never leaves.
-  explicit SlotTable(std::shared_ptr<Slot> root);
+  // `root` never leaves. What a predecessor left in `store` is in the table again.
+  SlotTable(std::shared_ptr<Slot> root, SlotStore& store);
 
   const std::shared_ptr<Slot>& root() const { return root_; }
 
@@ -34,6 +35,22 @@ class SlotTable {
 
   size_t size();
 
+  // The slots that came from a predecessor. Their lookups may be too many, never too few, because
+  // it may have died between counting and answering, so the kernel's forgetting may leave some
+  // over.
+  struct Doubtful {
+    uint64_t id = 0;
+    uint64_t given = 0;  // for ForgetAll()
+  };
+  std::vector<Doubtful> Recovered();
+
+  // The kernel does not know the slot: it leaves the table, unless it was given to the kernel since
+  // it was seen in doubt.
+  void ForgetAll(const Doubtful& doubtful);
+
+  // The slot that `name` in `parent` led to when last looked at; nullptr when it is not known.
+  std::shared_ptr<Slot> Current(uint64_t parent, const std::string& name);
+
  private:
   struct Key {
     uint64_t parent;
@@ -46,9 +63,14 @@ class SlotTable {
     }
   };
 
+  void Recover(SlotRecord* record);
+  std::shared_ptr<Slot> Remove(uint64_t id);
+  void Insert(const std::shared_ptr<Slot>& slot, const std::shared_ptr<Slot>& parent);
+
+  SlotStore& store_;
   std::mutex mutex_;
   std::shared_ptr<Slot> root_;
-  uint64_t next_id_ = 1;
+  size_t recovered_ = 0;
   std::unordered_map<uint64_t, std::shared_ptr<Slot>> by_id_;
   std::unordered_map<Key, std::shared_ptr<Slot>, KeyHash> current_;  // by name
 };

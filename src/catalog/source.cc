@@ -95,6 +95,25 @@ Source::Source(const std::string& path)
   }
 }
 
+Source::Parts Source::Share() const {
+  const int folder = beneath_ ? beneath_->root() : parent_.get();
+  Parts parts{path_, canonical_path_, is_single_archive(),
+              UniqueFd(fcntl(folder, F_DUPFD_CLOEXEC, 0))};
+  if (!parts.folder) throw ErrnoError("source " + Quoted(path_));
+  return parts;
+}
+
+Source::Source(Parts parts)
+    : path_(std::move(parts.path)),
+      canonical_path_(std::move(parts.canonical_path)),
+      name_(std::filesystem::path(path_).filename()) {
+  if (parts.is_single_archive) {
+    parent_ = std::move(parts.folder);
+  } else {
+    beneath_ = std::make_unique<Beneath>(std::move(parts.folder), canonical_path_, path_);
+  }
+}
+
 Found Source::OpenRoot() const {
   UniqueFd fd = beneath_ ? beneath_->Open("")
                          : UniqueFd(openat(parent_.get(), name_.empty() ? "." : name_.c_str(),

@@ -29,8 +29,19 @@ struct Found {
 // becomes of its path. Thread-safe.
 class Source {
  public:
-  // Throws util::Error when `path` is neither a folder nor a regular file.
-  explicit Source(const std::string& path);
+  // Throws util::Error when `path` is neither a folder nor a regular file. Not explicit: a path is
+  // what a source is.
+  Source(const std::string& path);
+
+  // What another process needs to see the same source, whatever becomes of its path.
+  struct Parts {
+    std::string path;
+    std::string canonical_path;
+    bool is_single_archive = false;
+    util::UniqueFd folder;  // O_PATH: the source, or for a single archive what it lies in
+  };
+  Parts Share() const;
+  explicit Source(Parts parts);
 
   bool is_single_archive() const { return beneath_ == nullptr; }
   const std::string& path() const { return path_; }  // absolute, as it was given

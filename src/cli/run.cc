@@ -5,34 +5,33 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <charconv>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
 #include <filesystem>
 #include <functional>
+#include <optional>
+#include <string_view>
 
+#include "catalog/source.h"
 #include "cli/options.h"
-#include "fs/file_system.h"
 #include "fuse/background.h"
 #include "fuse/mountpoint.h"
-#include "fuse/session.h"
+#include "fuse/supervisor.h"
 #include "util/error.h"
 #include "util/log.h"
 
 namespace skopsfs::cli {
 namespace {
 
-// Raises the limit on descriptors as far as it goes; returns how many archives may be open at once.
-size_t DescriptorBudget() {
-  constexpr rlim_t kOthers = 256;  // folders being listed, the session, what threads hold briefly
-  constexpr rlim_t kMost = 65536;
+// As far as it goes: each archive that is open takes one, in the supervisor and in the worker.
+void RaiseDescriptorLimit() {
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) throw util::ErrnoError("getrlimit");
   limit.rlim_cur = limit.rlim_max;
-  if (setrlimit(RLIMIT_NOFILE, &limit) != 0) getrlimit(RLIMIT_NOFILE, &limit);
-  const rlim_t left = limit.rlim_cur > 2 * kOthers ? limit.rlim_cur - kOthers : limit.rlim_cur / 2;
-  return std::min(left, kMost);
+  setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 // A single archive is looked at again and again; behind a link that leads through the mountpoint
@@ -47,25 +46,20 @@ void RefuseToWaitForItself(const catalog::Source& source, const std::string& mou
                                         util::Quoted(source.path()), util::Quoted(mountpoint)));
 }
 
-int Serve(const Options& options, const std::function<void()>& on_ready) {
-  fs::FileSystem file_system(options.source, {.revalidate = options.revalidate,
-                                              .budget = {.descriptors = DescriptorBudget()}});
-  const catalog::Source& source = file_system.catalog().source();
+int Serve(const Options& options, std::span<const char* const> arguments,
+          const std::function<void()>& on_ready) {
+  const catalog::Source source(options.source);
   const std::string mountpoint = fuse::PrepareMountpoint(options.mountpoint);
   if (fuse::LiesInside(mountpoint, source.canonical_path())) {
     throw util::Error(EINVAL, fmt::format("mountpoint {} lies inside the source {}",
                                           util::Quoted(mountpoint), util::Quoted(source.path())));
   }
   RefuseToWaitForItself(source, mountpoint);
-  fuse::Session session(file_system,
-                        {.mountpoint = mountpoint,
-                         .source = source.path(),
-                         .options = options.mount_options,
-                         .debug = options.debug},
-                        on_ready);
-  session.Mount();
-  session.Run();
-  return EXIT_SUCCESS;
+  RaiseDescriptorLimit();
+  fuse::Supervisor supervisor(
+      source, {.mountpoint = mountpoint, .source = source.path(), .options = options.mount_options},
+      {arguments.begin(), arguments.end()}, on_ready);
+  return supervisor.Run() ? EXIT_SUCCESS : kExitFailure;
 }
 
 // Else a descriptor of ours could get the number of a stream that was closed, and be taken for it.
@@ -76,9 +70,21 @@ void OccupyStandardStreams() {
   if (fd > STDERR_FILENO) close(fd);
 }
 
-int ServeOrExplain(const Options& options, const std::function<void()>& on_ready) {
+// What a supervisor gives a worker as the first argument.
+std::optional<int> SupervisorOf(std::span<const char* const> arguments) {
+  constexpr std::string_view kPrefix = "--worker=";
+  if (arguments.empty()) return std::nullopt;
+  const std::string_view first = arguments[0];
+  int descriptor = -1;
+  if (!first.starts_with(kPrefix)) return std::nullopt;
+  std::from_chars(first.data() + kPrefix.size(), first.data() + first.size(), descriptor);
+  return descriptor;
+}
+
+int ServeOrExplain(const Options& options, std::span<const char* const> arguments,
+                   const std::function<void()>& on_ready) {
   try {
-    return Serve(options, on_ready);
+    return Serve(options, arguments, on_ready);
   } catch (const std::exception& error) {
     util::LogError("{}", error.what());
     return kExitFailure;
@@ -88,6 +94,8 @@ int ServeOrExplain(const Options& options, const std::function<void()>& on_ready
 }  // namespace
 
 int Run(std::span<const char* const> arguments) {
+  const auto supervisor = SupervisorOf(arguments);
+  if (supervisor) arguments = arguments.subspan(1);
   Options options;
   try {
     options = ParseOptions(arguments);
@@ -110,9 +118,11 @@ int Run(std::span<const char* const> arguments) {
   signal(SIGPIPE, SIG_IGN);
   signal(SIGIO, SIG_IGN);  // see archive/writers.h
   OccupyStandardStreams();
-  if (options.foreground) return ServeOrExplain(options, [] {});
-  return fuse::RunInBackground(
-      [&](const std::function<void()>& ready) { return ServeOrExplain(options, ready); });
+  if (supervisor) RunWorker(*supervisor, options);
+  if (options.foreground) return ServeOrExplain(options, arguments, [] {});
+  return fuse::RunInBackground([&](const std::function<void()>& ready) {
+    return ServeOrExplain(options, arguments, ready);
+  });
 }
 
 }  // namespace skopsfs::cli

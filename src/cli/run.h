@@ -2,10 +2,16 @@
 
 #include <span>
 
+#include "cli/options.h"
+
 namespace skopsfs::cli {
 
 inline constexpr int kExitFailure = 1;  // cannot be mounted
 inline constexpr int kExitUsage = 2;    // the command line cannot be understood
+
+// The program as a worker, which a supervisor starts: serves a mount that the supervisor owns. The
+// connection is the descriptor `supervisor`. Does not return.
+[[noreturn]] void RunWorker(int supervisor, const Options& options);
 
 // The program: parses `arguments` (without the program's name), mounts, serves. Returns the exit
 // code: 0 once the mount is up in the background, or was served in front until it was unmounted.

@@ -1,5 +1,7 @@
 // The part of FileSystem that lists directories.
 
+#include <algorithm>
+
 #include "fs/attributes.h"
 #include "fs/file_system.h"
 #include "util/error.h"
@@ -40,17 +42,43 @@ bool ReadDots(const DirectoryHandle& handle, uint64_t position, const DirectoryS
   return position >= kFirstChild || sink(dot);
 }
 
+// Names of a folder at positions that are theirs whatever other names come and go, so that a
+// listing can be gone on with by another process: a hash of the name.
+std::map<uint64_t, std::string> AtPositions(std::vector<std::string> names) {
+  constexpr uint64_t kMost = INT64_MAX / 2;
+  std::sort(names.begin(), names.end());  // for the same order among equal hashes
+  std::map<uint64_t, std::string> found;
+  for (auto& name : names) {
+    uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
+    for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+    uint64_t position = kFirstChild + hash % kMost;
+    while (!found.try_emplace(position, std::move(name)).second) ++position;
+  }
+  return found;
+}
+
 }  // namespace
 
 std::unique_ptr<DirectoryHandle> FileSystem::OpenDirectory(NodeId node) {
+  return MakeHandle(node, SlotOf(node), &catalog::Catalog::Open);
+}
+
+std::unique_ptr<DirectoryHandle> FileSystem::OpenInheritedDirectory(NodeId node) {
+  return MakeHandle(node, SlotOf(node), &catalog::Catalog::OpenInherited);
+}
+
+std::unique_ptr<DirectoryHandle> FileSystem::MakeHandle(NodeId node, std::shared_ptr<Slot> slot,
+                                                        OpenCall open) {
   auto handle = std::make_unique<DirectoryHandle>();
   handle->node = node;
-  handle->slot = SlotOf(node);
+  handle->slot = std::move(slot);
   if (handle->slot->is_folder) {
-    handle->names = catalog::Source::List(catalog_.OpenFolder(*handle->slot));
+    handle->names = AtPositions(catalog::Source::List(catalog_.OpenFolder(*handle->slot)));
   } else {
-    handle->archive = catalog_.Open(handle->slot).index;
-    if (node.index >= handle->archive->node_count()) throw Error(ESTALE, "no such node");
+    const auto archive = (catalog_.*open)(handle->slot);
+    if (node.index >= archive.index->node_count()) throw Error(ESTALE, "no such node");
+    handle->archive = archive.index;
+    handle->kept = catalog_.Keep(*handle->slot, *archive.file);
   }
   return handle;
 }
@@ -70,8 +98,8 @@ void FileSystem::ReadFolder(DirectoryHandle& handle, uint64_t position, bool loo
                             const DirectorySink& sink) {
   // Opened again each time, because open directories of the mount must not use up descriptors.
   const catalog::Found folder = catalog_.OpenFolder(*handle.slot);
-  for (size_t i = position - kFirstChild; i < handle.names.size(); ++i) {
-    const std::string& name = handle.names[i];
+  for (auto at = handle.names.lower_bound(position); at != handle.names.end(); ++at) {
+    const std::string& name = at->second;
     std::optional<catalog::Found> found;
     try {
       found = catalog_.Examine(*handle.slot, folder, name);
@@ -79,7 +107,7 @@ void FileSystem::ReadFolder(DirectoryHandle& handle, uint64_t position, bool loo
       continue;  // the lookup of this name will say why; the others are listed all the same
     }
     if (!found) continue;
-    DirectoryEntry item{.name = name, .entry = {}, .next = kFirstChild + i + 1};
+    DirectoryEntry item{.name = name, .entry = {}, .next = at->first + 1};
     if (!lookup) {
       item.entry.attributes =
           SourceAttributes(catalog::JoinPath(handle.slot->path, name), found->st);

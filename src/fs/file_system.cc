@@ -17,8 +17,9 @@ constexpr size_t kRememberedFailures = 1000;  // of members, an archive version
 
 }  // namespace
 
-FileSystem::FileSystem(const std::string& source, const Options& options)
-    : options_(options), catalog_(source, options.budget) {}
+FileSystem::FileSystem(catalog::Source source, const Options& options,
+                       std::unique_ptr<catalog::SlotStore> store, catalog::DescriptorKeeper* keeper)
+    : options_(options), catalog_(std::move(source), options.budget, std::move(store), keeper) {}
 
 bool FileSystem::IsSingleRoot(const NodeId& node) const {
   return node == kRoot && catalog_.source().is_single_archive();
@@ -112,27 +113,50 @@ struct statvfs FileSystem::StatFs() {
   return st;
 }
 
-std::unique_ptr<FileHandle> FileSystem::Open(NodeId node) {
-  const auto located = Locate(node);
+std::unique_ptr<FileHandle> FileSystem::MakeHandle(const Located& located, NodeId node) {
   const auto& archive = *located.open.index;
   const auto& file = located.open.file;
   const auto& member = archive.node(node.index);
   if (member.is_directory) throw Error(EISDIR, "a directory");
+  const auto extent = archive::LocateMember(*file, archive, *archive.EntryOf(node.index));
+  return std::unique_ptr<FileHandle>(
+      new FileHandle{.slot = located.slot,
+                     .index = node.index,
+                     .parent = member.parent,
+                     .member = archive.PathOf(node.index),
+                     .attributes = MemberAttributes(*located.slot, archive, node.index),
+                     .file = file,
+                     .reader = {file, extent, decoders_},
+                     .kept = catalog_.Keep(*located.slot, *file)});
+}
+
+std::unique_ptr<FileHandle> FileSystem::Open(NodeId node) {
+  const auto located = Locate(node);
+  const auto& file = *located.open.file;
   try {
-    const auto extent = archive::LocateMember(*file, archive, *archive.EntryOf(node.index));
+    auto handle = MakeHandle(located, node);
     // What was read of the local header counts only if it is of this version.
-    if (!file->IsCurrent()) throw Error(ESTALE, "another version by now");
-    return std::unique_ptr<FileHandle>(
-        new FileHandle{.slot = located.slot,
-                       .index = node.index,
-                       .parent = member.parent,
-                       .member = archive.PathOf(node.index),
-                       .attributes = MemberAttributes(*located.slot, archive, node.index),
-                       .file = file,
-                       .reader = {file, extent, decoders_}});
+    if (!file.IsCurrent()) throw Error(ESTALE, "another version by now");
+    return handle;
   } catch (const Error& error) {
-    if (!file->IsCurrent()) throw Error(ESTALE, "another version by now");
-    MemberFailed(*located.slot, node.index, archive.PathOf(node.index), error);
+    if (!file.IsCurrent()) throw Error(ESTALE, "another version by now");
+    if (error.code() != EISDIR) {
+      MemberFailed(*located.slot, node.index, located.open.index->PathOf(node.index), error);
+    }
+    throw;
+  }
+}
+
+std::unique_ptr<FileHandle> FileSystem::OpenInherited(NodeId node) {
+  auto slot = catalog_.Get(node.slot);
+  if (!slot || slot->is_folder) throw Error(ESTALE, "no such node");
+  auto open = catalog_.OpenInherited(slot);
+  if (node.index >= open.index->node_count()) throw Error(ESTALE, "no such node");
+  try {
+    // Where the file has been touched meanwhile, the member's proof covers its local header.
+    return MakeHandle({slot, open}, node);
+  } catch (const Error& error) {
+    MemberFailed(*slot, node.index, open.index->PathOf(node.index), error);
     throw;
   }
 }
@@ -164,26 +188,39 @@ void FileSystem::MemberFailed(Slot& slot, uint32_t index, const std::string& mem
   if (slot.bad_members.size() < kRememberedFailures) slot.bad_members[index] = error.what();
 }
 
-void FileSystem::Release(std::unique_ptr<FileHandle> handle) {
-  bool current = false;
+std::optional<StaleName> FileSystem::StaleNameOf(const FileHandle& handle) const {
   try {
-    current = !handle->slot->superseded && handle->file->IsCurrent();
+    if (!handle.slot->superseded && handle.file->IsCurrent()) return std::nullopt;
   } catch (const Error&) {
     // A file that cannot even be looked at is not current.
   }
-  if (current) return;
-  const auto& member = handle->member;
-  const std::lock_guard lock(stale_mutex_);
-  const bool in_root = handle->parent == 0 && catalog_.source().is_single_archive();
-  const NodeId parent{.slot = handle->slot->id, .index = handle->parent};
-  stale_.push_back(
-      {.parent = in_root ? kRoot : parent, .name = member.substr(member.rfind('/') + 1)});
+  const bool in_root = handle.parent == 0 && catalog_.source().is_single_archive();
+  const NodeId parent{.slot = handle.slot->id, .index = handle.parent};
+  return StaleName{.parent = in_root ? kRoot : parent,
+                   .name = handle.member.substr(handle.member.rfind('/') + 1)};
 }
 
-std::vector<StaleName> FileSystem::Tidy() {
-  catalog_.Tidy();
-  const std::lock_guard lock(stale_mutex_);
-  return std::exchange(stale_, {});
+std::vector<StaleName> FileSystem::StaleNamesOfInherited(size_t most) {
+  std::vector<StaleName> names;
+  const bool is_single = catalog_.source().is_single_archive();
+  for (const auto& slot : catalog_.InheritedOldVersions()) {
+    // The version's own name, unless it leads to another one already.
+    if (!is_single && !slot->superseded) {
+      names.push_back({.parent = {.slot = slot->parent->id, .index = 0}, .name = slot->name});
+    }
+    try {
+      const auto index = catalog_.OpenInherited(slot).index;
+      const auto& root = index->node(0);
+      for (uint32_t i = 0; i < std::min<size_t>(root.child_count, most); ++i) {
+        names.push_back(
+            {.parent = is_single ? kRoot : NodeId{.slot = slot->id, .index = 0},
+             .name = std::string(index->tree().Name(index->node(root.first_child + i)))});
+      }
+    } catch (const Error&) {
+      // Who reads it has been told.
+    }
+  }
+  return names;
 }
 
 }  // namespace skopsfs::fs

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -45,6 +46,7 @@ struct FileHandle {
   struct stat attributes;
   std::shared_ptr<const archive::ArchiveFile> file;
   archive::MemberReader reader;
+  std::shared_ptr<const catalog::KeptDescriptor> kept;
 };
 
 // An open directory: of an archive version, or a folder with the names it had when it was opened.
@@ -52,7 +54,8 @@ struct DirectoryHandle {
   NodeId node;
   std::shared_ptr<catalog::Slot> slot;
   std::shared_ptr<const archive::ArchiveIndex> archive;  // nullptr for a folder
-  std::vector<std::string> names;
+  std::shared_ptr<const catalog::KeptDescriptor> kept;   // of an archive
+  std::map<uint64_t, std::string> names;                 // of a folder, by position
 };
 
 struct DirectoryEntry {
@@ -80,7 +83,10 @@ class FileSystem {
     catalog::OpenArchives::Budget budget{};
   };
 
-  FileSystem(const std::string& source, const Options& options);
+  // For the last two see Catalog.
+  FileSystem(catalog::Source source, const Options& options,
+             std::unique_ptr<catalog::SlotStore> store = std::make_unique<catalog::SlotStore>(),
+             catalog::DescriptorKeeper* keeper = nullptr);
 
   // With one lookup more on the node. Nothing where there is no such name, for `NegativeTimeout`.
   std::optional<Entry> Lookup(NodeId parent, const std::string& name);
@@ -91,13 +97,17 @@ class FileSystem {
   struct statvfs StatFs();
 
   std::unique_ptr<FileHandle> Open(NodeId node);
+  // The same for a member that the kernel has had open since before this process.
+  std::unique_ptr<FileHandle> OpenInherited(NodeId node);
   // Fewer bytes than asked for only at the end of the member.
   size_t Read(FileHandle& handle, uint64_t offset, std::span<std::byte> out);
   // The same, but nothing when that could take long.
   std::optional<size_t> ReadAtOnce(FileHandle& handle, uint64_t offset, std::span<std::byte> out);
-  void Release(std::unique_ptr<FileHandle> handle);
+  // What the kernel should be told to drop before the handle goes; nothing for the present version.
+  std::optional<StaleName> StaleNameOf(const FileHandle& handle) const;
 
   std::unique_ptr<DirectoryHandle> OpenDirectory(NodeId node);
+  std::unique_ptr<DirectoryHandle> OpenInheritedDirectory(NodeId node);
   // Gives `sink` the entries from `position` on until it is full. With `lookup`, each entry other
   // than "." and ".." that was taken has one lookup more.
   void ReadDirectory(DirectoryHandle& handle, uint64_t position, bool lookup,
@@ -107,11 +117,14 @@ class FileSystem {
   std::optional<std::string> GetXattr(NodeId node, std::string_view name);
   std::vector<std::string> ListXattr(NodeId node);
 
-  // Housekeeping, about once a second and never from inside a request: closes what is idle and
-  // returns the names of closed members of old versions.
-  std::vector<StaleName> Tidy();
+  // Names that the kernel should drop so that old versions can go which a predecessor had open: it
+  // is not known what the kernel still has in its cache of them, nor what is still open. `most`
+  // bounds how many of each.
+  std::vector<StaleName> StaleNamesOfInherited(size_t most);
 
-  // For tests.
+  // Housekeeping, about once a second: closes what is idle.
+  void Tidy() { catalog_.Tidy(); }
+
   catalog::Catalog& catalog() { return catalog_; }
 
  private:
@@ -123,12 +136,17 @@ class FileSystem {
 
   std::shared_ptr<catalog::Slot> SlotOf(NodeId node);
   Located Locate(NodeId node);
+  std::unique_ptr<FileHandle> MakeHandle(const Located& located, NodeId node);
   bool IsSingleRoot(const NodeId& node) const;
   std::optional<Entry> LookupInFolder(const std::shared_ptr<catalog::Slot>& folder,
                                       const std::string& name);
   Entry SourceEntry(const catalog::Slot& slot, const struct stat& st) const;
   Entry MemberEntry(const catalog::Slot& slot, const archive::ArchiveIndex& index, uint32_t child,
                     NodeId parent) const;
+  using OpenCall =
+      catalog::OpenArchive (catalog::Catalog::*)(const std::shared_ptr<catalog::Slot>&);
+  std::unique_ptr<DirectoryHandle> MakeHandle(NodeId node, std::shared_ptr<catalog::Slot> slot,
+                                              OpenCall open);
   void ReadFolder(DirectoryHandle& handle, uint64_t position, bool lookup,
                   const DirectorySink& sink);
   void ReadArchive(DirectoryHandle& handle, uint64_t position, bool lookup,
@@ -142,8 +160,6 @@ class FileSystem {
   const Options options_;
   catalog::Catalog catalog_;
   archive::DecoderPool decoders_;
-  std::mutex stale_mutex_;
-  std::vector<StaleName> stale_;
 };
 
 }  // namespace skopsfs::fs

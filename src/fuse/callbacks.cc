@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "fuse/reply.h"
+#include "fuse/session_state.h"
 
 namespace skopsfs::fuse {
 namespace {
@@ -22,14 +23,14 @@ CallbackContext& Context(fuse_req_t request) {
 
 fs::FileSystem& FileSystemOf(fuse_req_t request) { return Context(request).file_system; }
 
-template <typename Handle>
-Handle& HandleOf(const fuse_file_info* info) {
-  return *reinterpret_cast<Handle*>(info->fh);
+fs::FileHandle& FileOf(fuse_req_t request, fuse_ino_t node, const fuse_file_info* info) {
+  return Context(request).files.Find(
+      info->fh, [&] { return FileSystemOf(request).OpenInherited(NodeId::From(node)); });
 }
 
-template <typename Handle>
-std::unique_ptr<Handle> TakeHandle(fuse_file_info* info) {
-  return std::unique_ptr<Handle>(reinterpret_cast<Handle*>(std::exchange(info->fh, 0)));
+fs::DirectoryHandle& DirectoryOf(fuse_req_t request, fuse_ino_t node, const fuse_file_info* info) {
+  return Context(request).directories.Find(
+      info->fh, [&] { return FileSystemOf(request).OpenInheritedDirectory(NodeId::From(node)); });
 }
 
 // A buffer of the calling thread, for one reply.
@@ -90,10 +91,18 @@ void GetAttr(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
   Answer(request, "getattr", [&] {
     // An open member is of the version it was opened in, whatever has become of the name.
     const auto attributes =
-        info != nullptr ? fs::Attributes{HandleOf<fs::FileHandle>(info).attributes, fs::kForever}
+        info != nullptr ? fs::Attributes{FileOf(request, node, info).attributes, fs::kForever}
                         : FileSystemOf(request).GetAttributes(NodeId::From(node));
     fuse_reply_attr(request, &attributes.attributes, attributes.timeout);
   });
+}
+
+template <typename Handle>
+void ReplyOpen(fuse_req_t request, fuse_file_info* info, Handles<Handle>& handles,
+               std::unique_ptr<Handle> handle) {
+  info->fh = handles.Give(std::move(handle));
+  // When the caller has gone away meanwhile, no release will come.
+  if (fuse_reply_open(request, info) != 0) handles.Take(info->fh).reset();
 }
 
 void Open(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
@@ -101,11 +110,9 @@ void Open(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
     const bool writes = (info->flags & O_ACCMODE) != O_RDONLY || (info->flags & O_TRUNC) != 0;
     if (writes) throw util::Error(EROFS, "read-only");
     auto handle = FileSystemOf(request).Open(NodeId::From(node));
-    info->fh = reinterpret_cast<uint64_t>(handle.get());
     info->keep_cache = 1;
     info->noflush = 1;
-    // When the caller has gone away meanwhile, no release will come.
-    if (fuse_reply_open(request, info) == 0) static_cast<void>(handle.release());
+    ReplyOpen(request, info, Context(request).files, std::move(handle));
   });
 }
 
@@ -113,16 +120,17 @@ void ReplyBytes(fuse_req_t request, std::span<const std::byte> bytes) {
   fuse_reply_buf(request, reinterpret_cast<const char*>(bytes.data()), bytes.size());
 }
 
-void Read(fuse_req_t request, fuse_ino_t node, size_t size, off_t at, fuse_file_info* info) {
+void Read(fuse_req_t request, fuse_ino_t node, size_t size, off_t start, fuse_file_info* info) {
   Answer(request, "read", [&] {
-    const auto offset = static_cast<uint64_t>(at);
-    auto& handle = HandleOf<fs::FileHandle>(info);
+    const auto offset = static_cast<uint64_t>(start);
+    auto& handle = FileOf(request, node, info);
     const auto buffer = ThreadBuffer(size);
     if (const auto got = FileSystemOf(request).ReadAtOnce(handle, offset, buffer)) {
       return ReplyBytes(request, buffer.first(*got));
     }
     // The handle outlives its requests.
-    Context(request).slow_lane.Run(node, [request, &handle, offset, size] {
+    Context(request).slow_lane.Run(node, [=, &handle, what = AtRequest::Current()] {
+      const AtRequest at(what);
       Answer(request, "read", [&] {
         const auto later = ThreadBuffer(size);
         ReplyBytes(request, later.first(FileSystemOf(request).Read(handle, offset, later)));
@@ -131,9 +139,15 @@ void Read(fuse_req_t request, fuse_ino_t node, size_t size, off_t at, fuse_file_
   });
 }
 
-void Release(fuse_req_t request, fuse_ino_t, fuse_file_info* info) {
+void Release(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
   Answer(request, "release", [&] {
-    FileSystemOf(request).Release(TakeHandle<fs::FileHandle>(info));
+    auto handle = Context(request).files.Take(info->fh);
+    // Its name may have to be dropped all the same.
+    if (!handle) handle = FileSystemOf(request).OpenInherited(NodeId::From(node));
+    if (auto stale = FileSystemOf(request).StaleNameOf(*handle)) {
+      return Context(request).late_releases.Add({request, std::move(handle), std::move(*stale)});
+    }
+    handle.reset();
     fuse_reply_err(request, 0);
   });
 }
@@ -141,13 +155,11 @@ void Release(fuse_req_t request, fuse_ino_t, fuse_file_info* info) {
 void OpenDir(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
   Answer(request, "opendir", [&] {
     auto handle = FileSystemOf(request).OpenDirectory(NodeId::From(node));
-    info->fh = reinterpret_cast<uint64_t>(handle.get());
     // The listing of a version never changes; that of a folder, and of the root, may.
     const bool constant = !handle->slot->is_folder && handle->node != fs::kRoot;
     info->cache_readdir = constant;
     info->keep_cache = constant;
-    // When the caller has gone away meanwhile, no release will come.
-    if (fuse_reply_open(request, info) == 0) static_cast<void>(handle.release());
+    ReplyOpen(request, info, Context(request).directories, std::move(handle));
   });
 }
 
@@ -172,31 +184,32 @@ bool AppendEntry(fuse_req_t request, std::span<char> buffer, size_t& used, bool 
   return true;
 }
 
-void ReadDirectory(fuse_req_t request, size_t size, off_t position, fuse_file_info* info,
-                   bool plus) {
+void ReadDirectory(fuse_req_t request, fuse_ino_t node, size_t size, off_t position,
+                   fuse_file_info* info, bool plus) {
   Answer(request, "readdir", [&] {
     const auto bytes = ThreadBuffer(size);
     const std::span buffer(reinterpret_cast<char*>(bytes.data()), bytes.size());
     size_t used = 0;
     FileSystemOf(request).ReadDirectory(
-        HandleOf<fs::DirectoryHandle>(info), static_cast<uint64_t>(position), plus,
+        DirectoryOf(request, node, info), static_cast<uint64_t>(position), plus,
         [&](const auto& item) { return AppendEntry(request, buffer, used, plus, item); });
     fuse_reply_buf(request, buffer.data(), used);
   });
 }
 
-void ReadDir(fuse_req_t request, fuse_ino_t, size_t size, off_t position, fuse_file_info* info) {
-  ReadDirectory(request, size, position, info, false);
+void ReadDir(fuse_req_t request, fuse_ino_t node, size_t size, off_t position,
+             fuse_file_info* info) {
+  ReadDirectory(request, node, size, position, info, false);
 }
 
-void ReadDirPlus(fuse_req_t request, fuse_ino_t, size_t size, off_t position,
+void ReadDirPlus(fuse_req_t request, fuse_ino_t node, size_t size, off_t position,
                  fuse_file_info* info) {
-  ReadDirectory(request, size, position, info, true);
+  ReadDirectory(request, node, size, position, info, true);
 }
 
 void ReleaseDir(fuse_req_t request, fuse_ino_t, fuse_file_info* info) {
   Answer(request, "releasedir", [&] {
-    TakeHandle<fs::DirectoryHandle>(info).reset();
+    Context(request).directories.Take(info->fh).reset();
     fuse_reply_err(request, 0);
   });
 }

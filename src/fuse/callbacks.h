@@ -3,6 +3,8 @@
 #include <functional>
 
 #include "fs/file_system.h"
+#include "fuse/handles.h"
+#include "fuse/late_releases.h"
 #include "fuse/libfuse.h"
 #include "fuse/slow_lane.h"
 
@@ -15,7 +17,10 @@ inline constexpr size_t kSlowThreads = 8;
 struct CallbackContext {
   fs::FileSystem& file_system;
   std::function<void()> on_ready;  // the kernel has said hello: the mount can be used
+  Handles<fs::FileHandle> files{};
+  Handles<fs::DirectoryHandle> directories{};
   SlowLane slow_lane{kSlowThreads};
+  LateReleases late_releases{};
 };
 
 // The table of callbacks for libfuse, whose user data is a CallbackContext.

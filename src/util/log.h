@@ -33,7 +33,7 @@ void LogInfo(fmt::format_string<Args...> format, Args&&... args) {
 // From now on lines go to syslog (facility daemon), named `program`.
 void UseSyslog(const char* program);
 
-// For tests: lines go to `sink` until it is set back to nullptr.
+// Lines go to `sink`, one at a time, until it is set back to nullptr.
 using LogSink = std::function<void(LogLevel, const std::string&)>;
 void SetLogSink(LogSink sink);
 

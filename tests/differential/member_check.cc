@@ -81,7 +81,6 @@ void MemberCheck::ReadShuffled(std::unique_ptr<fs::FileHandle> handle, bool must
   for (const auto& piece : ShuffledPieces(end)) worked &= ReadPiece(*handle, piece);
   if (worked && !must_work) problems_.push_back("fails in order, but not in pieces");
   if (!worked && must_work) problems_.push_back("fails in pieces, but not in order");
-  fs_.Release(std::move(handle));
 }
 
 // False when it fails. Where the bytes are known, those are what it must give.

@@ -315,12 +315,26 @@ class Mount:
             self._log.close()
             self._log = None
 
-    def descriptors(self):
-        """What the process has open, as /proc shows it."""
+    def workers(self):
+        """The process ids of its workers, the oldest first: one, but for the time of a takeover."""
+        with open(f"/proc/{self.pid}/task/{self.pid}/children", encoding="ascii") as children:
+            return sorted(int(child) for child in children.read().split())
+
+    def worker(self):
+        """The process id of the worker, waiting for one if there is none now."""
+        return until(self.workers, "it has a worker")[-1]
+
+    def processes(self):
+        return [self.pid, *self.workers()]
+
+    def descriptors(self, *processes):
+        """What its processes, or these ones, have open, as /proc shows it."""
         found = []
-        for number in os.listdir(f"/proc/{self.pid}/fd"):
+        for process in processes or self.processes():
             with contextlib.suppress(FileNotFoundError):
-                found.append(os.readlink(f"/proc/{self.pid}/fd/{number}"))
+                for number in os.listdir(f"/proc/{process}/fd"):
+                    with contextlib.suppress(FileNotFoundError):
+                        found.append(os.readlink(f"/proc/{process}/fd/{number}"))
         return found
 
 

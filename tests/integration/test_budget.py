@@ -38,10 +38,11 @@ class Budget(MountTest):
             for number in range(_ARCHIVES):
                 self.assertEqual(self.read(number), number)
                 if number % 50 == 0:
-                    self.assertLessEqual(len(mount.descriptors()), _HARD)
-        with open(f"/proc/{mount.pid}/limits", encoding="ascii") as limits:
-            line = next(x for x in limits if x.startswith("Max open files"))
-        self.assertEqual(line.split()[3:5], [str(_HARD), str(_HARD)])
+                    self.assertLessEqual(len(mount.descriptors(mount.worker())), _HARD)
+        for process in mount.processes():
+            with open(f"/proc/{process}/limits", encoding="ascii") as limits:
+                line = next(x for x in limits if x.startswith("Max open files"))
+            self.assertEqual(line.split()[3:5], [str(_HARD), str(_HARD)])
         self.assertEqual(mount.log(), "")
 
     def test_open_handles_are_never_closed(self):

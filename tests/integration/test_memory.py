@@ -102,8 +102,11 @@ class Memory(MountTest):
             self.assertLess(self.private_bytes() - before, _SIZE // 2)
 
     def private_bytes(self):
-        with open(f"/proc/{self.held.pid}/status", encoding="ascii") as status:
-            return int(next(x for x in status if x.startswith("RssAnon")).split()[1]) << 10
+        total = 0
+        for process in self.held.processes():
+            with open(f"/proc/{process}/status", encoding="ascii") as status:
+                total += int(next(x for x in status if x.startswith("RssAnon")).split()[1]) << 10
+        return total
 
 
 def _cached():

@@ -88,7 +88,7 @@ class Kernel {
   std::string Contents(std::string_view path) {
     auto handle = fs_.Open(Node(path));
     std::string bytes = Read(*handle, 0, static_cast<size_t>(handle->attributes.st_size) + 1);
-    fs_.Release(std::move(handle));
+    handle.reset();
     return bytes;
   }
 

@@ -43,7 +43,8 @@ class SlotTableTest : public ::testing::Test {
     return table_.Acquire(parent, name, st, replaced_);
   }
 
-  SlotTable table_{Root()};
+  SlotStore store_;
+  SlotTable table_{Root(), store_};
   std::shared_ptr<Slot> replaced_;
 };
 
@@ -68,7 +69,7 @@ TEST_F(SlotTableTest, ANewSlotSaysWhatItIsOf) {
   EXPECT_EQ(archive->parent, folder);
   EXPECT_EQ(archive->identity, archive::IdentityOf(File(2, 77)));
   EXPECT_EQ(archive->st.st_size, 77);
-  EXPECT_EQ(archive->lookups, 1U);
+  EXPECT_EQ(archive->record->lookups, 1U);
   EXPECT_FALSE(archive->superseded);
   EXPECT_EQ(table_.Get(folder->id), folder);
   EXPECT_EQ(table_.Get(archive->id), archive);
@@ -80,7 +81,7 @@ TEST_F(SlotTableTest, TheSameVersionIsTheSameSlot) {
   const auto slot = Acquire("a.skops", File(1));
   EXPECT_EQ(Acquire("a.skops", File(1)), slot);
   EXPECT_EQ(replaced_, nullptr);
-  EXPECT_EQ(slot->lookups, 2U);
+  EXPECT_EQ(slot->record->lookups, 2U);
   EXPECT_EQ(table_.size(), 2U);
 }
 
@@ -141,7 +142,7 @@ TEST_F(SlotTableTest, LeavesWithTheLastLookup) {
   const auto slot = Acquire("a.skops", File(1));
   Acquire("a.skops", File(1));
   table_.AddLookups(*slot, 3);
-  EXPECT_EQ(slot->lookups, 5U);
+  EXPECT_EQ(slot->record->lookups, 5U);
   table_.Forget(slot->id, 1);
   table_.Forget(slot->id, 3);
   EXPECT_EQ(table_.Get(slot->id), slot);

@@ -135,7 +135,7 @@ TEST_F(DirectoryTest, GoesOnFromAnyPosition) {
       });
       EXPECT_EQ(rest, NamesOf({whole.begin() + static_cast<ptrdiff_t>(i) + 1, whole.end()}));
     }
-    for (const uint64_t beyond : {whole.back().next + 1, uint64_t{1} << 32, UINT64_MAX}) {
+    for (const uint64_t beyond : {whole.back().next + 1, uint64_t{INT64_MAX}, UINT64_MAX}) {
       fs_.ReadDirectory(*handle, beyond, false, [](const DirectoryEntry& entry) {
         ADD_FAILURE() << entry.name;
         return true;

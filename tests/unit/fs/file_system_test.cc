@@ -223,7 +223,7 @@ TEST_F(FileSystemTest, BadChecksumFailsAtTheEnd) {
   EXPECT_EQ(kernel_->Read(*handle, 0, 100), lines_.substr(0, 100));
   EXPECT_EQ(ErrnoOf([&] { kernel_->Read(*handle, lines_.size() - 10, 10); }), EIO);
   EXPECT_THAT(log_.texts(), Contains(HasSubstr("member \"bad_crc\" cannot be read: ")));
-  fs.Release(std::move(handle));
+  handle.reset();
 }
 
 TEST_F(FileSystemTest, AnArchiveThatCannotBeOpened) {
@@ -257,10 +257,10 @@ TEST_F(FileSystemTest, OpenFilesHoldTheirArchives) {
   for (int i = 0; i < 4; ++i) fs.Tidy();
   EXPECT_EQ(kernel_->Read(*first, 0, 10), "1");
   EXPECT_EQ(kernel_->Read(*second, 0, 10), "2");
-  fs.Release(std::move(first));
+  first.reset();
   EXPECT_EQ(kernel_->Contents("3.skops/m"), "3");
   EXPECT_EQ(kernel_->Read(*second, 0, 10), "2");
-  fs.Release(std::move(second));
+  second.reset();
   for (int i = 0; i < 4; ++i) fs.Tidy();
   EXPECT_EQ(fs.catalog().open_files(), 0U);
 }
@@ -291,7 +291,7 @@ TEST_F(FileSystemTest, StatFsIsTheSourcesAndFull) {
 
 TEST_F(FileSystemTest, NoSuchSource) {
   EXPECT_EQ(ErrnoOf([&] { FileSystem(folder_ / "nowhere", {}); }), ENOENT);
-  EXPECT_EQ(ErrnoOf([&] { FileSystem("/dev/null", {}); }), ENOTDIR);
+  EXPECT_EQ(ErrnoOf([&] { FileSystem(std::string("/dev/null"), {}); }), ENOTDIR);
 }
 
 }  // namespace

@@ -68,7 +68,7 @@ class FileSystemThreads : public ::testing::Test {
       if (piece.size() < kPiece) break;
     }
     ExpectOneVersion(bytes);
-    fs.Release(std::move(handle));
+    handle.reset();
   }
 
   void List(FileSystem& fs, testing::Kernel& kernel, const std::string& path) const {
@@ -134,8 +134,8 @@ TEST_F(FileSystemThreads, OneHandleInManyThreads) {
   }
   testing::ReplaceFile(Path(0), VersionArchive(1));
   for (auto& thread : threads) thread.join();
-  fs.Release(std::move(stored));
-  fs.Release(std::move(deflated));
+  stored.reset();
+  deflated.reset();
 }
 
 }  // namespace

@@ -65,8 +65,8 @@ class FileSystemVersions : public ::testing::Test {
     expect(*stored, *deflated);
     EXPECT_EQ(ErrnoOf([&] { fs_.Open(node); }), ESTALE) << "what is opened is never old";
     EXPECT_EQ(stored->attributes.st_size, attributes.st_size);
-    fs_.Release(std::move(stored));
-    fs_.Release(std::move(deflated));
+    stored.reset();
+    deflated.reset();
     for (int i = 0; i < 3; ++i) fs_.Tidy();
     EXPECT_EQ(fs_.catalog().open_files(), 0U) << "gone with its descriptor";
   }
@@ -134,26 +134,20 @@ TEST_F(FileSystemVersions, EachVersionHasItsOwnNodesAndInodes) {
 
 // --- names to be dropped ---
 
-TEST_F(FileSystemVersions, StaleNamesComeWithTheReleaseOfAnOldVersionAndOnlyThen) {
+TEST_F(FileSystemVersions, NamesOfOldVersionsAreStale) {
   const NodeId directory = kernel_.Node("a.skops/d");
-  auto current = fs_.Open(kernel_.Node("a.skops/d/stored"));
-  fs_.Release(std::move(current));
-  EXPECT_THAT(fs_.Tidy(), IsEmpty()) << "it is the present version";
-  auto first = fs_.Open(kernel_.Node("a.skops/d/stored"));
-  auto second = fs_.Open(kernel_.Node("a.skops/top"));
+  const auto first = fs_.Open(kernel_.Node("a.skops/d/stored"));
+  const auto second = fs_.Open(kernel_.Node("a.skops/top"));
+  EXPECT_FALSE(fs_.StaleNameOf(*first)) << "it is the present version";
   testing::ReplaceFile(path_, new_archive_);
-  EXPECT_THAT(fs_.Tidy(), IsEmpty()) << "it is still open";
-  fs_.Release(std::move(first));
-  const auto stale = fs_.Tidy();
-  ASSERT_EQ(stale.size(), 1U);
-  EXPECT_EQ(stale[0].parent, directory);
-  EXPECT_EQ(stale[0].name, "stored");
-  EXPECT_THAT(fs_.Tidy(), IsEmpty()) << "told once";
-  fs_.Release(std::move(second));
-  const auto other = fs_.Tidy();
-  ASSERT_EQ(other.size(), 1U);
-  EXPECT_EQ(other[0].parent, (NodeId{.slot = directory.slot, .index = 0}));
-  EXPECT_EQ(other[0].name, "top");
+  const auto stale = fs_.StaleNameOf(*first);
+  ASSERT_TRUE(stale);
+  EXPECT_EQ(stale->parent, directory);
+  EXPECT_EQ(stale->name, "stored");
+  const auto other = fs_.StaleNameOf(*second);
+  ASSERT_TRUE(other);
+  EXPECT_EQ(other->parent, (NodeId{.slot = directory.slot, .index = 0}));
+  EXPECT_EQ(other->name, "top");
 }
 
 TEST_F(FileSystemVersions, AnyChangeMakesANameStale) {
@@ -166,8 +160,7 @@ TEST_F(FileSystemVersions, AnyChangeMakesANameStale) {
     auto handle = fs_.Open(kernel_.Node("a.skops/top"));
     testing::WaitForNewTime(path_);
     change();
-    fs_.Release(std::move(handle));
-    EXPECT_EQ(fs_.Tidy().size(), 1U);
+    EXPECT_TRUE(fs_.StaleNameOf(*handle));
   }
 }
 
@@ -209,7 +202,7 @@ TEST_F(FileSystemOfOneArchive, FollowsReplacements) {
   EXPECT_TRUE(only_.Contents("d/stored") == new_);
   EXPECT_TRUE(only_.Read(*handle, 0, old_.size()) == old_);
   EXPECT_NE(single_.GetAttributes(kRoot).attributes.st_ino, before);
-  single_.Release(std::move(handle));
+  handle.reset();
   only_.ForgetAll();
   EXPECT_EQ(single_.catalog().slot_count(), 2U);
 }
@@ -231,10 +224,8 @@ TEST_F(FileSystemOfOneArchive, StaleNamesInTheRoot) {
   const NodeId directory = only_.Node("d");
   auto below = single_.Open(only_.Node("d/stored"));
   testing::ReplaceFile(path_, new_archive_);
-  single_.Release(std::move(top));
-  single_.Release(std::move(below));
-  const auto stale = single_.Tidy();
-  ASSERT_EQ(stale.size(), 2U);
+  const std::vector stale = {single_.StaleNameOf(*top).value(),
+                             single_.StaleNameOf(*below).value()};
   EXPECT_EQ(stale[0].parent, kRoot);
   EXPECT_EQ(stale[0].name, "top");
   EXPECT_EQ(stale[1].parent, directory);

@@ -159,8 +159,12 @@ TEST_F(CallbacksTest, OpenReadRelease) {
             data_.size());
   EXPECT_EQ(kernel_.Call(FUSE_GETATTR, node, BytesOf(fuse_getattr_in{})).error, ESTALE);
   EXPECT_TRUE(Read(FUSE_READ, node, out.fh, 100, 100).body == data_.substr(100, 100));
-  EXPECT_EQ(Release(FUSE_RELEASE, node, out.fh).error, 0);
-  EXPECT_EQ(fs_.Tidy().size(), 1U);
+  EXPECT_FALSE(Release(FUSE_RELEASE, node, out.fh).answered) << "not before its name is dropped";
+  auto late = context_.late_releases.Wait({}, std::chrono::milliseconds(0));
+  ASSERT_EQ(late.size(), 1U);
+  EXPECT_EQ(late[0].stale.name, "m");
+  fuse_reply_err(late[0].request, 0);
+  late.clear();
   for (int i = 0; i < 3; ++i) fs_.Tidy();
   EXPECT_EQ(fs_.catalog().open_files(), 0U);
 }

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <cstdint>
+
+#include "util/unique_fd.h"
+
+namespace skopsfs::catalog {
+
+// Whoever keeps descriptors of archive versions beyond the end of this process, so that a successor
+// can go on reading what has no name any more. Thread-safe.
+class DescriptorKeeper {
+ public:
+  virtual ~DescriptorKeeper() = default;
+
+  // Keeps a duplicate of `fd`, which is open on the version of that slot. Returns a number for
+  // Drop(), never the same twice.
+  virtual uint64_t Keep(uint64_t slot_id, int fd) noexcept = 0;
+  virtual void Drop(uint64_t number) noexcept = 0;
+};
+
+// A descriptor that is kept for as long as this lives.
+class KeptDescriptor {
+ public:
+  KeptDescriptor(DescriptorKeeper& keeper, uint64_t number) : keeper_(keeper), number_(number) {}
+  ~KeptDescriptor() { keeper_.Drop(number_); }
+  KeptDescriptor(const KeptDescriptor&) = delete;
+  KeptDescriptor& operator=(const KeptDescriptor&) = delete;
+
+ private:
+  DescriptorKeeper& keeper_;
+  const uint64_t number_;
+};
+
+// What a predecessor had kept.
+struct InheritedDescriptor {
+  uint64_t number = 0;
+  uint64_t slot_id = 0;
+  util::UniqueFd fd;
+};
+
+}  // namespace skopsfs::catalog

@@ -1,0 +1,106 @@
+#pragma once
+
+#include <sys/stat.h>
+
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "util/unique_fd.h"
+
+namespace skopsfs::catalog {
+
+// One slot in the memory that a successor process maps. What is not atomic is written before the
+// record goes live and never after.
+struct SlotRecord {
+  static constexpr uint32_t kLive = 0x4c495645;
+
+  std::atomic<uint32_t> state;  // kLive, or else the record is free or half-written
+  std::atomic<uint32_t> superseded;
+  std::atomic<uint64_t> lookups;
+  std::atomic<uint64_t> index_mark;  // see ArchiveIndex::mark(); 0: not known yet
+  uint64_t id;
+  uint64_t parent;
+  struct stat st;
+  uint32_t name_size;
+  char name[255];
+
+  std::string_view Name() const { return {name, name_size}; }
+};
+static_assert(std::atomic<uint64_t>::is_always_lock_free);
+
+// The records of all slots, in memory that outlives the process: whoever takes over maps the same
+// descriptor and finds there what the kernel holds node ids of. A process that dies while it writes
+// leaves a record that is not live, hence free. Thread-safe.
+//
+// Several processes may map it one after the other, never two that write at the same time.
+class SlotStore {
+ public:
+  static constexpr uint32_t kMostSlots = 1U << 22;
+
+  // What a descriptor for a store must refer to; to be made by who is to outlive the others. It can
+  // not be shrunk by whom it is given to.
+  static util::UniqueFd MakeMemory();
+
+  // Throws util::Error when the memory holds something else than a store of this layout.
+  explicit SlotStore(util::UniqueFd memory = MakeMemory());
+  ~SlotStore();
+  SlotStore(const SlotStore&) = delete;
+  SlotStore& operator=(const SlotStore&) = delete;
+
+  // The live records found in the memory, parents before children. Those that make no sense are
+  // made free, and logged.
+  std::vector<SlotRecord*> Recover();
+
+  // An id that no slot ever had.
+  uint64_t NextId();
+
+  // A new live record with one lookup. Throws util::Error(ENFILE) when there are too many.
+  SlotRecord* Add(uint64_t id, uint64_t parent, std::string_view name, const struct stat& st);
+  void Remove(SlotRecord* record) noexcept;
+
+  // From now on nothing is removed: a successor wants to find it.
+  void HandOver() { handed_over_ = true; }
+
+ private:
+  struct Header;
+
+  SlotRecord* At(uint32_t number) const;
+  bool IsSound(const SlotRecord& record) const;
+
+  util::UniqueFd memory_;
+  void* mapping_ = nullptr;
+  Header* header_ = nullptr;
+  std::atomic<bool> handed_over_ = false;
+  std::mutex mutex_;  // guards what follows and the header's count
+  std::vector<uint32_t> free_;
+};
+
+// A record that is removed with its owner.
+class OwnedRecord {
+ public:
+  OwnedRecord() = default;
+  OwnedRecord(SlotStore& store, SlotRecord* record) : store_(&store), record_(record) {}
+  ~OwnedRecord() {
+    if (record_ != nullptr) store_->Remove(record_);
+  }
+  OwnedRecord(const OwnedRecord&) = delete;
+  OwnedRecord& operator=(const OwnedRecord&) = delete;
+  void Set(SlotStore& store, SlotRecord* record) {
+    store_ = &store;
+    record_ = record;
+  }
+
+  SlotRecord* operator->() const { return record_; }
+  explicit operator bool() const { return record_ != nullptr; }
+
+ private:
+  SlotStore* store_ = nullptr;
+  SlotRecord* record_ = nullptr;
+};
+
+}  // namespace skopsfs::catalog

@@ -1,0 +1,82 @@
+// The part of the program that runs as a worker.
+
+#include "fuse/worker.h"
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <exception>
+#include <memory>
+
+#include "cli/run.h"
+#include "fs/file_system.h"
+#include "fuse/session.h"
+#include "fuse/session_state.h"
+#include "util/error.h"
+#include "util/log.h"
+
+namespace skopsfs::cli {
+namespace {
+
+// How many archives may be open at once; the supervisor has raised the limit as far as it goes.
+size_t DescriptorBudget() {
+  constexpr rlim_t kOthers = 256;  // folders being listed, the session, what threads hold briefly
+  constexpr rlim_t kMost = 65536;
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) throw util::ErrnoError("getrlimit");
+  const rlim_t now = limit.rlim_cur;
+  return std::min(now > 2 * kOthers ? now - kOthers : now / 2, kMost);
+}
+
+void LeaveTerminal() {
+  // Not to keep somebody's folder busy.
+  if (chdir("/") != 0) util::LogWarning("cannot leave the working directory");
+  const util::UniqueFd null(open("/dev/null", O_RDWR | O_CLOEXEC));
+  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) dup2(null.get(), stream);
+}
+
+void Serve(fuse::Channel& supervisor, const Options& options) {
+  auto setup = fuse::ReceiveSetup(supervisor);
+  fuse::SessionState state(setup.session);
+  fuse::MarkCrashes();
+  auto inheritance = fuse::WaitForTurn(supervisor);
+  state.ClearRequests();
+
+  fuse::KeptBySupervisor keeper(supervisor, setup.generation);
+  fs::FileSystem file_system(
+      catalog::Source(std::move(setup.source)),
+      {.revalidate = options.revalidate, .budget = {.descriptors = DescriptorBudget()}},
+      std::make_unique<catalog::SlotStore>(std::move(setup.slots)), &keeper);
+  auto& catalog = file_system.catalog();
+  for (auto& descriptor : inheritance.descriptors) catalog.Inherit(std::move(descriptor));
+  for (const auto& [slot, reason] : inheritance.quarantined) catalog.Quarantine(slot, reason);
+
+  fuse::Session session(
+      file_system, state, supervisor,
+      {.mount = setup.mount.Release(), .generation = setup.generation, .debug = options.debug});
+  session.Run();
+  // Nothing is taken apart: what the kernel still has open is the successor's.
+  fflush(nullptr);
+  _exit(EXIT_SUCCESS);
+}
+
+}  // namespace
+
+void RunWorker(int descriptor, const Options& options) {
+  fuse::Channel supervisor{util::UniqueFd(descriptor)};
+  fuse::BecomeWorker(supervisor);
+  if (!options.foreground) LeaveTerminal();
+  try {
+    Serve(supervisor, options);
+  } catch (const util::Error& error) {
+    if (error.code() != ECANCELED) util::LogError("{}", error.what());
+  } catch (const std::exception& error) {
+    util::LogError("{}", error.what());
+  }
+  _exit(kExitFailure);
+}
+
+}  // namespace skopsfs::cli

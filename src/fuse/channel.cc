@@ -1,0 +1,99 @@
+#include "fuse/channel.h"
+
+#include <sys/socket.h>
+
+#include <cstring>
+#include <vector>
+
+#include "util/error.h"
+
+namespace skopsfs::fuse {
+namespace {
+
+using util::ErrnoError;
+using util::Error;
+
+struct Head {
+  uint32_t tell = 0;
+  uint32_t text_size = 0;
+  uint64_t number = 0;
+  uint64_t slot = 0;
+};
+
+}  // namespace
+
+std::pair<Channel, Channel> Channel::Pair() {
+  std::array<int, 2> ends{};
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0) {
+    throw ErrnoError("connecting to the worker");
+  }
+  return {Channel(util::UniqueFd(ends[0])), Channel(util::UniqueFd(ends[1]))};
+}
+
+bool Channel::Send(Tell tell, uint64_t number, uint64_t slot, int fd,
+                   const std::string& text) const {
+  const size_t text_size = std::min(text.size(), Message::kMostText);
+  Head head{static_cast<uint32_t>(tell), static_cast<uint32_t>(text_size), number, slot};
+  std::array<iovec, 2> parts = {iovec{&head, sizeof(head)},
+                                iovec{const_cast<char*>(text.data()), text_size}};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+  msghdr message{};
+  message.msg_iov = parts.data();
+  message.msg_iovlen = parts.size();
+  if (fd >= 0) {
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    cmsghdr* const part = CMSG_FIRSTHDR(&message);
+    part->cmsg_level = SOL_SOCKET;
+    part->cmsg_type = SCM_RIGHTS;
+    part->cmsg_len = CMSG_LEN(sizeof(int));
+    std::memcpy(CMSG_DATA(part), &fd, sizeof(int));
+  }
+  ssize_t sent = 0;
+  while ((sent = sendmsg(socket_.get(), &message, MSG_NOSIGNAL)) < 0 && errno == EINTR) {
+  }
+  return sent >= 0;
+}
+
+std::optional<Message> Channel::Receive() const {
+  Head head;
+  std::string text(Message::kMostText, '\0');
+  std::array<iovec, 2> parts = {iovec{&head, sizeof(head)}, iovec{text.data(), text.size()}};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+  msghdr message{};
+  message.msg_iov = parts.data();
+  message.msg_iovlen = parts.size();
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  ssize_t got = 0;
+  while ((got = recvmsg(socket_.get(), &message, MSG_CMSG_CLOEXEC)) < 0 && errno == EINTR) {
+  }
+  if (got <= 0) return std::nullopt;  // also when it ended with messages unread (ECONNRESET)
+  Message received;
+  const cmsghdr* const part = CMSG_FIRSTHDR(&message);
+  if (part != nullptr && part->cmsg_level == SOL_SOCKET && part->cmsg_type == SCM_RIGHTS) {
+    int fd = -1;
+    std::memcpy(&fd, CMSG_DATA(part), sizeof(int));
+    received.fd.Reset(fd);
+  }
+  if (static_cast<size_t>(got) < sizeof(head) ||
+      static_cast<size_t>(got) != sizeof(head) + head.text_size) {
+    throw Error(EPROTO, "a message between supervisor and worker is damaged");
+  }
+  received.tell = static_cast<Tell>(head.tell);
+  received.number = head.number;
+  received.slot = head.slot;
+  text.resize(head.text_size);
+  received.text = std::move(text);
+  return received;
+}
+
+Message Channel::Expect(Tell tell, bool with_descriptor) const {
+  auto message = Receive();
+  if (!message || message->tell != tell || (with_descriptor && !message->fd)) {
+    throw Error(EPROTO, "supervisor and worker do not understand each other");
+  }
+  return std::move(*message);
+}
+
+}  // namespace skopsfs::fuse

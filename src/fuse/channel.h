@@ -1,0 +1,75 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "util/unique_fd.h"
+
+namespace skopsfs::fuse {
+
+// What supervisor and worker tell each other.
+enum class Tell : uint32_t {
+  // To the worker, in this order.
+  kMount = 1,   // fd: /dev/fuse
+  kSession,     // fd: SessionState; number: the worker's generation
+  kSlots,       // fd: catalog::SlotStore
+  kSource,      // fd: the folder; number: whether it is a single archive; text: its path
+  kSourcePath,  // text: the canonical path
+  kPrepared,    // from the worker: it has seen the source and is ready to take over
+  kInherit,  // fd: of the archive version of `slot`; `number` is the keeper's; any number of them
+  kQuarantine,  // the archive version of `slot` is not to be served; text: why
+  kServe,       // take over
+
+  // From the worker while it serves.
+  kServing,  // the kernel has been answered
+  kKeep,     // fd: of the archive version of `slot`, to be kept under `number`
+  kDrop,     // what is kept under `number`
+
+  // From the worker at any time.
+  kLog,  // text: a line for the log; number: its util::LogLevel
+
+  // To the worker while it serves: finish the requests that you have, and end.
+  kEnd,
+};
+
+struct Message {
+  Tell tell{};
+  uint64_t number = 0;
+  uint64_t slot = 0;
+  std::string text;   // at most kMostText bytes
+  util::UniqueFd fd;  // none: not sent with one, or there was no room for it
+
+  static constexpr size_t kMostText = 8192;
+};
+
+// One end of the connection between supervisor and worker: messages, whole and in order. Sending is
+// thread-safe, receiving is for one thread.
+class Channel {
+ public:
+  explicit Channel(util::UniqueFd socket) : socket_(std::move(socket)) {}
+
+  // Two ends that are connected.
+  static std::pair<Channel, Channel> Pair();
+
+  int descriptor() const { return socket_.get(); }
+
+  // `message.fd` is sent as a duplicate. False when the other end is gone.
+  bool Send(Tell tell, uint64_t number = 0, uint64_t slot = 0, int fd = -1,
+            const std::string& text = {}) const;
+
+  // Waits for a message. Nothing when the other end is gone. Throws util::Error(EPROTO) when it is
+  // not to be understood.
+  std::optional<Message> Receive() const;
+
+  // The same, which must be `tell`; throws util::Error(EPROTO) if it is not, or has no descriptor
+  // though it should.
+  Message Expect(Tell tell, bool with_descriptor = false) const;
+
+ private:
+  util::UniqueFd socket_;
+};
+
+}  // namespace skopsfs::fuse

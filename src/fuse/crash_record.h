@@ -1,0 +1,43 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "fuse/session_state.h"
+
+namespace skopsfs::fuse {
+
+// Finds the archive version that makes workers crash, from what their threads were at when they
+// died. Two things tell: a thread that died of a signal of its own making, three times in a minute
+// at the same version; and one request that ten workers in a row died with, when nothing says why
+// (the kernel kills what takes too much memory). Not thread-safe.
+class CrashRecord {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  // A worker died while its threads were at `requests`. Returns the slots that are to be served no
+  // more from now on.
+  std::vector<uint64_t> WorkerDied(const std::vector<RequestSeen>& requests,
+                                   Clock::time_point now = Clock::now());
+
+  // All slots that are not to be served.
+  const std::map<uint64_t, std::string>& quarantined() const { return quarantined_; }
+
+ private:
+  static constexpr size_t kMostFaults = 3;
+  static constexpr auto kPeriod = std::chrono::minutes(1);
+  static constexpr int kMostDeaths = 10;
+
+  bool Blame(uint64_t slot, const std::string& reason);
+
+  std::map<uint64_t, std::deque<Clock::time_point>> faults_;  // by slot
+  std::map<uint64_t, int> deaths_;                            // by request, of the last worker
+  std::map<uint64_t, std::string> quarantined_;               // slot and reason
+};
+
+}  // namespace skopsfs::fuse

@@ -1,0 +1,87 @@
+#include "fuse/housekeeper.h"
+
+#include <algorithm>
+#include <chrono>
+#include <exception>
+
+#include "fs/node_id.h"
+#include "fuse/libfuse.h"
+#include "util/log.h"
+
+namespace skopsfs::fuse {
+
+namespace {
+
+constexpr size_t kAskedAtOnce = 1000;  // slots
+constexpr auto kPeriod = std::chrono::milliseconds(1000);
+
+}  // namespace
+
+Housekeeper::Housekeeper(CallbackContext& context, SessionState& state, ::fuse_session* session)
+    : file_system_(context.file_system),
+      late_releases_(context.late_releases),
+      state_(state),
+      session_(session),
+      thread_([this](const std::stop_token& stop) { Run(stop); }) {}
+
+void Housekeeper::Run(const std::stop_token& stop) {
+  auto next = std::chrono::steady_clock::now() + kPeriod;
+  while (!stop.stop_requested()) {
+    try {
+      for (auto& release : late_releases_.Wait(stop, kPeriod)) Release(release);
+      if (std::chrono::steady_clock::now() < next) continue;
+      next = std::chrono::steady_clock::now() + kPeriod;
+      file_system_.Tidy();
+      for (const auto& stale : file_system_.StaleNamesOfInherited(kAskedAtOnce)) Drop(stale);
+      SettleDoubts();
+    } catch (const std::exception& error) {
+      util::LogError("housekeeping: {}", error.what());
+    }
+  }
+}
+
+void Housekeeper::Drop(const fs::StaleName& stale) {
+  // An error means that the kernel has forgotten the name already.
+  fuse_lowlevel_notify_inval_entry(session_, stale.parent.number(), stale.name.c_str(),
+                                   stale.name.size());
+}
+
+void Housekeeper::Release(LateRelease& release) {
+  Drop(release.stale);
+  release.handle.reset();
+  fuse_reply_err(release.request, 0);
+}
+
+// A predecessor may have died between counting a lookup and answering it, or after reading what the
+// kernel forgets. So the kernel is asked which of its slots it knows: as long as it has any node of
+// one, it has the first, because a name in its cache holds on to the directory above. Those that it
+// did not know a second ago, and still does not, go, unless a request that has been under way since
+// may be about to tell it.
+void Housekeeper::SettleDoubts() {
+  auto doubtful = file_system_.catalog().Doubtful();
+  if (doubtful.empty() && unknown_.empty()) return;
+  const int64_t now = MonotonicNow();
+  if (state_.OldestRequest() > unknown_since_) {
+    for (const auto& slot : unknown_) {
+      if (!IsKnown(slot.id)) file_system_.catalog().ForgetAll(slot);
+    }
+  }
+  // A thousand at a time, in turn.
+  std::sort(doubtful.begin(), doubtful.end(), [](auto& a, auto& b) { return a.id < b.id; });
+  const auto next = std::upper_bound(doubtful.begin(), doubtful.end(), last_asked_,
+                                     [](uint64_t id, auto& slot) { return id < slot.id; });
+  std::rotate(doubtful.begin(), next, doubtful.end());
+  if (doubtful.size() > kAskedAtOnce) doubtful.resize(kAskedAtOnce);
+  last_asked_ = doubtful.empty() ? 0 : doubtful.back().id;
+  std::erase_if(doubtful, [&](const auto& slot) { return IsKnown(slot.id); });
+  unknown_ = std::move(doubtful);
+  unknown_since_ = now;
+}
+
+bool Housekeeper::IsKnown(uint64_t slot) const {
+  constexpr off_t kAttributesOnly = -1;
+  const fs::NodeId node{.slot = slot, .index = 0};
+  return fuse_lowlevel_notify_inval_inode(session_, node.number(), kAttributesOnly, 0) != -ENOENT;
+}
+
+}  // namespace skopsfs::fuse

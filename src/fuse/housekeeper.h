@@ -1,0 +1,38 @@
+#pragma once
+
+#include <cstdint>
+#include <thread>
+#include <vector>
+
+#include "fuse/callbacks.h"
+#include "fuse/session_state.h"
+struct fuse_session;  // libfuse's
+
+namespace skopsfs::fuse {
+
+// Runs the filesystem's housekeeping once a second, and late releases at once, for as long as it
+// lives. On a thread of its own: dropping a name waits for requests that concern it, which other
+// threads must answer meanwhile.
+class Housekeeper {
+ public:
+  Housekeeper(CallbackContext& context, SessionState& state, ::fuse_session* session);
+
+ private:
+  void Run(const std::stop_token& stop);
+  void Drop(const fs::StaleName& stale);
+  void Release(LateRelease& release);
+  void SettleDoubts();
+  bool IsKnown(uint64_t slot) const;
+
+  fs::FileSystem& file_system_;
+  LateReleases& late_releases_;
+  SessionState& state_;
+  ::fuse_session* const session_;
+  // Slots of a predecessor that the kernel did not know, when they were last asked for.
+  std::vector<catalog::SlotTable::Doubtful> unknown_;
+  int64_t unknown_since_ = 0;
+  uint64_t last_asked_ = 0;  // the slot that was asked for last
+  std::jthread thread_;
+};
+
+}  // namespace skopsfs::fuse

@@ -1,0 +1,173 @@
+#include "fuse/session_state.h"
+
+#include <fcntl.h>
+#include <linux/fuse.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstring>
+#include <ctime>
+
+#include "util/error.h"
+
+namespace skopsfs::fuse {
+namespace {
+
+using util::ErrnoError;
+using util::Error;
+
+// Since Linux 6.9; not in the headers of Debian 12.
+constexpr uint64_t kHasResend = uint64_t{1} << 39;
+
+// The calling thread's. In the executable, so that a signal handler may read it.
+thread_local RequestRecord* current = nullptr;
+
+void Write(const RequestSeen& request, int64_t since) {
+  if (current == nullptr) return;
+  current->unique = 0;
+  current->node = request.node;
+  current->operation = request.operation;
+  current->since = since;
+  current->unique = request.unique;
+}
+
+constexpr std::array kCrashes = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGSYS, SIGTRAP};
+std::array<struct sigaction, 65> previous_handlers;
+
+// Somebody else's kill -SEGV says nothing about the request.
+bool IsOwnFault(const siginfo_t& info) { return info.si_code > 0 || info.si_pid == getpid(); }
+
+void OnCrash(int number, siginfo_t* info, void* context) {
+  if (current != nullptr && current->unique != 0 && IsOwnFault(*info))
+    current->crashed = static_cast<uint32_t>(number);
+  const auto& previous = previous_handlers[static_cast<size_t>(number)];
+  if ((previous.sa_flags & SA_SIGINFO) != 0) return previous.sa_sigaction(number, info, context);
+  struct sigaction standard {};
+  standard.sa_handler = SIG_DFL;
+  sigaction(number, &standard, nullptr);
+  raise(number);
+}
+
+}  // namespace
+
+int64_t MonotonicNow() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * int64_t{1'000'000'000} + now.tv_nsec;
+}
+
+util::UniqueFd SessionState::MakeMemory() {
+  util::UniqueFd memory(memfd_create("skopsfs-session", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!memory || ftruncate(memory.get(), sizeof(Memory)) != 0 ||
+      fcntl(memory.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
+    throw ErrnoError("making the memory for the session");
+  }
+  return memory;
+}
+
+SessionState::SessionState(const util::UniqueFd& memory) {
+  struct stat st;
+  if (fstat(memory.get(), &st) != 0) throw ErrnoError("the memory for the session");
+  if (st.st_size != sizeof(Memory)) {
+    throw Error(EPROTO, "the memory for the session is of another version of skopsfs");
+  }
+  void* mapping =
+      mmap(nullptr, sizeof(Memory), PROT_READ | PROT_WRITE, MAP_SHARED, memory.get(), 0);
+  if (mapping == MAP_FAILED) throw ErrnoError("mapping the memory for the session");
+  memory_ = static_cast<Memory*>(mapping);
+  if (memory_->magic == 0) memory_->magic = kMagic;
+  if (memory_->magic != kMagic || memory_->init_size > kMostInit) {
+    munmap(memory_, sizeof(Memory));
+    throw Error(EPROTO, "the memory for the session is of another version of skopsfs");
+  }
+}
+
+SessionState::~SessionState() { munmap(memory_, sizeof(Memory)); }
+
+std::span<const std::byte> SessionState::init() const {
+  return std::span(memory_->init).first(memory_->init_size);
+}
+
+void SessionState::SaveInit(std::span<const std::byte> request) {
+  if (request.size() > kMostInit) return;  // then a successor cannot go on, and says so
+  std::copy(request.begin(), request.end(), memory_->init.begin());
+  memory_->init_size = request.size();
+}
+
+int64_t SessionState::OldestRequest() const {
+  int64_t oldest = INT64_MAX;
+  for (const auto& request : memory_->requests) {
+    if (request.unique != 0) oldest = std::min(oldest, request.since.load());
+  }
+  return oldest;
+}
+
+void SessionState::ClearRequests() {
+  for (auto& request : memory_->requests) {
+    request.unique = 0;
+    request.crashed = 0;
+  }
+}
+
+std::vector<RequestSeen> SessionState::ReadRequests(int memory) {
+  std::array<std::byte, sizeof(Memory::requests)> bytes;
+  if (pread(memory, bytes.data(), bytes.size(), offsetof(Memory, requests)) !=
+      static_cast<ssize_t>(bytes.size())) {
+    throw ErrnoError("reading the memory for the session");
+  }
+  std::vector<RequestSeen> found;
+  for (size_t i = 0; i < kMostThreads; ++i) {
+    const std::byte* at = bytes.data() + i * sizeof(RequestRecord);
+    const auto take = [&](auto& value, size_t offset) {
+      std::memcpy(&value, at + offset, sizeof(value));
+    };
+    RequestSeen seen;
+    take(seen.unique, offsetof(RequestRecord, unique));
+    take(seen.node, offsetof(RequestRecord, node));
+    take(seen.since, offsetof(RequestRecord, since));
+    take(seen.operation, offsetof(RequestRecord, operation));
+    take(seen.crashed, offsetof(RequestRecord, crashed));
+    if (seen.unique != 0) found.push_back(seen);
+  }
+  return found;
+}
+
+bool SessionState::KernelResends(int memory) {
+  struct {
+    fuse_in_header header;
+    fuse_init_in init;
+  } request{};
+  if (pread(memory, &request, sizeof(request), offsetof(Memory, init)) != sizeof(request)) {
+    return false;
+  }
+  const uint64_t flags = request.init.flags | uint64_t{request.init.flags2} << 32;
+  return request.header.len >= sizeof(request) && (flags & FUSE_INIT_EXT) != 0 &&
+         (flags & kHasResend) != 0;
+}
+
+void KeepRecord(RequestRecord* record) { current = record; }
+
+RequestSeen AtRequest::Current() {
+  if (current == nullptr) return {};
+  return {current->unique, current->node, current->since, current->operation, 0};
+}
+
+AtRequest::AtRequest(const RequestSeen& request) : before_(Current()) {
+  Write(request, MonotonicNow());
+}
+
+AtRequest::~AtRequest() { Write(before_, before_.since); }
+
+void MarkCrashes() {
+  struct sigaction action {};
+  action.sa_sigaction = OnCrash;
+  action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+  for (const int number : kCrashes) {
+    sigaction(number, &action, &previous_handlers[static_cast<size_t>(number)]);
+  }
+}
+
+}  // namespace skopsfs::fuse

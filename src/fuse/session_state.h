@@ -1,0 +1,99 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "util/unique_fd.h"
+
+namespace skopsfs::fuse {
+
+// A request that a thread of a worker is at.
+struct RequestRecord {
+  std::atomic<uint64_t> unique;  // the kernel's number for it; 0: none
+  std::atomic<uint64_t> node;
+  std::atomic<int64_t> since;  // nanoseconds of CLOCK_MONOTONIC
+  std::atomic<uint32_t> operation;
+  std::atomic<uint32_t> crashed;  // the signal that the thread died of while at it
+};
+
+// The same at one moment.
+struct RequestSeen {
+  uint64_t unique = 0;
+  uint64_t node = 0;
+  int64_t since = 0;
+  uint32_t operation = 0;
+  uint32_t crashed = 0;
+};
+
+// What a worker leaves to its successor and to the supervisor about the session, in memory that
+// outlives it: the kernel's INIT request and what its threads were at. Thread-safe.
+class SessionState {
+ public:
+  static constexpr size_t kMostThreads = 64;
+  static constexpr size_t kMostInit = 512;  // bytes; the kernel's is 104
+
+  static util::UniqueFd MakeMemory();
+
+  // What the supervisor wants to know, which does not map what a worker can write to.
+  static std::vector<RequestSeen> ReadRequests(int memory);
+  static bool KernelResends(int memory);
+
+  // Throws util::Error when the memory holds something else.
+  explicit SessionState(const util::UniqueFd& memory);
+  ~SessionState();
+  SessionState(const SessionState&) = delete;
+  SessionState& operator=(const SessionState&) = delete;
+
+  // The INIT request of the kernel as it came; empty before it came.
+  std::span<const std::byte> init() const;
+  void SaveInit(std::span<const std::byte> request);
+
+  RequestRecord& request(size_t thread) { return memory_->requests[thread]; }
+  // When the oldest request that a thread is at was begun; INT64_MAX when none is.
+  int64_t OldestRequest() const;
+  // Forgets what threads of predecessors were at.
+  void ClearRequests();
+
+ private:
+  static constexpr uint64_t kMagic = 0x3173736573706b73;  // "skpsess1": a number a layout
+
+  struct Memory {
+    std::atomic<uint64_t> magic;
+    std::atomic<uint64_t> init_size;
+    std::array<std::byte, kMostInit> init;
+    std::array<RequestRecord, kMostThreads> requests;
+  };
+
+  Memory* memory_ = nullptr;
+};
+
+int64_t MonotonicNow();  // nanoseconds
+
+// The record that the calling thread keeps from now on; nullptr for none.
+void KeepRecord(RequestRecord* record);
+
+// Says what the calling thread is at for as long as it lives; then that it is at what it was at
+// before. When the thread crashes meanwhile, the request is marked with the signal.
+class AtRequest {
+ public:
+  explicit AtRequest(const RequestSeen& request);
+  ~AtRequest();
+  AtRequest(const AtRequest&) = delete;
+  AtRequest& operator=(const AtRequest&) = delete;
+
+  // What the calling thread is at.
+  static RequestSeen Current();
+
+ private:
+  const RequestSeen before_;
+};
+
+// From now on a thread that crashes says so in its request, and then crashes as it would have.
+void MarkCrashes();
+
+}  // namespace skopsfs::fuse

@@ -1,0 +1,341 @@
+#include "fuse/supervisor.h"
+
+#include <fcntl.h>
+#include <linux/limits.h>
+#include <poll.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <climits>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+
+#include "catalog/slot_store.h"
+#include "fuse/session_state.h"
+#include "util/error.h"
+#include "util/log.h"
+
+namespace skopsfs::fuse {
+namespace {
+
+using util::ErrnoError;
+using util::Error;
+using util::UniqueFd;
+
+constexpr int kMostFailedStarts = 10;  // in a row, before the mount is given up
+constexpr auto kStartPatience = std::chrono::seconds(30);
+constexpr auto kEndPatience = std::chrono::seconds(7);  // the worker's own is 5 s
+constexpr auto kShortest = std::chrono::milliseconds(10);
+constexpr auto kLongest = std::chrono::milliseconds(1000);
+constexpr auto kLooksWell = std::chrono::milliseconds(100);  // of serving
+
+sigset_t Signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGUSR2, SIGCHLD}) sigaddset(&set, signal);
+  return set;
+}
+
+std::string Describe(int status) {
+  if (WIFEXITED(status)) return fmt::format("ended with {}", WEXITSTATUS(status));
+  const char* const name = sigabbrev_np(WTERMSIG(status));
+  return fmt::format("was killed by SIG{}", name != nullptr ? name : "?");
+}
+
+}  // namespace
+
+Supervisor::Supervisor(const catalog::Source& source, const MountOptions& mount,
+                       std::vector<std::string> arguments, std::function<void()> on_ready)
+    : mount_options_(mount),
+      source_(source.Share()),
+      arguments_(std::move(arguments)),
+      on_ready_(std::move(on_ready)) {}
+
+Supervisor::~Supervisor() = default;
+
+bool Supervisor::Run() {
+  // The program as it is now, and where the next one will be.
+  std::array<char, PATH_MAX> path{};
+  if (readlink("/proc/self/exe", path.data(), path.size() - 1) > 0) program_path_ = path.data();
+  program_.Reset(open("/proc/self/exe", O_PATH | O_CLOEXEC));
+  if (!program_) throw ErrnoError("finding this program in /proc");
+  session_memory_ = SessionState::MakeMemory();
+  slot_memory_ = catalog::SlotStore::MakeMemory();
+  // Blocked from here on, so that none can end the process and leave a dead mount.
+  const auto signals = Signals();
+  sigprocmask(SIG_BLOCK, &signals, nullptr);
+  signals_.Reset(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!signals_) throw ErrnoError("signalfd");
+  mount_ = std::make_unique<Mount>(mount_options_);
+  current_ = Start(UniqueFd(fcntl(program_.get(), F_DUPFD_CLOEXEC, 0)));
+  while (!outcome_) Loop();
+  mount_->Unmount();
+  return *outcome_;
+}
+
+void Supervisor::Loop() {
+  std::array<pollfd, 3> events = {pollfd{signals_.get(), POLLIN, 0},
+                                  pollfd{current_ ? current_->channel.descriptor() : -1, POLLIN, 0},
+                                  pollfd{next_ ? next_->channel.descriptor() : -1, POLLIN, 0}};
+  if (poll(events.data(), events.size(), Timeout()) < 0 && errno != EINTR) {
+    throw ErrnoError("poll");
+  }
+  if (events[1].revents != 0) OnReadable(current_);
+  if (events[2].revents != 0) OnReadable(next_);
+  if (events[0].revents != 0) OnSignals();
+  OnDeadlines();
+}
+
+// Milliseconds until the next deadline.
+int Supervisor::Timeout() const {
+  std::optional<Clock::time_point> first = start_again_at_;
+  const auto consider = [&](Clock::time_point time) {
+    first = first ? std::min(*first, time) : time;
+  };
+  if (kill_at_) consider(*kill_at_);
+  for (const auto* worker : {current_.get(), next_.get()}) {
+    if (worker != nullptr && worker->stage != Worker::Stage::kServing) {
+      consider(worker->since + kStartPatience);
+    }
+  }
+  if (!first) return -1;
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(*first - Clock::now()).count();
+  return static_cast<int>(std::clamp<int64_t>(left, 0, 60'000));
+}
+
+std::unique_ptr<Supervisor::Worker> Supervisor::Start(UniqueFd program) {
+  auto [ours, theirs] = Channel::Pair();
+  auto worker = std::make_unique<Worker>();
+  worker->channel = std::move(ours);
+  worker->program = std::move(program);
+  worker->since = Clock::now();
+  ++generation_;
+  worker->pid = fork();
+  if (worker->pid < 0) throw ErrnoError("starting a worker");
+  if (worker->pid == 0) Execute(theirs, worker->program.get());
+  const Channel& channel = worker->channel;
+  channel.Send(Tell::kMount, 0, 0, mount_->descriptor());
+  channel.Send(Tell::kSession, generation_, 0, session_memory_.get());
+  channel.Send(Tell::kSlots, 0, 0, slot_memory_.get());
+  channel.Send(Tell::kSource, source_.is_single_archive ? 1 : 0, 0, source_.folder.get(),
+               source_.path);
+  channel.Send(Tell::kSourcePath, 0, 0, -1, source_.canonical_path);
+  return worker;
+}
+
+void Supervisor::Execute(const Channel& channel, int program) const {
+  fcntl(channel.descriptor(), F_SETFD, 0);
+  const std::string connection = "--worker=" + std::to_string(channel.descriptor());
+  std::vector<const char*> words = {"skopsfs", connection.c_str()};
+  for (const auto& argument : arguments_) words.push_back(argument.c_str());
+  words.push_back(nullptr);
+  execveat(program, "", const_cast<char* const*>(words.data()), environ, AT_EMPTY_PATH);
+  util::LogError("cannot run a worker: {}", std::generic_category().message(errno));
+  _exit(127);
+}
+
+void Supervisor::OnSignals() {
+  signalfd_siginfo info{};
+  while (read(signals_.get(), &info, sizeof(info)) == sizeof(info)) {
+    if (info.ssi_signo == SIGCHLD) {
+      ReapWorkers();
+    } else if (info.ssi_signo == SIGUSR2) {
+      Upgrade();
+    } else {
+      End();
+    }
+  }
+}
+
+void Supervisor::OnReadable(std::unique_ptr<Worker>& worker) {
+  std::optional<Message> message;
+  try {
+    message = worker->channel.Receive();
+    if (message) return OnMessage(*worker, std::move(*message));
+  } catch (const Error& error) {
+    util::LogError("the worker: {}", error.what());
+    kill(worker->pid, SIGKILL);
+  }
+  // It has ended, or ends; its process is reaped when that is so.
+  worker->channel = Channel(UniqueFd());
+}
+
+void Supervisor::OnMessage(Worker& worker, Message message) {
+  switch (message.tell) {
+    case Tell::kPrepared:
+      return OnPrepared(worker);
+    case Tell::kServing:
+      worker.stage = Worker::Stage::kServing;
+      worker.since = Clock::now();
+      program_.Reset(fcntl(worker.program.get(), F_DUPFD_CLOEXEC, 0));
+      if (on_ready_) std::exchange(on_ready_, nullptr)();
+      return;
+    case Tell::kKeep:
+      if (!message.fd) {
+        util::LogWarning("no descriptor left to keep an open archive by");
+        return;
+      }
+      kept_.insert_or_assign(message.number, Kept{message.slot, std::move(message.fd)});
+      return;
+    case Tell::kDrop:
+      kept_.erase(message.number);
+      return;
+    case Tell::kLog:
+      util::WriteLog(static_cast<util::LogLevel>(std::min<uint64_t>(message.number, 2)),
+                     message.text);
+      return;
+    default:
+      throw Error(EPROTO, "it says what a worker does not say");
+  }
+}
+
+void Supervisor::OnPrepared(Worker& worker) {
+  worker.stage = Worker::Stage::kPrepared;
+  if (&worker == current_.get()) return GiveTurn(worker);
+  if (!current_) return;
+  // What serves now finishes what it has; the kernel keeps the rest for the new one.
+  current_->told_to_end = true;
+  current_->channel.Send(Tell::kEnd);
+  kill_at_ = Clock::now() + kEndPatience;
+}
+
+void Supervisor::GiveTurn(Worker& worker) {
+  for (const auto& [number, kept] : kept_) {
+    worker.channel.Send(Tell::kInherit, number, kept.slot, kept.fd.get());
+  }
+  for (const auto& [slot, reason] : crashes_.quarantined()) {
+    worker.channel.Send(Tell::kQuarantine, 0, slot, -1, reason);
+  }
+  worker.channel.Send(Tell::kServe);
+  worker.stage = Worker::Stage::kTakingOver;
+}
+
+void Supervisor::Upgrade() {
+  if (ending_ || next_ || !current_ || current_->stage != Worker::Stage::kServing) {
+    util::LogWarning("no upgrade now: a worker is starting or ending");
+    return;
+  }
+  UniqueFd program(open(program_path_.c_str(), O_PATH | O_CLOEXEC));
+  if (!program) {
+    util::LogError("no upgrade: {}: {}", util::Quoted(program_path_),
+                   std::generic_category().message(errno));
+    return;
+  }
+  util::LogInfo("a new worker is started, to take over");
+  next_ = Start(std::move(program));
+}
+
+void Supervisor::ReapWorkers() {
+  int status = 0;
+  pid_t pid = 0;
+  while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+    if (next_ && pid == next_->pid) {
+      if (!ending_) {
+        util::LogError("no upgrade: the new worker {}; the old one stays", Describe(status));
+      }
+      next_.reset();
+    } else if (current_ && pid == current_->pid) {
+      OnCurrentEnded(status);
+    }
+  }
+}
+
+void Supervisor::OnCurrentEnded(int status) {
+  // What it still said: descriptors that it wanted kept or dropped.
+  while (current_->channel.descriptor() >= 0) {
+    pollfd event{current_->channel.descriptor(), POLLIN, 0};
+    if (poll(&event, 1, 0) <= 0) break;
+    OnReadable(current_);
+  }
+  const auto ended = std::move(current_);
+  kill_at_.reset();
+  const bool well = WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS;
+  if (ending_) {
+    outcome_ = true;
+    return;
+  }
+  if (well && !ended->told_to_end) {  // the filesystem was unmounted
+    outcome_ = true;
+    return;
+  }
+  if (!well) OnCrash(*ended, status);
+  if (outcome_) return;
+  if (!next_) {
+    start_again_at_ = Clock::now() + Delay();
+    return;
+  }
+  current_ = std::move(next_);
+  if (current_->stage == Worker::Stage::kPrepared) GiveTurn(*current_);
+}
+
+void Supervisor::OnCrash(const Worker& ended, int status) {
+  const bool served = ended.stage == Worker::Stage::kServing;
+  if (on_ready_) return GiveUp("");  // it has said why it cannot serve
+  if (!SessionState::KernelResends(session_memory_.get())) {
+    return GiveUp(
+        fmt::format("the worker {}; this kernel is older than 6.9, so no other can take "
+                    "over: the mount is given up",
+                    Describe(status)));
+  }
+  const bool well_before = served && Clock::now() - ended.since > kLooksWell;
+  failed_starts_ = well_before ? 0 : failed_starts_ + 1;
+  if (failed_starts_ >= kMostFailedStarts && !served) {
+    return GiveUp(fmt::format("no worker can be started, the last {}", Describe(status)));
+  }
+  util::LogError("the worker {}; another one takes over", Describe(status));
+  for (const auto slot : crashes_.WorkerDied(SessionState::ReadRequests(session_memory_.get()))) {
+    util::LogError("an archive (slot {}) is not served any more: {}", slot,
+                   crashes_.quarantined().at(slot));
+  }
+}
+
+// Before the next start, longer each time.
+Supervisor::Clock::duration Supervisor::Delay() const {
+  if (failed_starts_ == 0) return {};
+  return std::min<Clock::duration>(kLongest, kShortest * (1 << std::min(failed_starts_, 10)));
+}
+
+void Supervisor::OnDeadlines() {
+  if (outcome_) return;
+  const auto now = Clock::now();
+  if (start_again_at_ && now >= *start_again_at_) {
+    start_again_at_.reset();
+    current_ = Start(UniqueFd(fcntl(program_.get(), F_DUPFD_CLOEXEC, 0)));
+  }
+  if (kill_at_ && now >= *kill_at_) {
+    kill_at_.reset();
+    if (current_) kill(current_->pid, SIGKILL);
+  }
+  for (auto* worker : {current_.get(), next_.get()}) {
+    if (worker == nullptr || worker->stage == Worker::Stage::kServing) continue;
+    if (now < worker->since + kStartPatience) continue;
+    if (worker->stage == Worker::Stage::kPrepared) continue;  // it waits for its turn
+    util::LogError("a worker does not come up; it is killed");
+    kill(worker->pid, SIGKILL);
+    worker->since = now;
+  }
+}
+
+void Supervisor::GiveUp(const std::string& reason) {
+  if (!reason.empty()) util::LogError("{}", reason);
+  outcome_ = false;
+}
+
+void Supervisor::End() {
+  if (ending_) return;
+  ending_ = true;
+  if (next_) kill(next_->pid, SIGKILL);
+  if (!current_) {
+    outcome_ = true;
+    return;
+  }
+  current_->told_to_end = true;
+  current_->channel.Send(Tell::kEnd);
+  kill_at_ = Clock::now() + kEndPatience;
+}
+
+}  // namespace skopsfs::fuse

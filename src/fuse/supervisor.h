@@ -1,0 +1,102 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "catalog/source.h"
+#include "fuse/channel.h"
+#include "fuse/crash_record.h"
+#include "fuse/mount.h"
+#include "util/unique_fd.h"
+
+namespace skopsfs::fuse {
+
+// Owns a mount and sees to it that a worker serves it: starts one, and another one when it dies,
+// and keeps what must not die with it: the mount, the memory of slots and session, and the
+// descriptors of the archive versions that are open. Opens no archive itself. Use from one thread,
+// in a process that has no others.
+class Supervisor {
+ public:
+  // The worker is this program with `arguments` and "--worker=DESCRIPTOR" before them. `on_ready`
+  // is called once, when the mount can be used.
+  Supervisor(const catalog::Source& source, const MountOptions& mount,
+             std::vector<std::string> arguments, std::function<void()> on_ready);
+  ~Supervisor();
+
+  // Mounts, and has it served until it is unmounted (true), SIGTERM, SIGINT or SIGHUP comes (true),
+  // or no worker can serve it (false). Then the mount is gone, detached lazily when it is in use.
+  // SIGUSR2 has a new worker take over, of the program as it is on disk then. Throws util::Error
+  // with the reason when it cannot be mounted.
+  bool Run();
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  // A worker process.
+  struct Worker {
+    enum class Stage { kStarting, kPrepared, kTakingOver, kServing };
+
+    pid_t pid = -1;
+    Channel channel{util::UniqueFd()};
+    util::UniqueFd program;
+    Stage stage = Stage::kStarting;
+    Clock::time_point since;  // when it came to that stage
+    bool told_to_end = false;
+  };
+
+  struct Kept {
+    uint64_t slot = 0;
+    util::UniqueFd fd;
+  };
+
+  void Loop();
+  int Timeout() const;
+  std::unique_ptr<Worker> Start(util::UniqueFd program);
+  [[noreturn]] void Execute(const Channel& channel, int program) const;
+  void Upgrade();
+  void OnSignals();
+  void OnReadable(std::unique_ptr<Worker>& worker);
+  void OnMessage(Worker& worker, Message message);
+  void OnPrepared(Worker& worker);
+  void GiveTurn(Worker& worker);
+  void ReapWorkers();
+  void OnCurrentEnded(int status);
+  void OnCrash(const Worker& ended, int status);
+  Clock::duration Delay() const;
+  void OnDeadlines();
+  void GiveUp(const std::string& reason);
+  void End();
+
+  const MountOptions mount_options_;
+  const catalog::Source::Parts source_;
+  const std::vector<std::string> arguments_;
+  std::function<void()> on_ready_;
+  std::string program_path_;
+  util::UniqueFd program_;  // of the worker that is known to come up
+  util::UniqueFd signals_;
+  util::UniqueFd session_memory_;
+  util::UniqueFd slot_memory_;
+  std::unique_ptr<Mount> mount_;
+
+  std::unique_ptr<Worker> current_;
+  std::unique_ptr<Worker> next_;  // to take over from `current_`, when that still serves
+  uint32_t generation_ = 0;
+  std::map<uint64_t, Kept> kept_;  // by the keeper's number
+  CrashRecord crashes_;
+  int failed_starts_ = 0;  // one after the other
+  std::optional<Clock::time_point> start_again_at_;
+  std::optional<Clock::time_point> kill_at_;  // the worker that was told to end
+  bool ending_ = false;                       // a signal said so
+  std::optional<bool> outcome_;
+};
+
+}  // namespace skopsfs::fuse

@@ -1,0 +1,62 @@
+#include "fuse/worker.h"
+
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdlib>
+
+#include "util/error.h"
+#include "util/log.h"
+
+namespace skopsfs::fuse {
+
+WorkerSetup ReceiveSetup(Channel& supervisor) {
+  WorkerSetup setup;
+  setup.mount = supervisor.Expect(Tell::kMount, true).fd;
+  auto session = supervisor.Expect(Tell::kSession, true);
+  setup.session = std::move(session.fd);
+  setup.generation = static_cast<uint16_t>(session.number);
+  setup.slots = supervisor.Expect(Tell::kSlots, true).fd;
+  auto source = supervisor.Expect(Tell::kSource, true);
+  setup.source = {.path = std::move(source.text),
+                  .canonical_path = supervisor.Expect(Tell::kSourcePath).text,
+                  .is_single_archive = source.number != 0,
+                  .folder = std::move(source.fd)};
+  return setup;
+}
+
+Inheritance WaitForTurn(Channel& supervisor) {
+  supervisor.Send(Tell::kPrepared);
+  Inheritance inheritance;
+  while (auto message = supervisor.Receive()) {
+    switch (message->tell) {
+      case Tell::kInherit:
+        if (message->fd) {
+          inheritance.descriptors.push_back(
+              {message->number, message->slot, std::move(message->fd)});
+        }
+        break;
+      case Tell::kQuarantine:
+        inheritance.quarantined.push_back({message->slot, message->text});
+        break;
+      case Tell::kServe:
+        return inheritance;
+      default:  // told to end before its turn
+        throw util::Error(ECANCELED, "not needed any more");
+    }
+  }
+  throw util::Error(EPIPE, "the supervisor is gone");
+}
+
+void BecomeWorker(const Channel& supervisor) {
+  util::SetLogSink([&supervisor](util::LogLevel level, const std::string& line) {
+    supervisor.Send(Tell::kLog, static_cast<uint64_t>(level), 0, -1, line);
+  });
+  prctl(PR_SET_NAME, "skopsfs-worker");
+  const pid_t parent = getppid();
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid() != parent) _exit(EXIT_FAILURE);
+}
+
+}  // namespace skopsfs::fuse

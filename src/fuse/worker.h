@@ -1,0 +1,62 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "catalog/descriptor_keeper.h"
+#include "catalog/source.h"
+#include "fuse/channel.h"
+#include "util/unique_fd.h"
+
+namespace skopsfs::fuse {
+
+// What a worker is given by its supervisor.
+struct WorkerSetup {
+  util::UniqueFd mount;    // /dev/fuse
+  util::UniqueFd session;  // of SessionState
+  util::UniqueFd slots;    // of catalog::SlotStore
+  uint16_t generation = 0;
+  catalog::Source::Parts source;
+};
+
+// What it is given when it takes over.
+struct Inheritance {
+  struct Quarantined {
+    uint64_t slot;
+    std::string reason;
+  };
+  std::vector<catalog::InheritedDescriptor> descriptors;
+  std::vector<Quarantined> quarantined;
+};
+
+// To be called by a new worker, one after the other; the second says that it is prepared, and waits
+// until it is its turn. Throw util::Error when the supervisor is gone or of another kind.
+WorkerSetup ReceiveSetup(Channel& supervisor);
+Inheritance WaitForTurn(Channel& supervisor);
+
+// Makes the calling process a worker: it ends with its parent, and what it logs goes to the
+// supervisor, which must live as long as the process.
+void BecomeWorker(const Channel& supervisor);
+
+// Has the supervisor keep descriptors.
+class KeptBySupervisor : public catalog::DescriptorKeeper {
+ public:
+  KeptBySupervisor(Channel& supervisor, uint16_t generation)
+      : supervisor_(supervisor), last_(uint64_t{generation} << 48) {}
+
+  uint64_t Keep(uint64_t slot_id, int fd) noexcept override {
+    const uint64_t number = ++last_;
+    supervisor_.Send(Tell::kKeep, number, slot_id, fd);
+    return number;
+  }
+  void Drop(uint64_t number) noexcept override { supervisor_.Send(Tell::kDrop, number); }
+
+ private:
+  Channel& supervisor_;
+  std::atomic<uint64_t> last_;
+};
+
+}  // namespace skopsfs::fuse
