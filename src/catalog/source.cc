@@ -97,9 +97,13 @@ Source::Source(const std::string& path)
 
 Source::Parts Source::Share() const {
   const int folder = beneath_ ? beneath_->root() : parent_.get();
+  const auto canonical_folder = is_single_archive()
+                                    ? std::filesystem::path(canonical_path_).parent_path()
+                                    : std::filesystem::path(canonical_path_);
   Parts parts{path_, canonical_path_, is_single_archive(),
-              UniqueFd(fcntl(folder, F_DUPFD_CLOEXEC, 0))};
-  if (!parts.folder) throw ErrnoError("source " + Quoted(path_));
+              UniqueFd(fcntl(folder, F_DUPFD_CLOEXEC, 0)),
+              UniqueFd(open(canonical_folder.c_str(), O_PATH | O_CLOEXEC))};
+  if (!parts.folder || !parts.canonical_folder) throw ErrnoError("source " + Quoted(path_));
   return parts;
 }
 

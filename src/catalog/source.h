@@ -39,6 +39,9 @@ class Source {
     std::string canonical_path;
     bool is_single_archive = false;
     util::UniqueFd folder;  // O_PATH: the source, or for a single archive what it lies in
+    // The same of its canonical path, which differs when the single archive is a link. Opened here,
+    // because later the path may lead to our own mount.
+    util::UniqueFd canonical_folder;
   };
   Parts Share() const;
   explicit Source(Parts parts);

@@ -24,6 +24,13 @@ double ParseSeconds(std::string_view text) {
   return seconds;
 }
 
+bool ParseSwitch(std::string_view option, std::string_view value) {
+  if (value != "on" && value != "off") {
+    throw UsageError(fmt::format("--{} is on or off, not '{}'", option, value));
+  }
+  return value == "on";
+}
+
 void AddMountOptions(Options& options, std::string_view list);
 
 // An option of the command line. Those with a long name can be given as -o NAME[=VALUE] too.
@@ -35,12 +42,16 @@ struct Option {
   Apply apply;
 };
 
-constexpr std::array<Option, 6> kOptions = {{
+constexpr std::array<Option, 8> kOptions = {{
     {'f', "foreground", "", "stay in front and log to stderr",
      [](Options& o, std::string_view) { o.foreground = true; }},
     {'o', "", "OPT[,OPT...]", "mount options, see below", AddMountOptions},
     {0, "revalidate", "SECONDS", "look at the names of archives again after this time (1)",
      [](Options& o, std::string_view value) { o.revalidate = ParseSeconds(value); }},
+    {0, "user", "USER[:GROUP]", "serve as this user when started as root (the source's owner)",
+     [](Options& o, std::string_view value) { o.user = value; }},
+    {0, "sandbox", "on|off", "whether the serving process gives up its powers (on)",
+     [](Options& o, std::string_view value) { o.sandbox = ParseSwitch("sandbox", value); }},
     {'d', "debug", "", "print every request; implies -f",
      [](Options& o, std::string_view) { o.debug = o.foreground = true; }},
     {'h', "help", "", "print this help", [](Options& o, std::string_view) { o.help = true; }},

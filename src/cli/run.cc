@@ -17,6 +17,7 @@
 
 #include "catalog/source.h"
 #include "cli/options.h"
+#include "cli/user.h"
 #include "fuse/background.h"
 #include "fuse/mountpoint.h"
 #include "fuse/supervisor.h"
@@ -56,9 +57,18 @@ int Serve(const Options& options, std::span<const char* const> arguments,
   }
   RefuseToWaitForItself(source, mountpoint);
   RaiseDescriptorLimit();
+  if (!options.user.empty() && geteuid() != 0) {
+    throw util::Error(EPERM, "--user is for root, who alone can become another user");
+  }
+  const auto owner = source.OpenRoot().st;
+  const auto user =
+      options.user.empty() ? fuse::UserIds{owner.st_uid, owner.st_gid} : FindUser(options.user);
   fuse::Supervisor supervisor(
       source, {.mountpoint = mountpoint, .source = source.path(), .options = options.mount_options},
-      {arguments.begin(), arguments.end()}, on_ready);
+      {.arguments = {arguments.begin(), arguments.end()},
+       .user = user,
+       .user_is_required = !options.user.empty()},
+      on_ready);
   return supervisor.Run() ? EXIT_SUCCESS : kExitFailure;
 }
 

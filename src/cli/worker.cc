@@ -42,6 +42,11 @@ void Serve(fuse::Channel& supervisor, const Options& options) {
   auto setup = fuse::ReceiveSetup(supervisor);
   fuse::SessionState state(setup.session);
   fuse::MarkCrashes();
+  if (options.sandbox) {
+    fuse::EnterSandbox(setup.source, setup.user, setup.user_is_required);
+  } else {
+    util::LogWarning("--sandbox=off: the worker keeps all powers");
+  }
   auto inheritance = fuse::WaitForTurn(supervisor);
   state.ClearRequests();
 

@@ -17,7 +17,8 @@ enum class Tell : uint32_t {
   kSession,     // fd: SessionState; number: the worker's generation
   kSlots,       // fd: catalog::SlotStore
   kSource,      // fd: the folder; number: whether it is a single archive; text: its path
-  kSourcePath,  // text: the canonical path
+  kSourcePath,  // the same of its canonical path
+  kUser,        // number, slot: whom it becomes, user and group; text: "required", or nothing
   kPrepared,    // from the worker: it has seen the source and is ready to take over
   kInherit,  // fd: of the archive version of `slot`; `number` is the keeper's; any number of them
   kQuarantine,  // the archive version of `slot` is not to be served; text: why

@@ -49,10 +49,10 @@ std::string Describe(int status) {
 }  // namespace
 
 Supervisor::Supervisor(const catalog::Source& source, const MountOptions& mount,
-                       std::vector<std::string> arguments, std::function<void()> on_ready)
+                       WorkerOptions worker, std::function<void()> on_ready)
     : mount_options_(mount),
       source_(source.Share()),
-      arguments_(std::move(arguments)),
+      worker_options_(std::move(worker)),
       on_ready_(std::move(on_ready)) {}
 
 Supervisor::~Supervisor() = default;
@@ -123,7 +123,9 @@ std::unique_ptr<Supervisor::Worker> Supervisor::Start(UniqueFd program) {
   channel.Send(Tell::kSlots, 0, 0, slot_memory_.get());
   channel.Send(Tell::kSource, source_.is_single_archive ? 1 : 0, 0, source_.folder.get(),
                source_.path);
-  channel.Send(Tell::kSourcePath, 0, 0, -1, source_.canonical_path);
+  channel.Send(Tell::kSourcePath, 0, 0, source_.canonical_folder.get(), source_.canonical_path);
+  channel.Send(Tell::kUser, worker_options_.user.uid, worker_options_.user.gid, -1,
+               worker_options_.user_is_required ? "required" : "");
   return worker;
 }
 
@@ -131,7 +133,7 @@ void Supervisor::Execute(const Channel& channel, int program) const {
   fcntl(channel.descriptor(), F_SETFD, 0);
   const std::string connection = "--worker=" + std::to_string(channel.descriptor());
   std::vector<const char*> words = {"skopsfs", connection.c_str()};
-  for (const auto& argument : arguments_) words.push_back(argument.c_str());
+  for (const auto& argument : worker_options_.arguments) words.push_back(argument.c_str());
   words.push_back(nullptr);
   execveat(program, "", const_cast<char* const*>(words.data()), environ, AT_EMPTY_PATH);
   util::LogError("cannot run a worker: {}", std::generic_category().message(errno));

@@ -16,6 +16,7 @@
 #include "fuse/channel.h"
 #include "fuse/crash_record.h"
 #include "fuse/mount.h"
+#include "fuse/sandbox.h"
 #include "util/unique_fd.h"
 
 namespace skopsfs::fuse {
@@ -26,10 +27,15 @@ namespace skopsfs::fuse {
 // in a process that has no others.
 class Supervisor {
  public:
-  // The worker is this program with `arguments` and "--worker=DESCRIPTOR" before them. `on_ready`
-  // is called once, when the mount can be used.
-  Supervisor(const catalog::Source& source, const MountOptions& mount,
-             std::vector<std::string> arguments, std::function<void()> on_ready);
+  struct WorkerOptions {
+    std::vector<std::string> arguments;  // this program's, with "--worker=DESCRIPTOR" before them
+    UserIds user;                        // see EnterSandbox()
+    bool user_is_required = false;
+  };
+
+  // `on_ready` is called once, when the mount can be used.
+  Supervisor(const catalog::Source& source, const MountOptions& mount, WorkerOptions worker,
+             std::function<void()> on_ready);
   ~Supervisor();
 
   // Mounts, and has it served until it is unmounted (true), SIGTERM, SIGINT or SIGHUP comes (true),
@@ -78,7 +84,7 @@ class Supervisor {
 
   const MountOptions mount_options_;
   const catalog::Source::Parts source_;
-  const std::vector<std::string> arguments_;
+  const WorkerOptions worker_options_;
   std::function<void()> on_ready_;
   std::string program_path_;
   util::UniqueFd program_;  // of the worker that is known to come up

@@ -19,10 +19,15 @@ WorkerSetup ReceiveSetup(Channel& supervisor) {
   setup.generation = static_cast<uint16_t>(session.number);
   setup.slots = supervisor.Expect(Tell::kSlots, true).fd;
   auto source = supervisor.Expect(Tell::kSource, true);
+  auto canonical = supervisor.Expect(Tell::kSourcePath, true);
   setup.source = {.path = std::move(source.text),
-                  .canonical_path = supervisor.Expect(Tell::kSourcePath).text,
+                  .canonical_path = std::move(canonical.text),
                   .is_single_archive = source.number != 0,
-                  .folder = std::move(source.fd)};
+                  .folder = std::move(source.fd),
+                  .canonical_folder = std::move(canonical.fd)};
+  const auto user = supervisor.Expect(Tell::kUser);
+  setup.user = {static_cast<uid_t>(user.number), static_cast<gid_t>(user.slot)};
+  setup.user_is_required = !user.text.empty();
   return setup;
 }
 

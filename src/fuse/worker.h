@@ -9,6 +9,7 @@
 #include "catalog/descriptor_keeper.h"
 #include "catalog/source.h"
 #include "fuse/channel.h"
+#include "fuse/sandbox.h"
 #include "util/unique_fd.h"
 
 namespace skopsfs::fuse {
@@ -20,6 +21,8 @@ struct WorkerSetup {
   util::UniqueFd slots;    // of catalog::SlotStore
   uint16_t generation = 0;
   catalog::Source::Parts source;
+  UserIds user;  // whom it becomes if it is root
+  bool user_is_required = false;
 };
 
 // What it is given when it takes over.

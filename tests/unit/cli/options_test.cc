@@ -202,11 +202,12 @@ TEST(Usage, EveryOptionThatItNamesIsTaken) {
     const size_t start = line.find("--");
     if (!line.starts_with("  ") || start == std::string::npos || start > 10) continue;
     std::string word = line.substr(start, line.find_first_of(" =", start) - start);
-    if (line[start + word.size()] == '=') word += "=1";
+    const bool is_switch = line.find("=on|off") != std::string::npos;
+    if (line[start + word.size()] == '=') word += is_switch ? "=on" : "=1";
     EXPECT_EQ(Complaint({word.c_str(), "a", "b"}), "") << word;
     ++checked;
   }
-  EXPECT_EQ(checked, 5);
+  EXPECT_EQ(checked, 7);
 }
 
 TEST(Usage, FitsTheScreen) {
