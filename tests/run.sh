@@ -25,14 +25,18 @@ fuzz() {
   cmake -S . -B "$build-fuzz" -G Ninja -DCMAKE_CXX_COMPILER=clang++ -DSKOPSFS_FUZZ=ON \
     -DSKOPSFS_SANITIZE=address,undefined >/dev/null
   cmake --build "$build-fuzz" --target fuzz_index fuzz_members
-  for target in fuzz_index fuzz_members; do
-    corpus=$(mktemp -d)
-    "$build-fuzz/tests/$target" -max_total_time="$fuzz_seconds" -rss_limit_mb=1024 \
-      -timeout=20 -print_final_stats=1 -dict=tests/fuzz/zip.dict -artifact_prefix="$corpus/" \
-      "$corpus" tests/data 2>"$corpus.log" || { tail -60 "$corpus.log"; exit 1; }
-    echo "$target: $(grep -o 'stat::number_of_executed_units: .*' "$corpus.log")"
-    rm -r "$corpus" "$corpus.log"
-  done
+  fuzz_one fuzz_index & first=$!
+  fuzz_one fuzz_members & second=$!
+  wait "$first"; wait "$second"
+}
+
+fuzz_one() {
+  corpus=$(mktemp -d)
+  "$build-fuzz/tests/$1" -max_total_time="$fuzz_seconds" -rss_limit_mb=1024 \
+    -timeout=20 -print_final_stats=1 -dict=tests/fuzz/zip.dict -artifact_prefix="$corpus/" \
+    "$corpus" tests/data 2>"$corpus.log" || { tail -60 "$corpus.log"; exit 1; }
+  echo "$1: $(grep -o 'stat::number_of_executed_units: .*' "$corpus.log")"
+  rm -r "$corpus" "$corpus.log"
 }
 
 check "$build" none

@@ -38,7 +38,7 @@ void Catalog::Inherit(InheritedDescriptor descriptor) {
   auto kept = std::make_shared<KeptDescriptor>(*keeper_, descriptor.number);
   const auto slot = Get(descriptor.slot_id);
   if (!slot) return;
-  slot->inherited = open_.Adopt(std::move(descriptor.fd), slot->st, *slot);
+  slot->inherited = open_.AdoptInherited(std::move(descriptor.fd), slot->st);
   slot->inherited_kept = std::move(kept);
   const std::lock_guard lock(inherited_mutex_);
   inherited_.push_back(slot);
@@ -50,7 +50,9 @@ std::vector<std::shared_ptr<Slot>> Catalog::InheritedOldVersions() {
   std::erase_if(inherited_, [&](const auto& inherited) {
     auto slot = inherited.lock();
     if (!slot) return true;
-    if (slot->superseded || !slot->inherited->IsCurrent()) old.push_back(std::move(slot));
+    const std::lock_guard slot_lock(slot->mutex);
+    if (!slot->inherited) return true;
+    if (slot->superseded || !slot->inherited->IsCurrent()) old.push_back(slot);
     return false;
   });
   return old;
@@ -126,6 +128,7 @@ OpenArchive Catalog::Open(const std::shared_ptr<Slot>& slot) {
   const std::lock_guard lock(slot->mutex);
   if (slot->failure) throw Error(*slot->failure);
   try {
+    RefuseQuarantined(*slot);
     if (slot->file && !slot->file->IsCurrent()) slot->file.reset();
     if (!slot->file) OpenFile(*slot);
     if (!slot->index) ReadIndex(*slot);
@@ -146,6 +149,7 @@ OpenArchive Catalog::Open(const std::shared_ptr<Slot>& slot) {
 OpenArchive Catalog::OpenInherited(const std::shared_ptr<Slot>& slot) {
   {
     const std::lock_guard lock(slot->mutex);
+    RefuseQuarantined(*slot);
     if (slot->failure) throw Error(*slot->failure);
     if (slot->inherited) {
       if (!slot->index) {
@@ -172,12 +176,26 @@ std::shared_ptr<const KeptDescriptor> Catalog::Keep(Slot& slot, const archive::A
   return kept;
 }
 
-void Catalog::Quarantine(uint64_t slot_id, const std::string& reason) {
-  const auto slot = Get(slot_id);
-  if (!slot) return;
-  const std::lock_guard lock(slot->mutex);
-  slot->failure = Error(EIO, reason);
-  util::LogError("{}: is not served any more: {}", Quoted(LabelOf(*slot)), reason);
+void Catalog::RefuseQuarantined(const Slot& slot) const {
+  for (const auto& [identity, reason] : quarantined_) {
+    if (slot.identity == identity) throw Error(EIO, reason);
+  }
+}
+
+void Catalog::CountHandle(Slot& slot) {
+  if (slot.record) ++slot.record->handles;
+}
+
+void Catalog::DropHandle(Slot& slot) {
+  if (!slot.record) return;
+  uint64_t handles = slot.record->handles;
+  while (handles > 0 && !slot.record->handles.compare_exchange_weak(handles, handles - 1)) {
+  }
+  if (handles > 1) return;
+  // All that a predecessor had open is closed.
+  const std::lock_guard lock(slot.mutex);
+  slot.inherited.reset();
+  slot.inherited_kept.reset();
 }
 
 // Of a single archive the kernel knows members only, which tell nothing about the slot.

@@ -34,8 +34,8 @@ class Catalog {
   // The slots whose descriptor was inherited, and which are not the present version of their name.
   std::vector<std::shared_ptr<Slot>> InheritedOldVersions();
 
-  // From now on nothing is undone when slots go: a successor wants to find them.
-  void HandOver() { store_->HandOver(); }
+  // All that was left has been taken over: from now on slots that go are gone. See SlotStore.
+  void TakeOver() { store_->Release(); }
 
   const Source& source() const { return source_; }
   const std::shared_ptr<Slot>& root() const { return slots_.root(); }
@@ -80,8 +80,15 @@ class Catalog {
   // lives. nullptr where nobody keeps descriptors.
   std::shared_ptr<const KeptDescriptor> Keep(Slot& slot, const archive::ArchiveFile& file);
 
-  // From now on the archive version cannot be opened, and its members cannot be read.
-  void Quarantine(uint64_t slot_id, const std::string& reason);
+  // The archive version cannot be opened, and its members cannot be read. To be called before all
+  // else.
+  void Quarantine(const archive::Identity& identity, const std::string& reason) {
+    quarantined_.emplace_back(identity, reason);
+  }
+
+  // A handle of the version was given to the kernel, or given back by it.
+  static void CountHandle(Slot& slot);
+  static void DropHandle(Slot& slot);
 
   // The archive's name for people.
   std::string LabelOf(const Slot& slot) const;
@@ -102,6 +109,9 @@ class Catalog {
   OpenArchives open_;
   const std::unique_ptr<SlotStore> store_;
   SlotTable slots_;
+  void RefuseQuarantined(const Slot& slot) const;
+
+  std::vector<std::pair<archive::Identity, std::string>> quarantined_;
   std::mutex inherited_mutex_;
   std::vector<std::weak_ptr<Slot>> inherited_;
   std::mutex single_mutex_;

@@ -31,6 +31,11 @@ std::shared_ptr<const archive::ArchiveFile> OpenArchives::Adopt(util::UniqueFd f
     throw util::Error(ENFILE, "all " + std::to_string(budget_.descriptors) +
                                   " descriptors for archives are held by open files");
   }
+  return AdoptInherited(std::move(fd), st);
+}
+
+std::shared_ptr<const archive::ArchiveFile> OpenArchives::AdoptInherited(util::UniqueFd fd,
+                                                                         const struct stat& st) {
   auto adopted = std::make_unique<archive::ArchiveFile>(std::move(fd), st);
   ++in_use_->files;
   return {adopted.release(), [in_use = in_use_](const archive::ArchiveFile* file) {

@@ -27,6 +27,10 @@ class OpenArchives {
   std::shared_ptr<const archive::ArchiveFile> Adopt(util::UniqueFd fd, const struct stat& st,
                                                     const Slot& opening);
 
+  // The same for one that was open in another process already: it is not refused.
+  std::shared_ptr<const archive::ArchiveFile> AdoptInherited(util::UniqueFd fd,
+                                                             const struct stat& st);
+
   // Counts an index against the budget for as long as anyone holds it.
   std::shared_ptr<const archive::ArchiveIndex> Adopt(std::unique_ptr<archive::ArchiveIndex> index,
                                                      const Slot& opening);

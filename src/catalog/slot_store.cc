@@ -6,7 +6,8 @@
 
 #include <algorithm>
 #include <cstring>
-#include <unordered_set>
+#include <memory>
+#include <unordered_map>
 
 #include "util/error.h"
 #include "util/log.h"
@@ -29,7 +30,34 @@ struct SlotStore::Header {
 namespace {
 
 constexpr size_t kHeaderSize = 4096;
+constexpr uint64_t kMostIds = uint64_t{1} << 40;  // node ids have no room for more
+constexpr int kDeepest = 2048;  // folders in each other: paths have no room for more
 constexpr size_t kMemorySize = kHeaderSize + sizeof(SlotRecord) * SlotStore::kMostSlots;
+
+// A copy of the first live record that `matches`, read a piece at a time.
+template <typename Matches>
+std::unique_ptr<SlotRecord> FindRecord(int memory, const Matches& matches) {
+  constexpr size_t kAtOnce = 1024;
+  std::vector<std::byte> block(kAtOnce * sizeof(SlotRecord));
+  auto record = std::make_unique<SlotRecord>();
+  for (uint64_t at = kHeaderSize; at < kMemorySize; at += block.size()) {
+    const ssize_t got = pread(memory, block.data(), block.size(), static_cast<off_t>(at));
+    if (got < static_cast<ssize_t>(sizeof(SlotRecord))) break;
+    bool unused = true;  // records are used from the front on
+    for (size_t i = 0; i < static_cast<size_t>(got) / sizeof(SlotRecord); ++i) {
+      std::memcpy(static_cast<void*>(record.get()), block.data() + i * sizeof(SlotRecord),
+                  sizeof(SlotRecord));
+      unused &= record->id == 0;
+      if (record->state == SlotRecord::kLive && matches(*record)) return record;
+    }
+    if (unused) break;
+  }
+  return nullptr;
+}
+
+std::string NameOf(const SlotRecord& record) {
+  return {record.name, std::min<size_t>(record.name_size, sizeof(record.name))};
+}
 
 }  // namespace
 
@@ -41,6 +69,25 @@ util::UniqueFd SlotStore::MakeMemory() {
     throw ErrnoError("making the memory for slots");
   }
   return memory;
+}
+
+std::optional<SlotStore::Seen> SlotStore::Read(int memory, uint64_t id) {
+  constexpr int kMostFolders = 64;
+  const auto of_single = [](const SlotRecord& record) {
+    return record.parent == 0 && record.name_size == 0;
+  };
+  auto record = FindRecord(memory, [&](const SlotRecord& candidate) {
+    return id == 0 ? of_single(candidate) && candidate.superseded == 0 : candidate.id == id;
+  });
+  if (!record) return std::nullopt;
+  Seen seen{NameOf(*record), archive::IdentityOf(record->st)};
+  for (int depth = 0; depth < kMostFolders && record && record->parent != 0; ++depth) {
+    record = FindRecord(memory, [parent = record->parent](const SlotRecord& candidate) {
+      return candidate.id == parent;
+    });
+    if (record) seen.path = NameOf(*record) + "/" + seen.path;
+  }
+  return seen;
 }
 
 SlotStore::SlotStore(util::UniqueFd memory) : memory_(std::move(memory)) {
@@ -76,8 +123,8 @@ bool SlotStore::IsSound(const SlotRecord& record) const {
     return name.find('/') == name.npos && name.find('\0') == name.npos && name != "." &&
            name != "..";
   };
-  return record.id > 0 && record.id <= header_->last_id && record.parent < record.id &&
-         record.name_size <= sizeof(record.name) && name_is_sound() &&
+  return record.id > 0 && record.id <= std::min<uint64_t>(header_->last_id, kMostIds) &&
+         record.parent < record.id && record.name_size <= sizeof(record.name) && name_is_sound() &&
          (S_ISDIR(record.st.st_mode) || S_ISREG(record.st.st_mode));
 }
 
@@ -95,9 +142,12 @@ std::vector<SlotRecord*> SlotStore::Recover() {
     free_.push_back(i);
   }
   std::sort(live.begin(), live.end(), [](auto* a, auto* b) { return a->id < b->id; });
-  std::unordered_set<uint64_t> known = {0};
+  std::unordered_map<uint64_t, int> depths = {{0, 0}};
   std::erase_if(live, [&](SlotRecord* record) {
-    if (known.contains(record->parent) && known.insert(record->id).second) return false;
+    const auto parent = depths.find(record->parent);
+    const bool sound = parent != depths.end() && parent->second < kDeepest &&
+                       depths.try_emplace(record->id, parent->second + 1).second;
+    if (sound) return false;
     record->state = 0;
     free_.push_back(static_cast<uint32_t>(record - At(0)));
     ++unsound;
@@ -126,6 +176,7 @@ SlotRecord* SlotStore::Add(uint64_t id, uint64_t parent, std::string_view name,
   record->superseded = 0;
   record->lookups = 1;
   record->index_mark = 0;
+  record->handles = 0;
   record->id = id;
   record->parent = parent;
   record->st = st;
@@ -136,7 +187,7 @@ SlotRecord* SlotStore::Add(uint64_t id, uint64_t parent, std::string_view name,
 }
 
 void SlotStore::Remove(SlotRecord* record) noexcept {
-  if (handed_over_) return;
+  if (held_) return;
   record->state = 0;
   const std::lock_guard lock(mutex_);
   try {

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "archive/identity.h"
 #include "util/unique_fd.h"
 
 namespace skopsfs::catalog {
@@ -22,7 +23,8 @@ struct SlotRecord {
   std::atomic<uint32_t> state;  // kLive, or else the record is free or half-written
   std::atomic<uint32_t> superseded;
   std::atomic<uint64_t> lookups;
-  std::atomic<uint64_t> index_mark;  // see ArchiveIndex::mark(); 0: not known yet
+  std::atomic<uint64_t> index_mark;  // see ArchiveIndex::Mark(); 0: not known yet
+  std::atomic<uint64_t> handles;     // open ones; after a crash maybe too many, never too few
   uint64_t id;
   uint64_t parent;
   struct stat st;
@@ -46,6 +48,16 @@ class SlotStore {
   // not be shrunk by whom it is given to.
   static util::UniqueFd MakeMemory();
 
+  // A slot as the records in `memory` tell it, for whom does not trust them and so does not map
+  // them.
+  struct Seen {
+    std::string path;
+    archive::Identity identity;
+  };
+  // Nothing when there is no such slot. The slot 0 of a source that is one archive stands for its
+  // present version.
+  static std::optional<Seen> Read(int memory, uint64_t id);
+
   // Throws util::Error when the memory holds something else than a store of this layout.
   explicit SlotStore(util::UniqueFd memory = MakeMemory());
   ~SlotStore();
@@ -63,8 +75,10 @@ class SlotStore {
   SlotRecord* Add(uint64_t id, uint64_t parent, std::string_view name, const struct stat& st);
   void Remove(SlotRecord* record) noexcept;
 
-  // From now on nothing is removed: a successor wants to find it.
-  void HandOver() { handed_over_ = true; }
+  // From Hold() until Release() nothing is removed, whatever Remove() says: who fails while taking
+  // over must leave everything to the next one.
+  void Hold() { held_ = true; }
+  void Release() { held_ = false; }
 
  private:
   struct Header;
@@ -75,7 +89,7 @@ class SlotStore {
   util::UniqueFd memory_;
   void* mapping_ = nullptr;
   Header* header_ = nullptr;
-  std::atomic<bool> handed_over_ = false;
+  std::atomic<bool> held_ = false;
   std::mutex mutex_;  // guards what follows and the header's count
   std::vector<uint32_t> free_;
 };

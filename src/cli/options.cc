@@ -13,13 +13,13 @@ namespace {
 
 using Apply = void (*)(Options&, std::string_view value);
 
-double ParseSeconds(std::string_view text) {
+double ParseSeconds(std::string_view option, std::string_view text) {
   constexpr double kMost = 86400;
   double seconds = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
   if (error != std::errc() || end != text.data() + text.size() || !(seconds >= 0) ||
       seconds > kMost) {
-    throw UsageError(fmt::format("--revalidate wants seconds from 0 to {}, not '{}'", kMost, text));
+    throw UsageError(fmt::format("--{} wants seconds from 0 to {}, not '{}'", option, kMost, text));
   }
   return seconds;
 }
@@ -42,16 +42,20 @@ struct Option {
   Apply apply;
 };
 
-constexpr std::array<Option, 8> kOptions = {{
+constexpr std::array<Option, 9> kOptions = {{
     {'f', "foreground", "", "stay in front and log to stderr",
      [](Options& o, std::string_view) { o.foreground = true; }},
     {'o', "", "OPT[,OPT...]", "mount options, see below", AddMountOptions},
     {0, "revalidate", "SECONDS", "look at the names of archives again after this time (1)",
-     [](Options& o, std::string_view value) { o.revalidate = ParseSeconds(value); }},
+     [](Options& o, std::string_view value) { o.revalidate = ParseSeconds("revalidate", value); }},
     {0, "user", "USER[:GROUP]", "serve as this user when started as root (the source's owner)",
      [](Options& o, std::string_view value) { o.user = value; }},
     {0, "sandbox", "on|off", "whether the serving process gives up its powers (on)",
      [](Options& o, std::string_view value) { o.sandbox = ParseSwitch("sandbox", value); }},
+    {0, "worker-timeout", "SECONDS", "replace the worker when a request takes longer (0: never)",
+     [](Options& o, std::string_view value) {
+       o.worker_timeout = ParseSeconds("worker-timeout", value);
+     }},
     {'d', "debug", "", "print every request; implies -f",
      [](Options& o, std::string_view) { o.debug = o.foreground = true; }},
     {'h', "help", "", "print this help", [](Options& o, std::string_view) { o.help = true; }},

@@ -16,6 +16,7 @@ struct Options {
   bool help = false;
   bool version = false;
   double revalidate = 1;                   // seconds
+  double worker_timeout = 0;               // seconds; 0: none
   std::string user;                        // whom a worker of root becomes; empty: the owner
   bool sandbox = true;                     // of the worker
   std::vector<std::string> mount_options;  // -o options that are handed on to libfuse

@@ -67,7 +67,8 @@ int Serve(const Options& options, std::span<const char* const> arguments,
       source, {.mountpoint = mountpoint, .source = source.path(), .options = options.mount_options},
       {.arguments = {arguments.begin(), arguments.end()},
        .user = user,
-       .user_is_required = !options.user.empty()},
+       .user_is_required = !options.user.empty(),
+       .timeout = std::chrono::milliseconds(static_cast<int64_t>(1000 * options.worker_timeout))},
       on_ready);
   return supervisor.Run() ? EXIT_SUCCESS : kExitFailure;
 }

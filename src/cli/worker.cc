@@ -40,32 +40,31 @@ void LeaveTerminal() {
 
 void Serve(fuse::Channel& supervisor, const Options& options) {
   auto setup = fuse::ReceiveSetup(supervisor);
-  fuse::SessionState state(setup.session);
+  auto& state = *new fuse::SessionState(setup.session);
   fuse::MarkCrashes();
   if (options.sandbox) {
     fuse::EnterSandbox(setup.source, setup.user, setup.user_is_required);
   } else {
     util::LogWarning("--sandbox=off: the worker keeps all powers");
   }
+  auto store = std::make_unique<catalog::SlotStore>(std::move(setup.slots));
   auto inheritance = fuse::WaitForTurn(supervisor);
-  state.ClearRequests();
 
-  fuse::KeptBySupervisor keeper(supervisor, setup.generation);
-  fs::FileSystem file_system(
+  // What follows is never destroyed, whatever is thrown: that would undo what a successor needs.
+  store->Hold();
+  auto& keeper = *new fuse::KeptBySupervisor(supervisor, setup.generation);
+  auto& file_system = *new fs::FileSystem(
       catalog::Source(std::move(setup.source)),
       {.revalidate = options.revalidate, .budget = {.descriptors = DescriptorBudget()}},
-      std::make_unique<catalog::SlotStore>(std::move(setup.slots)), &keeper);
+      std::move(store), &keeper);
   auto& catalog = file_system.catalog();
+  for (auto& [identity, reason] : inheritance.quarantined) catalog.Quarantine(identity, reason);
   for (auto& descriptor : inheritance.descriptors) catalog.Inherit(std::move(descriptor));
-  for (const auto& [slot, reason] : inheritance.quarantined) catalog.Quarantine(slot, reason);
-
-  fuse::Session session(
+  auto& session = *new fuse::Session(
       file_system, state, supervisor,
       {.mount = setup.mount.Release(), .generation = setup.generation, .debug = options.debug});
+  catalog.TakeOver();
   session.Run();
-  // Nothing is taken apart: what the kernel still has open is the successor's.
-  fflush(nullptr);
-  _exit(EXIT_SUCCESS);
 }
 
 }  // namespace
@@ -76,6 +75,8 @@ void RunWorker(int descriptor, const Options& options) {
   if (!options.foreground) LeaveTerminal();
   try {
     Serve(supervisor, options);
+    fflush(nullptr);
+    _exit(EXIT_SUCCESS);
   } catch (const util::Error& error) {
     if (error.code() != ECANCELED) util::LogError("{}", error.what());
   } catch (const std::exception& error) {

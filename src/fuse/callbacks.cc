@@ -49,7 +49,7 @@ fuse_entry_param EntryParam(const fs::Entry& entry) {
   return param;
 }
 
-void Init(void* context, fuse_conn_info* connection) {
+void Init(void*, fuse_conn_info* connection) {
   connection->max_background = kMaxBackground;
   connection->congestion_threshold = kMaxBackground * 3 / 4;
   // A node belongs to one version: its pages never need to be dropped for a newer time or size.
@@ -57,7 +57,6 @@ void Init(void* context, fuse_conn_info* connection) {
   // Replies come from memory, where a short read has been seen before it could become zeros.
   connection->want &=
       ~static_cast<unsigned>(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
-  static_cast<CallbackContext*>(context)->on_ready();
 }
 
 void Lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
@@ -100,9 +99,13 @@ void GetAttr(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
 template <typename Handle>
 void ReplyOpen(fuse_req_t request, fuse_file_info* info, Handles<Handle>& handles,
                std::unique_ptr<Handle> handle) {
+  const auto slot = handle->slot;
+  catalog::Catalog::CountHandle(*slot);
   info->fh = handles.Give(std::move(handle));
-  // When the caller has gone away meanwhile, no release will come.
-  if (fuse_reply_open(request, info) != 0) handles.Take(info->fh).reset();
+  if (fuse_reply_open(request, info) == 0) return;
+  // The caller has gone away meanwhile: no release will come.
+  catalog::Catalog::DropHandle(*slot);
+  handles.Take(info->fh).reset();
 }
 
 void Open(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
@@ -147,8 +150,9 @@ void Release(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
     if (auto stale = FileSystemOf(request).StaleNameOf(*handle)) {
       return Context(request).late_releases.Add({request, std::move(handle), std::move(*stale)});
     }
+    const auto slot = handle->slot;
     handle.reset();
-    fuse_reply_err(request, 0);
+    ReplyRelease(request, slot.get());
   });
 }
 
@@ -207,10 +211,16 @@ void ReadDirPlus(fuse_req_t request, fuse_ino_t node, size_t size, off_t positio
   ReadDirectory(request, node, size, position, info, true);
 }
 
-void ReleaseDir(fuse_req_t request, fuse_ino_t, fuse_file_info* info) {
+void ReleaseDir(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
   Answer(request, "releasedir", [&] {
-    Context(request).directories.Take(info->fh).reset();
-    fuse_reply_err(request, 0);
+    auto& directories = Context(request).directories;
+    const bool is_own = directories.IsOwn(info->fh);
+    auto handle = directories.Take(info->fh);
+    // One that was made again for the root of a single archive may be of another version.
+    const auto slot =
+        is_own ? handle->slot : FileSystemOf(request).catalog().Get(NodeId::From(node).slot);
+    handle.reset();
+    ReplyRelease(request, slot.get());
   });
 }
 

@@ -1,7 +1,5 @@
 #pragma once
 
-#include <functional>
-
 #include "fs/file_system.h"
 #include "fuse/handles.h"
 #include "fuse/late_releases.h"
@@ -16,7 +14,6 @@ inline constexpr size_t kSlowThreads = 8;
 // What the callbacks work on; libfuse hands it to each of them.
 struct CallbackContext {
   fs::FileSystem& file_system;
-  std::function<void()> on_ready;  // the kernel has said hello: the mount can be used
   Handles<fs::FileHandle> files{};
   Handles<fs::DirectoryHandle> directories{};
   SlowLane slow_lane{kSlowThreads};

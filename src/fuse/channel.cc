@@ -30,6 +30,11 @@ std::pair<Channel, Channel> Channel::Pair() {
   return {Channel(util::UniqueFd(ends[0])), Channel(util::UniqueFd(ends[1]))};
 }
 
+void Channel::BoundSending() const {
+  constexpr timeval kPatience{.tv_sec = 5, .tv_usec = 0};
+  setsockopt(socket_.get(), SOL_SOCKET, SO_SNDTIMEO, &kPatience, sizeof(kPatience));
+}
+
 bool Channel::Send(Tell tell, uint64_t number, uint64_t slot, int fd,
                    const std::string& text) const {
   const size_t text_size = std::min(text.size(), Message::kMostText);
@@ -64,11 +69,13 @@ std::optional<Message> Channel::Receive() const {
   message.msg_iov = parts.data();
   message.msg_iovlen = parts.size();
   message.msg_control = control.data();
-  message.msg_controllen = control.size();
+  message.msg_controllen = CMSG_LEN(sizeof(int));  // no room for a second one
   ssize_t got = 0;
-  while ((got = recvmsg(socket_.get(), &message, MSG_CMSG_CLOEXEC)) < 0 && errno == EINTR) {
+  // The other end has gone with messages unread (ECONNRESET): what it said before is still there.
+  while ((got = recvmsg(socket_.get(), &message, MSG_CMSG_CLOEXEC)) < 0 &&
+         (errno == EINTR || errno == ECONNRESET)) {
   }
-  if (got <= 0) return std::nullopt;  // also when it ended with messages unread (ECONNRESET)
+  if (got < 0) return std::nullopt;
   Message received;
   const cmsghdr* const part = CMSG_FIRSTHDR(&message);
   if (part != nullptr && part->cmsg_level == SOL_SOCKET && part->cmsg_type == SCM_RIGHTS) {
@@ -76,6 +83,7 @@ std::optional<Message> Channel::Receive() const {
     std::memcpy(&fd, CMSG_DATA(part), sizeof(int));
     received.fd.Reset(fd);
   }
+  if (got == 0) return std::nullopt;
   if (static_cast<size_t>(got) < sizeof(head) ||
       static_cast<size_t>(got) != sizeof(head) + head.text_size) {
     throw Error(EPROTO, "a message between supervisor and worker is damaged");

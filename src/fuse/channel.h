@@ -21,7 +21,7 @@ enum class Tell : uint32_t {
   kUser,        // number, slot: whom it becomes, user and group; text: "required", or nothing
   kPrepared,    // from the worker: it has seen the source and is ready to take over
   kInherit,  // fd: of the archive version of `slot`; `number` is the keeper's; any number of them
-  kQuarantine,  // the archive version of `slot` is not to be served; text: why
+  kQuarantine,  // an archive version is not to be served; text: its identity and why
   kServe,       // take over
 
   // From the worker while it serves.
@@ -54,6 +54,9 @@ class Channel {
 
   // Two ends that are connected.
   static std::pair<Channel, Channel> Pair();
+
+  // From now on sending fails when the other end does not listen for five seconds.
+  void BoundSending() const;
 
   int descriptor() const { return socket_.get(); }
 

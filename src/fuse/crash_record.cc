@@ -10,8 +10,12 @@ namespace skopsfs::fuse {
 
 namespace {
 
-// The kernel sets it in the number of a request that it asks again.
-constexpr uint64_t kAskedAgain = uint64_t{1} << 63;
+std::string ReasonOf(uint32_t signal, size_t times) {
+  if (signal == kTimedOut) return fmt::format("requests for it did not end, {} times", times);
+  const char* const name = sigdescr_np(static_cast<int>(signal));
+  return fmt::format("it made the server crash {} times ({})", times,
+                     name != nullptr ? name : "unknown signal");
+}
 
 }  // namespace
 
@@ -31,11 +35,7 @@ std::vector<uint64_t> CrashRecord::WorkerDied(const std::vector<RequestSeen>& re
       times.push_back(now);
       while (now - times.front() > kPeriod) times.pop_front();
       if (times.size() < kMostFaults) continue;
-      const char* const name = sigdescr_np(static_cast<int>(request.crashed));
-      if (Blame(slot, fmt::format("it made the server crash {} times ({})", times.size(),
-                                  name != nullptr ? name : "unknown signal"))) {
-        blamed.push_back(slot);
-      }
+      if (Blame(slot, ReasonOf(request.crashed, times.size()))) blamed.push_back(slot);
       faults_.erase(slot);
       continue;
     }

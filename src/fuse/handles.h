@@ -7,19 +7,25 @@
 
 namespace skopsfs::fuse {
 
-// Open handles as the numbers that the kernel gives back. A number is the handle's address with the
-// generation of the process that gave it in the upper bits, which no address of user space uses; so
-// finding one's own takes neither a lock nor a search. Numbers of predecessors are handles that are
-// made again when they are first asked for. Thread-safe, as far as the kernel sees to it that a
-// handle is released after all requests for it.
+// Open handles as the numbers that the kernel gives back. A number is the handle's address, whose
+// lowest four bits are zeros, below the generation of the process that gave it; so finding one's
+// own takes neither a lock nor a search. Numbers of predecessors are handles that are made again
+// when they are first asked for. Thread-safe, as far as the kernel sees to it that a handle is
+// released after all requests for it.
 template <typename Handle>
 class Handles {
  public:
-  void SetGeneration(uint16_t generation) { generation_ = generation; }
+  static constexpr unsigned kAddressBits = 44;
+  static constexpr uint32_t kGenerations = 1U << (64 - kAddressBits);
+
+  void SetGeneration(uint32_t generation) { generation_ = generation; }
 
   uint64_t Give(std::unique_ptr<Handle> handle) {
-    return uint64_t{generation_} << kAddressBits | reinterpret_cast<uint64_t>(handle.release());
+    return uint64_t{generation_} << kAddressBits |
+           reinterpret_cast<uint64_t>(handle.release()) >> kZeros;
   }
+
+  bool IsOwn(uint64_t number) const { return number >> kAddressBits == generation_; }
 
   // `make_again` returns the handle of a predecessor, or throws.
   template <typename MakeAgain>
@@ -44,14 +50,14 @@ class Handles {
   }
 
  private:
-  static constexpr unsigned kAddressBits = 48;
+  static constexpr unsigned kZeros = 4;  // of what operator new returns
 
   Handle* Own(uint64_t number) const {
-    if (number >> kAddressBits != generation_) return nullptr;
-    return reinterpret_cast<Handle*>(number & ((uint64_t{1} << kAddressBits) - 1));
+    if (!IsOwn(number)) return nullptr;
+    return reinterpret_cast<Handle*>((number & ((uint64_t{1} << kAddressBits) - 1)) << kZeros);
   }
 
-  uint16_t generation_ = 0;
+  uint32_t generation_ = 0;
   std::mutex mutex_;
   std::map<uint64_t, std::unique_ptr<Handle>> inherited_;
 };

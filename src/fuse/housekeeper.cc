@@ -6,6 +6,7 @@
 
 #include "fs/node_id.h"
 #include "fuse/libfuse.h"
+#include "fuse/reply.h"
 #include "util/log.h"
 
 namespace skopsfs::fuse {
@@ -48,8 +49,9 @@ void Housekeeper::Drop(const fs::StaleName& stale) {
 
 void Housekeeper::Release(LateRelease& release) {
   Drop(release.stale);
+  const auto slot = release.handle->slot;
   release.handle.reset();
-  fuse_reply_err(release.request, 0);
+  ReplyRelease(release.request, slot.get());
 }
 
 // A predecessor may have died between counting a lookup and answering it, or after reading what the

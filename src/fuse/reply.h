@@ -3,6 +3,7 @@
 #include <exception>
 #include <new>
 
+#include "catalog/catalog.h"
 #include "fuse/libfuse.h"
 #include "util/error.h"
 #include "util/log.h"
@@ -27,6 +28,13 @@ void Answer(fuse_req_t request, const char* operation, const Body& body) noexcep
     util::LogError("{}: unexpected failure: {}", operation, error.what());
   }
   fuse_reply_err(request, code);
+}
+
+// Answers the release of a handle of `slot`, if that is known, and only then counts it: when this
+// process dies before, the kernel asks the next one.
+inline void ReplyRelease(fuse_req_t request, catalog::Slot* slot) {
+  fuse_reply_err(request, 0);
+  if (slot != nullptr) catalog::Catalog::DropHandle(*slot);
 }
 
 }  // namespace skopsfs::fuse

@@ -45,7 +45,7 @@ Session::Session(fs::FileSystem& file_system, SessionState& state, Channel& supe
       state_(state),
       supervisor_(supervisor),
       options_(options),
-      context_(new CallbackContext{file_system, [this] { supervisor_.Send(Tell::kServing); }}) {
+      context_(new CallbackContext{file_system}) {
   context_->files.SetGeneration(options.generation);
   context_->directories.SetGeneration(options.generation);
   KeepMessages();
@@ -60,20 +60,24 @@ Session::Session(fs::FileSystem& file_system, SessionState& state, Channel& supe
 
 Session::~Session() { fuse_session_destroy(session_); }
 
+// Tells libfuse what the kernel said to a predecessor. The answer goes nowhere.
+void Session::ReplayInit() {
+  const auto init = state_.init();
+  std::vector<std::byte> request(init.begin(), init.end());
+  fuse_in_header header;
+  std::memcpy(&header, request.data(), sizeof(header));
+  header.unique = kReplayed;
+  std::memcpy(request.data(), &header, sizeof(header));
+  fuse_buf buffer{};
+  buffer.size = request.size();
+  buffer.mem = request.data();
+  fuse_session_process_buf(session_, &buffer);
+  state_.InitAnswered();
+}
+
 // The kernel has said hello to a predecessor, and has asked it what it left unanswered.
 void Session::TakeOver() {
-  const auto init = state_.init();
-  if (!init.empty()) {
-    std::vector<std::byte> request(init.begin(), init.end());
-    fuse_in_header header;
-    std::memcpy(&header, request.data(), sizeof(header));
-    header.unique = kReplayed;
-    std::memcpy(request.data(), &header, sizeof(header));
-    fuse_buf buffer{};
-    buffer.size = request.size();
-    buffer.mem = request.data();
-    fuse_session_process_buf(session_, &buffer);
-  }
+  if (state_.init_answered()) ReplayInit();
   fuse_out_header resend{};
   resend.len = sizeof(resend);
   resend.error = kNotifyResend;
@@ -81,6 +85,33 @@ void Session::TakeOver() {
     util::LogWarning("the kernel does not ask again what was not answered: {}",
                      std::generic_category().message(errno));
   }
+  if (state_.init().empty() || state_.init_answered()) return;
+  // It died when it was about to answer the kernel's hello. If that is what the kernel asks again,
+  // it did not; else it did. All other requests wait for that answer.
+  supervisor_.Send(Tell::kServing);
+  fuse_buf buffer{};
+  int got = 0;
+  while ((got = fuse_session_receive_buf(session_, &buffer)) == -EINTR) {
+  }
+  if (got > 0) {
+    fuse_in_header header;
+    std::memcpy(&header, buffer.mem, sizeof(header));
+    if (header.opcode != FUSE_INIT) ReplayInit();
+    Process(buffer);
+  }
+  std::free(buffer.mem);
+}
+
+void Session::Process(fuse_buf& buffer) {
+  const std::span request(static_cast<const std::byte*>(buffer.mem), buffer.size);
+  fuse_in_header header;
+  std::memcpy(&header, request.data(), sizeof(header));
+  const AtRequest at({header.unique, header.nodeid, 0, header.opcode, 0});
+  if (header.opcode == FUSE_INIT) state_.SaveInit(request);
+  fuse_session_process_buf(session_, &buffer);
+  if (header.opcode != FUSE_INIT) return;
+  state_.InitAnswered();
+  supervisor_.Send(Tell::kServing);
 }
 
 void Session::Serve(RequestRecord& record) {
@@ -91,12 +122,7 @@ void Session::Serve(RequestRecord& record) {
     if (got == -EINTR) continue;
     if (got < 0) error_ = -got;
     if (got <= 0) break;
-    const std::span request(static_cast<const std::byte*>(buffer.mem), buffer.size);
-    fuse_in_header header;
-    std::memcpy(&header, request.data(), sizeof(header));
-    if (header.opcode == FUSE_INIT) state_.SaveInit(request);
-    const AtRequest at({header.unique, header.nodeid, 0, header.opcode, 0});
-    fuse_session_process_buf(session_, &buffer);
+    Process(buffer);
   }
   std::free(buffer.mem);
 }
@@ -123,6 +149,8 @@ bool Session::Run() {
   if (options_.generation > 1) TakeOver();
   auto housekeeper = std::make_unique<Housekeeper>(*context_, state_, session_);
   StartWorkers(ended.get());
+  // Without one the kernel has yet to say hello, to which the answer says that it can be used.
+  if (!state_.init().empty()) supervisor_.Send(Tell::kServing);
   const bool unmounted = WaitForEnd(ended.get());
   // It ends while the workers still answer: it may be waiting for them.
   housekeeper.reset();

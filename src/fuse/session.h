@@ -9,7 +9,8 @@
 #include "fs/file_system.h"
 #include "fuse/channel.h"
 #include "fuse/session_state.h"
-struct fuse_session;  // libfuse's
+struct fuse_buf;      // libfuse's
+struct fuse_session;  // likewise
 
 namespace skopsfs::fuse {
 
@@ -21,7 +22,7 @@ class Session {
  public:
   struct Options {
     int mount = -1;           // descriptor of /dev/fuse; stays the caller's
-    uint16_t generation = 0;  // of the worker
+    uint32_t generation = 0;  // of the worker
     bool debug = false;       // libfuse prints every request
   };
 
@@ -37,6 +38,8 @@ class Session {
 
  private:
   void TakeOver();
+  void ReplayInit();
+  void Process(::fuse_buf& buffer);
   void Serve(RequestRecord& record);
   void StartWorkers(int ended);
   bool WaitForEnd(int worker_ended);

@@ -59,6 +59,34 @@ int64_t MonotonicNow() {
   return now.tv_sec * int64_t{1'000'000'000} + now.tv_nsec;
 }
 
+const char* NameOfOperation(uint32_t operation) {
+  switch (operation) {
+    case FUSE_LOOKUP:
+      return "lookup";
+    case FUSE_GETATTR:
+      return "getattr";
+    case FUSE_OPEN:
+      return "open";
+    case FUSE_READ:
+      return "read";
+    case FUSE_RELEASE:
+      return "release";
+    case FUSE_OPENDIR:
+      return "opendir";
+    case FUSE_READDIR:
+    case FUSE_READDIRPLUS:
+      return "readdir";
+    case FUSE_STATFS:
+      return "statfs";
+    case FUSE_GETXATTR:
+      return "getxattr";
+    case FUSE_LISTXATTR:
+      return "listxattr";
+    default:
+      return "other";
+  }
+}
+
 util::UniqueFd SessionState::MakeMemory() {
   util::UniqueFd memory(memfd_create("skopsfs-session", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!memory || ftruncate(memory.get(), sizeof(Memory)) != 0 ||
@@ -105,10 +133,10 @@ int64_t SessionState::OldestRequest() const {
   return oldest;
 }
 
-void SessionState::ClearRequests() {
-  for (auto& request : memory_->requests) {
-    request.unique = 0;
-    request.crashed = 0;
+void SessionState::ForgetRequests(int memory) {
+  constexpr std::array<std::byte, sizeof(Memory::requests)> kNone{};
+  if (pwrite(memory, kNone.data(), kNone.size(), offsetof(Memory, requests)) < 0) {
+    throw ErrnoError("clearing the memory for the session");
   }
 }
 
@@ -133,6 +161,12 @@ std::vector<RequestSeen> SessionState::ReadRequests(int memory) {
     if (seen.unique != 0) found.push_back(seen);
   }
   return found;
+}
+
+bool SessionState::HasInit(int memory) {
+  uint64_t size = 0;
+  return pread(memory, &size, sizeof(size), offsetof(Memory, init_size)) == sizeof(size) &&
+         size > 0;
 }
 
 bool SessionState::KernelResends(int memory) {

@@ -30,6 +30,15 @@ struct RequestSeen {
   uint32_t crashed = 0;
 };
 
+// `RequestSeen::crashed` of one that took too long, rather than a signal.
+inline constexpr uint32_t kTimedOut = 1000;
+
+// The kernel sets it in the number of a request that it asks again.
+inline constexpr uint64_t kAskedAgain = uint64_t{1} << 63;
+
+// What a request of that number asks, as the log calls it.
+const char* NameOfOperation(uint32_t operation);
+
 // What a worker leaves to its successor and to the supervisor about the session, in memory that
 // outlives it: the kernel's INIT request and what its threads were at. Thread-safe.
 class SessionState {
@@ -41,6 +50,8 @@ class SessionState {
 
   // What the supervisor wants to know, which does not map what a worker can write to.
   static std::vector<RequestSeen> ReadRequests(int memory);
+  static void ForgetRequests(int memory);
+  static bool HasInit(int memory);
   static bool KernelResends(int memory);
 
   // Throws util::Error when the memory holds something else.
@@ -52,12 +63,13 @@ class SessionState {
   // The INIT request of the kernel as it came; empty before it came.
   std::span<const std::byte> init() const;
   void SaveInit(std::span<const std::byte> request);
+  // Whether it was answered for sure; if not, it may have been.
+  bool init_answered() const { return memory_->init_answered != 0; }
+  void InitAnswered() { memory_->init_answered = 1; }
 
   RequestRecord& request(size_t thread) { return memory_->requests[thread]; }
   // When the oldest request that a thread is at was begun; INT64_MAX when none is.
   int64_t OldestRequest() const;
-  // Forgets what threads of predecessors were at.
-  void ClearRequests();
 
  private:
   static constexpr uint64_t kMagic = 0x3173736573706b73;  // "skpsess1": a number a layout
@@ -65,6 +77,7 @@ class SessionState {
   struct Memory {
     std::atomic<uint64_t> magic;
     std::atomic<uint64_t> init_size;
+    std::atomic<uint64_t> init_answered;
     std::array<std::byte, kMostInit> init;
     std::array<RequestRecord, kMostThreads> requests;
   };

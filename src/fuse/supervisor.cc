@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/limits.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -15,6 +16,9 @@
 #include <cstring>
 
 #include "catalog/slot_store.h"
+#include "fs/file_system.h"
+#include "fs/node_id.h"
+#include "fuse/handles.h"
 #include "fuse/session_state.h"
 #include "util/error.h"
 #include "util/log.h"
@@ -26,24 +30,16 @@ using util::ErrnoError;
 using util::Error;
 using util::UniqueFd;
 
-constexpr int kMostFailedStarts = 10;  // in a row, before the mount is given up
 constexpr auto kStartPatience = std::chrono::seconds(30);
 constexpr auto kEndPatience = std::chrono::seconds(7);  // the worker's own is 5 s
-constexpr auto kShortest = std::chrono::milliseconds(10);
-constexpr auto kLongest = std::chrono::milliseconds(1000);
-constexpr auto kLooksWell = std::chrono::milliseconds(100);  // of serving
+constexpr auto kKillPatience = std::chrono::seconds(2);
+constexpr size_t kOwnDescriptors = 32;  // of the supervisor
 
 sigset_t Signals() {
   sigset_t set;
   sigemptyset(&set);
   for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGUSR2, SIGCHLD}) sigaddset(&set, signal);
   return set;
-}
-
-std::string Describe(int status) {
-  if (WIFEXITED(status)) return fmt::format("ended with {}", WEXITSTATUS(status));
-  const char* const name = sigabbrev_np(WTERMSIG(status));
-  return fmt::format("was killed by SIG{}", name != nullptr ? name : "?");
 }
 
 }  // namespace
@@ -57,12 +53,15 @@ Supervisor::Supervisor(const catalog::Source& source, const MountOptions& mount,
 
 Supervisor::~Supervisor() = default;
 
+// A number a worker, in every handle that it gives to the kernel.
+constexpr uint32_t kMostGenerations = Handles<fs::FileHandle>::kGenerations - 1;
+
 bool Supervisor::Run() {
   // The program as it is now, and where the next one will be.
   std::array<char, PATH_MAX> path{};
   if (readlink("/proc/self/exe", path.data(), path.size() - 1) > 0) program_path_ = path.data();
-  program_.Reset(open("/proc/self/exe", O_PATH | O_CLOEXEC));
-  if (!program_) throw ErrnoError("finding this program in /proc");
+  program_ = std::make_shared<UniqueFd>(open("/proc/self/exe", O_PATH | O_CLOEXEC));
+  if (!*program_) throw ErrnoError("finding this program in /proc");
   session_memory_ = SessionState::MakeMemory();
   slot_memory_ = catalog::SlotStore::MakeMemory();
   // Blocked from here on, so that none can end the process and leave a dead mount.
@@ -71,7 +70,7 @@ bool Supervisor::Run() {
   signals_.Reset(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!signals_) throw ErrnoError("signalfd");
   mount_ = std::make_unique<Mount>(mount_options_);
-  current_ = Start(UniqueFd(fcntl(program_.get(), F_DUPFD_CLOEXEC, 0)));
+  current_ = Start(program_);
   while (!outcome_) Loop();
   mount_->Unmount();
   return *outcome_;
@@ -97,8 +96,11 @@ int Supervisor::Timeout() const {
     first = first ? std::min(*first, time) : time;
   };
   if (kill_at_) consider(*kill_at_);
+  if (look_at_) consider(*look_at_);
+  if (leave_at_) consider(*leave_at_);
   for (const auto* worker : {current_.get(), next_.get()}) {
-    if (worker != nullptr && worker->stage != Worker::Stage::kServing) {
+    if (worker != nullptr && (worker->stage == Worker::Stage::kStarting ||
+                              worker->stage == Worker::Stage::kTakingOver)) {
       consider(worker->since + kStartPatience);
     }
   }
@@ -107,16 +109,17 @@ int Supervisor::Timeout() const {
   return static_cast<int>(std::clamp<int64_t>(left, 0, 60'000));
 }
 
-std::unique_ptr<Supervisor::Worker> Supervisor::Start(UniqueFd program) {
+std::unique_ptr<Supervisor::Worker> Supervisor::Start(std::shared_ptr<UniqueFd> program) {
   auto [ours, theirs] = Channel::Pair();
   auto worker = std::make_unique<Worker>();
   worker->channel = std::move(ours);
+  worker->channel.BoundSending();
   worker->program = std::move(program);
   worker->since = Clock::now();
-  ++generation_;
+  if (++generation_ > kMostGenerations) throw Error(EOVERFLOW, "too many workers have died");
   worker->pid = fork();
   if (worker->pid < 0) throw ErrnoError("starting a worker");
-  if (worker->pid == 0) Execute(theirs, worker->program.get());
+  if (worker->pid == 0) Execute(theirs, worker->program->get());
   const Channel& channel = worker->channel;
   channel.Send(Tell::kMount, 0, 0, mount_->descriptor());
   channel.Send(Tell::kSession, generation_, 0, session_memory_.get());
@@ -171,22 +174,17 @@ void Supervisor::OnMessage(Worker& worker, Message message) {
     case Tell::kPrepared:
       return OnPrepared(worker);
     case Tell::kServing:
-      worker.stage = Worker::Stage::kServing;
-      worker.since = Clock::now();
-      program_.Reset(fcntl(worker.program.get(), F_DUPFD_CLOEXEC, 0));
-      if (on_ready_) std::exchange(on_ready_, nullptr)();
-      return;
+      return OnServing(worker);
     case Tell::kKeep:
-      if (!message.fd) {
-        util::LogWarning("no descriptor left to keep an open archive by");
-        return;
-      }
-      kept_.insert_or_assign(message.number, Kept{message.slot, std::move(message.fd)});
-      return;
+      return Keep(std::move(message));
     case Tell::kDrop:
       kept_.erase(message.number);
       return;
     case Tell::kLog:
+      // What a worker says is a stranger's text.
+      for (char& c : message.text) {
+        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+      }
       util::WriteLog(static_cast<util::LogLevel>(std::min<uint64_t>(message.number, 2)),
                      message.text);
       return;
@@ -195,7 +193,31 @@ void Supervisor::OnMessage(Worker& worker, Message message) {
   }
 }
 
+void Supervisor::OnServing(Worker& worker) {
+  if (worker.stage == Worker::Stage::kServing) return;
+  if (worker.stage != Worker::Stage::kTakingOver) throw Error(EPROTO, "it serves out of turn");
+  worker.stage = Worker::Stage::kServing;
+  worker.since = Clock::now();
+  look_at_ = Clock::now();
+  if (!on_ready_) return;
+  std::exchange(on_ready_, nullptr)();
+  if (!SessionState::KernelResends(session_memory_.get())) {
+    util::LogWarning("this kernel is older than 6.9: should the worker die, the mount is given up");
+  }
+}
+
+void Supervisor::Keep(Message message) {
+  rlimit limit{};
+  getrlimit(RLIMIT_NOFILE, &limit);
+  if (!message.fd || kept_.size() + kOwnDescriptors > limit.rlim_cur) {
+    util::LogWarning("no descriptor left to keep an open archive by");
+    return;
+  }
+  kept_.insert_or_assign(message.number, Kept{message.slot, std::move(message.fd)});
+}
+
 void Supervisor::OnPrepared(Worker& worker) {
+  if (worker.stage != Worker::Stage::kStarting) throw Error(EPROTO, "it is prepared twice");
   worker.stage = Worker::Stage::kPrepared;
   if (&worker == current_.get()) return GiveTurn(worker);
   if (!current_) return;
@@ -206,14 +228,20 @@ void Supervisor::OnPrepared(Worker& worker) {
 }
 
 void Supervisor::GiveTurn(Worker& worker) {
+  bool good = true;
   for (const auto& [number, kept] : kept_) {
-    worker.channel.Send(Tell::kInherit, number, kept.slot, kept.fd.get());
+    good = good && worker.channel.Send(Tell::kInherit, number, kept.slot, kept.fd.get());
   }
-  for (const auto& [slot, reason] : crashes_.quarantined()) {
-    worker.channel.Send(Tell::kQuarantine, 0, slot, -1, reason);
+  for (const auto& [slot, identity] : quarantined_) {
+    const auto text =
+        fmt::format("{} {} {} {} {} {}", identity.device, identity.inode, identity.size,
+                    identity.mtime, identity.ctime, crashes_.quarantined().at(slot));
+    good = good && worker.channel.Send(Tell::kQuarantine, 0, 0, -1, text);
   }
-  worker.channel.Send(Tell::kServe);
+  good = good && worker.channel.Send(Tell::kServe);
+  if (!good) kill(worker.pid, SIGKILL);  // it does not listen
   worker.stage = Worker::Stage::kTakingOver;
+  worker.since = Clock::now();
 }
 
 void Supervisor::Upgrade() {
@@ -221,14 +249,22 @@ void Supervisor::Upgrade() {
     util::LogWarning("no upgrade now: a worker is starting or ending");
     return;
   }
-  UniqueFd program(open(program_path_.c_str(), O_PATH | O_CLOEXEC));
-  if (!program) {
+  if (!SessionState::KernelResends(session_memory_.get())) {
+    util::LogError("no upgrade: this kernel is older than 6.9");
+    return;
+  }
+  auto program = std::make_shared<UniqueFd>(open(program_path_.c_str(), O_PATH | O_CLOEXEC));
+  if (!*program) {
     util::LogError("no upgrade: {}: {}", util::Quoted(program_path_),
                    std::generic_category().message(errno));
     return;
   }
   util::LogInfo("a new worker is started, to take over");
-  next_ = Start(std::move(program));
+  try {
+    next_ = Start(std::move(program));
+  } catch (const Error& error) {
+    util::LogError("no upgrade: {}; the old worker stays", error.what());
+  }
 }
 
 void Supervisor::ReapWorkers() {
@@ -274,48 +310,42 @@ void Supervisor::OnCurrentEnded(int status) {
   if (current_->stage == Worker::Stage::kPrepared) GiveTurn(*current_);
 }
 
-void Supervisor::OnCrash(const Worker& ended, int status) {
-  const bool served = ended.stage == Worker::Stage::kServing;
-  if (on_ready_) return GiveUp("");  // it has said why it cannot serve
-  if (!SessionState::KernelResends(session_memory_.get())) {
-    return GiveUp(
-        fmt::format("the worker {}; this kernel is older than 6.9, so no other can take "
-                    "over: the mount is given up",
-                    Describe(status)));
+void Supervisor::StartAgain() {
+  try {
+    current_ = Start(program_);
+  } catch (const Error& error) {
+    if (++failed_starts_ >= kMostFailedStarts) return GiveUp(error.what());
+    util::LogError("{}", error.what());
+    ++short_lives_;
+    start_again_at_ = Clock::now() + Delay();
   }
-  const bool well_before = served && Clock::now() - ended.since > kLooksWell;
-  failed_starts_ = well_before ? 0 : failed_starts_ + 1;
-  if (failed_starts_ >= kMostFailedStarts && !served) {
-    return GiveUp(fmt::format("no worker can be started, the last {}", Describe(status)));
-  }
-  util::LogError("the worker {}; another one takes over", Describe(status));
-  for (const auto slot : crashes_.WorkerDied(SessionState::ReadRequests(session_memory_.get()))) {
-    util::LogError("an archive (slot {}) is not served any more: {}", slot,
-                   crashes_.quarantined().at(slot));
-  }
-}
-
-// Before the next start, longer each time.
-Supervisor::Clock::duration Supervisor::Delay() const {
-  if (failed_starts_ == 0) return {};
-  return std::min<Clock::duration>(kLongest, kShortest * (1 << std::min(failed_starts_, 10)));
 }
 
 void Supervisor::OnDeadlines() {
   if (outcome_) return;
   const auto now = Clock::now();
+  if (look_at_ && now >= *look_at_) {
+    look_at_.reset();
+    if (current_ && current_->stage == Worker::Stage::kServing) LookAtRequests();
+  }
   if (start_again_at_ && now >= *start_again_at_) {
     start_again_at_.reset();
-    current_ = Start(UniqueFd(fcntl(program_.get(), F_DUPFD_CLOEXEC, 0)));
+    StartAgain();
+  }
+  if (leave_at_ && now >= *leave_at_) {
+    util::LogError("the worker cannot be killed; leaving without it");
+    outcome_ = true;
+    return;
   }
   if (kill_at_ && now >= *kill_at_) {
     kill_at_.reset();
     if (current_) kill(current_->pid, SIGKILL);
+    if (ending_) leave_at_ = now + kKillPatience;
   }
   for (auto* worker : {current_.get(), next_.get()}) {
     if (worker == nullptr || worker->stage == Worker::Stage::kServing) continue;
-    if (now < worker->since + kStartPatience) continue;
     if (worker->stage == Worker::Stage::kPrepared) continue;  // it waits for its turn
+    if (now < worker->since + kStartPatience) continue;
     util::LogError("a worker does not come up; it is killed");
     kill(worker->pid, SIGKILL);
     worker->since = now;

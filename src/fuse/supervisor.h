@@ -9,9 +9,11 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
+#include "archive/identity.h"
 #include "catalog/source.h"
 #include "fuse/channel.h"
 #include "fuse/crash_record.h"
@@ -31,6 +33,8 @@ class Supervisor {
     std::vector<std::string> arguments;  // this program's, with "--worker=DESCRIPTOR" before them
     UserIds user;                        // see EnterSandbox()
     bool user_is_required = false;
+    std::chrono::milliseconds
+        timeout{};  // of a request, after which the worker is replaced; 0: none
   };
 
   // `on_ready` is called once, when the mount can be used.
@@ -46,6 +50,7 @@ class Supervisor {
 
  private:
   using Clock = std::chrono::steady_clock;
+  static constexpr int kMostFailedStarts = 10;  // in a row, before the mount is given up
 
   // A worker process.
   struct Worker {
@@ -53,7 +58,7 @@ class Supervisor {
 
     pid_t pid = -1;
     Channel channel{util::UniqueFd()};
-    util::UniqueFd program;
+    std::shared_ptr<util::UniqueFd> program;
     Stage stage = Stage::kStarting;
     Clock::time_point since;  // when it came to that stage
     bool told_to_end = false;
@@ -66,19 +71,26 @@ class Supervisor {
 
   void Loop();
   int Timeout() const;
-  std::unique_ptr<Worker> Start(util::UniqueFd program);
+  std::unique_ptr<Worker> Start(std::shared_ptr<util::UniqueFd> program);
+  void StartAgain();
   [[noreturn]] void Execute(const Channel& channel, int program) const;
   void Upgrade();
   void OnSignals();
   void OnReadable(std::unique_ptr<Worker>& worker);
   void OnMessage(Worker& worker, Message message);
+  void OnServing(Worker& worker);
+  void Keep(Message message);
   void OnPrepared(Worker& worker);
   void GiveTurn(Worker& worker);
   void ReapWorkers();
   void OnCurrentEnded(int status);
+  static std::string Describe(int status);  // of a process that has ended
   void OnCrash(const Worker& ended, int status);
   Clock::duration Delay() const;
   void OnDeadlines();
+  void LookAtRequests();
+  std::string LabelOf(uint64_t slot) const;
+  void Quarantine(uint64_t slot);
   void GiveUp(const std::string& reason);
   void End();
 
@@ -87,7 +99,7 @@ class Supervisor {
   const WorkerOptions worker_options_;
   std::function<void()> on_ready_;
   std::string program_path_;
-  util::UniqueFd program_;  // of the worker that is known to come up
+  std::shared_ptr<util::UniqueFd> program_;  // of the worker that is known to come up
   util::UniqueFd signals_;
   util::UniqueFd session_memory_;
   util::UniqueFd slot_memory_;
@@ -98,10 +110,16 @@ class Supervisor {
   uint32_t generation_ = 0;
   std::map<uint64_t, Kept> kept_;  // by the keeper's number
   CrashRecord crashes_;
-  int failed_starts_ = 0;  // one after the other
+  std::map<uint64_t, archive::Identity> quarantined_;  // by slot; those whose identity is known
+  int short_lives_ = 0;    // workers that did not serve for long, one after the other
+  int failed_starts_ = 0;  // workers that never served, likewise
   std::optional<Clock::time_point> start_again_at_;
-  std::optional<Clock::time_point> kill_at_;  // the worker that was told to end
-  bool ending_ = false;                       // a signal said so
+  std::optional<Clock::time_point> look_at_;  // at the requests of the worker
+  std::set<uint64_t> told_;                   // requests that the log has named
+  std::vector<RequestSeen> timed_out_;
+  std::optional<Clock::time_point> kill_at_;   // the worker that was told to end
+  bool ending_ = false;                        // a signal said so
+  std::optional<Clock::time_point> leave_at_;  // without the worker, which cannot even be killed
   std::optional<bool> outcome_;
 };
 

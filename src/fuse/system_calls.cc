@@ -126,6 +126,10 @@ void RestrictSystemCalls(bool files_are_contained) {
   filter.Allow(SCMP_SYS(clone), SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
   filter.Rule(SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3));
   filter.Allow(SCMP_SYS(tgkill), SCMP_A0(SCMP_CMP_EQ, static_cast<scmp_datum_t>(getpid())));
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  // Sanitizers probe memory by writing it to a pipe.
+  for (const int call : {SCMP_SYS(pipe), SCMP_SYS(pipe2)}) filter.Allow(call);
+#endif
   // Limits are asked for, not set.
   filter.Allow(SCMP_SYS(prlimit64), SCMP_A2(SCMP_CMP_EQ, 0));
   filter.Load();

@@ -5,18 +5,34 @@
 
 #include <csignal>
 #include <cstdlib>
+#include <sstream>
 
 #include "util/error.h"
 #include "util/log.h"
 
 namespace skopsfs::fuse {
 
+namespace {
+
+// As Supervisor::GiveTurn() writes it.
+Inheritance::Quarantined ParseQuarantined(const std::string& text) {
+  Inheritance::Quarantined parsed;
+  std::istringstream words(text);
+  auto& identity = parsed.identity;
+  words >> identity.device >> identity.inode >> identity.size >> identity.mtime >> identity.ctime;
+  words.ignore();
+  std::getline(words, parsed.reason);
+  return parsed;
+}
+
+}  // namespace
+
 WorkerSetup ReceiveSetup(Channel& supervisor) {
   WorkerSetup setup;
   setup.mount = supervisor.Expect(Tell::kMount, true).fd;
   auto session = supervisor.Expect(Tell::kSession, true);
   setup.session = std::move(session.fd);
-  setup.generation = static_cast<uint16_t>(session.number);
+  setup.generation = static_cast<uint32_t>(session.number);
   setup.slots = supervisor.Expect(Tell::kSlots, true).fd;
   auto source = supervisor.Expect(Tell::kSource, true);
   auto canonical = supervisor.Expect(Tell::kSourcePath, true);
@@ -43,7 +59,7 @@ Inheritance WaitForTurn(Channel& supervisor) {
         }
         break;
       case Tell::kQuarantine:
-        inheritance.quarantined.push_back({message->slot, message->text});
+        inheritance.quarantined.push_back(ParseQuarantined(message->text));
         break;
       case Tell::kServe:
         return inheritance;

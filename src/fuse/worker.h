@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "archive/identity.h"
 #include "catalog/descriptor_keeper.h"
 #include "catalog/source.h"
 #include "fuse/channel.h"
@@ -19,7 +20,7 @@ struct WorkerSetup {
   util::UniqueFd mount;    // /dev/fuse
   util::UniqueFd session;  // of SessionState
   util::UniqueFd slots;    // of catalog::SlotStore
-  uint16_t generation = 0;
+  uint32_t generation = 0;
   catalog::Source::Parts source;
   UserIds user;  // whom it becomes if it is root
   bool user_is_required = false;
@@ -28,7 +29,7 @@ struct WorkerSetup {
 // What it is given when it takes over.
 struct Inheritance {
   struct Quarantined {
-    uint64_t slot;
+    archive::Identity identity;
     std::string reason;
   };
   std::vector<catalog::InheritedDescriptor> descriptors;
@@ -47,8 +48,8 @@ void BecomeWorker(const Channel& supervisor);
 // Has the supervisor keep descriptors.
 class KeptBySupervisor : public catalog::DescriptorKeeper {
  public:
-  KeptBySupervisor(Channel& supervisor, uint16_t generation)
-      : supervisor_(supervisor), last_(uint64_t{generation} << 48) {}
+  KeptBySupervisor(Channel& supervisor, uint32_t generation)
+      : supervisor_(supervisor), last_(uint64_t{generation} << 32) {}
 
   uint64_t Keep(uint64_t slot_id, int fd) noexcept override {
     const uint64_t number = ++last_;

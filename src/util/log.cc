@@ -1,5 +1,6 @@
 #include "util/log.h"
 
+#include <poll.h>
 #include <syslog.h>
 #include <unistd.h>
 
@@ -19,6 +20,7 @@ using Clock = std::chrono::steady_clock;
 constexpr int kLinesPerPeriod = 5;
 constexpr auto kPeriod = std::chrono::minutes(1);
 constexpr size_t kRemembered = 512;
+constexpr size_t kLongestLine = 3500;  // bytes; a pipe with room has room for 4096
 
 struct Repeat {
   Clock::time_point since;
@@ -32,12 +34,30 @@ struct LogState {
   LogSink sink;
   std::unordered_map<std::string, Repeat> repeats;
   uint64_t unremembered = 0;
+  uint64_t unwritten = 0;
   Clock::time_point unremembered_said;
 };
 
 LogState& State() {
   static auto* state = new LogState;  // never destroyed: threads may log until the very end
   return *state;
+}
+
+// Never waits: a reader who does not read must not stop who serves.
+void WriteToStderr(LogState& state, const std::string& text) {
+  pollfd room{STDERR_FILENO, POLLOUT, 0};
+  if (poll(&room, 1, 0) == 0) {
+    ++state.unwritten;
+    return;
+  }
+  std::string front;
+  if (state.unwritten > 0) {
+    front = fmt::format("skopsfs: {} lines before this one found no reader\n", state.unwritten);
+    state.unwritten = 0;
+  }
+  front += text;
+  // A log that cannot be written has nowhere to say so.
+  [[maybe_unused]] const auto written = write(STDERR_FILENO, front.data(), front.size());
 }
 
 void Emit(LogState& state, LogLevel level, const std::string& line) {
@@ -49,9 +69,7 @@ void Emit(LogState& state, LogLevel level, const std::string& line) {
                                                        : LOG_INFO;
     syslog(priority, "%s", line.c_str());
   } else {
-    const std::string text = "skopsfs: " + line + "\n";
-    // A log that cannot be written has nowhere to say so.
-    [[maybe_unused]] const auto written = write(STDERR_FILENO, text.data(), text.size());
+    WriteToStderr(state, "skopsfs: " + line.substr(0, kLongestLine) + "\n");
   }
 }
 

@@ -7,7 +7,8 @@ import struct
 from mount import MountTest
 
 # As in shim.c.
-_FIELDS = ("crash_at", "hang_at", "attack_at", "no_exec", "old_kernel", "attempts")
+_FIELDS = ("crash_at", "hang_at", "attack_at", "no_exec", "old_kernel", "die_at_start", "hanging",
+           "attempts")
 _ATTEMPTS = 16
 
 

@@ -14,7 +14,7 @@ def main() -> int:
     mount_options = set(re.findall(r"^  ([a-z_]+=?)", usage.split("mount options (-o):")[1],
                                    re.MULTILINE))
     missing = [option for option in options | mount_options if option not in text]
-    in_page = set(re.findall(r"(?<![\w-])(--[a-z]+|-[a-zA-Z])\b", text.split(".SH OPTIONS")[1]
+    in_page = set(re.findall(r"(?<![\w-])(--[a-z]+(?:-[a-z]+)*|-[a-zA-Z])\b", text.split(".SH OPTIONS")[1]
                              .split(".SS Mount options")[0]))
     unknown = sorted(in_page - options - {"-f"})
     for option in missing:

@@ -1,0 +1,105 @@
+// The part of Supervisor that judges workers: what they were at when they died, what takes too
+// long.
+
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstring>
+
+#include "catalog/slot_store.h"
+#include "fs/node_id.h"
+#include "fuse/session_state.h"
+#include "fuse/supervisor.h"
+#include "util/log.h"
+
+namespace skopsfs::fuse {
+namespace {
+
+constexpr auto kLong = std::chrono::seconds(30);  // for a request
+constexpr auto kLook = std::chrono::milliseconds(5000);
+constexpr auto kShortest = std::chrono::milliseconds(10);
+constexpr auto kLongest = std::chrono::milliseconds(1000);
+constexpr auto kLooksWell = std::chrono::milliseconds(100);  // of serving
+
+}  // namespace
+
+std::string Supervisor::Describe(int status) {
+  if (WIFEXITED(status)) return fmt::format("ended with {}", WEXITSTATUS(status));
+  const char* const name = sigabbrev_np(WTERMSIG(status));
+  return fmt::format("was killed by SIG{}", name != nullptr ? name : "?");
+}
+
+void Supervisor::OnCrash(const Worker& ended, int status) {
+  const bool served = ended.stage == Worker::Stage::kServing;
+  // The kernel has not even said hello. Unless the worker was killed, it has said why.
+  if (on_ready_ && !SessionState::HasInit(session_memory_.get())) {
+    return GiveUp(WIFSIGNALED(status) ? "the worker " + Describe(status) : "");
+  }
+  if (!SessionState::KernelResends(session_memory_.get())) {
+    return GiveUp(
+        fmt::format("the worker {}; this kernel is older than 6.9, so no other can take "
+                    "over: the mount is given up",
+                    Describe(status)));
+  }
+  const bool well_before = served && Clock::now() - ended.since > kLooksWell;
+  if (well_before) program_ = ended.program;
+  short_lives_ = well_before ? 0 : short_lives_ + 1;
+  failed_starts_ = served ? 0 : failed_starts_ + 1;
+  if (failed_starts_ >= kMostFailedStarts) {
+    return GiveUp(fmt::format("no worker can be started, the last {}", Describe(status)));
+  }
+  util::LogError("the worker {}; another one takes over", Describe(status));
+  auto requests = SessionState::ReadRequests(session_memory_.get());
+  for (auto& request : requests) {
+    const bool timed_out = std::any_of(timed_out_.begin(), timed_out_.end(),
+                                       [&](auto& other) { return other.unique == request.unique; });
+    if (timed_out) request.crashed = kTimedOut;
+  }
+  timed_out_.clear();
+  for (const auto slot : crashes_.WorkerDied(requests)) Quarantine(slot);
+  SessionState::ForgetRequests(session_memory_.get());
+}
+
+// Before the next start, longer each time.
+Supervisor::Clock::duration Supervisor::Delay() const {
+  if (short_lives_ == 0) return {};
+  return std::min<Clock::duration>(kLongest, kShortest * (1 << std::min(short_lives_, 10)));
+}
+
+std::string Supervisor::LabelOf(uint64_t slot) const {
+  const auto seen = catalog::SlotStore::Read(slot_memory_.get(), slot);
+  return util::Quoted(!seen || seen->path.empty() ? source_.path : seen->path);
+}
+
+// Requests that do not end are named, and may be the end of the worker.
+void Supervisor::LookAtRequests() {
+  const auto timeout = worker_options_.timeout;
+  std::set<uint64_t> still;
+  for (const auto& request : SessionState::ReadRequests(session_memory_.get())) {
+    const auto age = std::chrono::nanoseconds(MonotonicNow() - request.since);
+    const bool timed_out = timeout.count() > 0 && age > timeout;
+    if (timed_out) timed_out_.push_back(request);
+    if (age < kLong && !timed_out) continue;
+    still.insert(request.unique);
+    if (told_.contains(request.unique) && !timed_out) continue;
+    util::LogWarning("request {} of {} takes {} s{}", NameOfOperation(request.operation),
+                     LabelOf(fs::NodeId::From(request.node).slot),
+                     std::chrono::duration_cast<std::chrono::seconds>(age).count(),
+                     timed_out ? "; the worker is replaced" : "");
+  }
+  told_ = std::move(still);
+  if (!timed_out_.empty()) kill(current_->pid, SIGKILL);
+  const auto pause = timeout.count() > 0 ? std::min(kLook, timeout / 2 + kShortest) : kLook;
+  look_at_ = Clock::now() + pause;
+}
+
+void Supervisor::Quarantine(uint64_t slot) {
+  const auto seen = catalog::SlotStore::Read(slot_memory_.get(), slot);
+  const auto& reason = crashes_.quarantined().at(slot);
+  if (!seen) return;
+  quarantined_[slot] = seen->identity;
+  util::LogError("{}: is not served any more: {}", LabelOf(slot), reason);
+}
+
+}  // namespace skopsfs::fuse

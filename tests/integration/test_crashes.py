@@ -1,0 +1,201 @@
+"""What the supervisor does about workers that crash, hang or cannot be started."""
+
+import contextlib
+import errno
+import os
+import resource
+import signal
+import threading
+
+import archives
+from archives import MEMBER
+from mount import Mount, is_mounted, main, until
+from processes import Child
+from shim import ShimTest
+
+
+def read(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+class Crashes(ShimTest):
+    def setUp(self):
+        super().setUp()
+        self.poison = self.in_source("poison.skops")
+        archives.write_version(self.poison, 1)
+        archives.write_version(self.in_source("good.skops"), 2)
+
+    def assert_good(self):
+        with open(self.in_mount("good.skops", MEMBER), "rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            self.assertEqual(file.read(), archives.content(2))
+
+    def start(self, *options):
+        """A mount that does not end well, and is not to."""
+        mount = Mount(self.source, self.mountpoint, *options, env=self.shim.environment).start()
+        self.addCleanup(mount.clear)
+        return mount
+
+    def test_an_archive_that_crashes_the_worker_is_served_no_more(self):
+        mount = self.mount("--revalidate=0")
+        held = open(self.in_mount("good.skops", MEMBER), "rb")
+        self.addCleanup(held.close)
+        self.shim.crash_at = self.poison
+        self.assert_errno(errno.EIO, os.listdir, self.in_mount("poison.skops"))
+        line = mount.wait_for_log("poison.skops", "is not served any more")
+        self.assertIn("it made the server crash 3 times (Segmentation fault)", line)
+        reason = os.getxattr(self.in_mount("poison.skops"), "user.skopsfs.error").decode()
+        self.assertIn("it made the server crash 3 times", reason)
+        self.assert_good()
+        self.assertEqual(held.read(), archives.content(2))
+        # That is so for later workers, too.
+        os.kill(mount.worker(), signal.SIGKILL)
+        self.assert_errno(errno.EIO, os.listdir, self.in_mount("poison.skops"))
+        self.assertEqual(mount.log().count("another one takes over"), 4)
+        # Another version is another archive.
+        archives.write_version(self.poison, 3)
+        self.assertEqual(read(self.in_mount("poison.skops", MEMBER)), archives.content(3))
+
+    def test_a_member_that_crashes_the_worker_while_it_is_open(self):
+        mount = self.mount()
+        with open(self.in_mount("poison.skops", MEMBER), "rb", buffering=0) as file:
+            self.shim.crash_at = self.poison
+            self.assert_errno(errno.EIO, os.pread, file.fileno(), 4096, 0)
+            mount.wait_for_log("poison.skops", "is not served any more")
+        self.assert_good()
+
+    def test_a_single_archive_that_crashes_the_worker(self):
+        mount = self.mount("--revalidate=0", source=self.poison)
+        self.shim.crash_at = self.poison
+        self.assert_errno(errno.EIO, os.listdir, self.mountpoint)
+        mount.wait_for_log("poison.skops", "is not served any more")
+        archives.write_version(self.poison, 3)
+        self.assertEqual(read(self.in_mount(MEMBER)), archives.content(3))
+
+    def test_no_worker_can_be_started(self):
+        mount = self.start()
+        self.assert_good()
+        self.shim.no_exec = 1
+        os.kill(mount.worker(), signal.SIGKILL)
+        self.assertEqual(mount.wait(), 1)
+        self.assertIn("no worker can be started", mount.log())
+        self.assertFalse(is_mounted(self.mountpoint))
+
+    def test_the_first_worker_cannot_be_started(self):
+        self.shim.no_exec = 1
+        for background in (False, True):
+            with self.assertRaisesRegex(AssertionError, "exit 1|cannot run a worker"):
+                Mount(self.source, self.mountpoint, env=self.shim.environment,
+                      background=background).start()
+            self.assertFalse(is_mounted(self.mountpoint))
+
+    def test_kernels_that_do_not_ask_again(self):
+        """Requests under way fail, nobody hangs, the mount is gone, and the exit code says so."""
+        self.shim.old_kernel = 1
+        mount = self.start()
+        mount.wait_for_log("older than 6.9")
+        self.assert_good()
+        self.shim.hang_at = self.poison
+        with Child(read, self.in_mount("poison.skops", MEMBER)) as reader:
+            with open(self.in_mount("good.skops", MEMBER), "rb", buffering=0) as file:
+                until(lambda: self.shim.hanging, "a request is under way")
+                os.kill(mount.worker(), signal.SIGKILL)
+                self.assertEqual(mount.wait(), 1)
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+                self.assert_errno((errno.ENOTCONN, errno.ECONNABORTED), os.pread, file.fileno(),
+                                  4096, 0)
+            with self.assertRaises(OSError) as caught:
+                reader.result()
+            self.assertIn(caught.exception.errno, (errno.ENOTCONN, errno.ECONNABORTED))
+        self.assertFalse(is_mounted(self.mountpoint))
+        self.assertIn("the mount is given up", mount.log())
+
+    def test_what_was_closed_is_let_go_after_a_takeover(self):
+        """Else each takeover would leave fewer descriptors."""
+        def few_descriptors():
+            resource.setrlimit(resource.RLIMIT_NOFILE, (400, 400))
+        for number in range(200):
+            archives.write_version(self.in_source(f"{number}.skops"), number, pages=1)
+        mount = self.mount(before=few_descriptors)
+        members = [self.in_mount(f"{number}.skops", MEMBER) for number in range(200)]
+        for _ in range(2):
+            with contextlib.ExitStack() as stack:
+                held = [stack.enter_context(open(path, "rb")) for path in members[:100]]
+                os.kill(mount.worker(), signal.SIGKILL)
+                for number, file in enumerate(held):
+                    self.assertEqual(file.read(), archives.content(number, 1))
+            until(lambda: not [x for x in mount.descriptors(mount.pid) if x.endswith(".skops")],
+                  "the supervisor keeps nothing")
+            for number, path in enumerate(members):
+                self.assertEqual(read(path), archives.content(number, 1))
+
+    def test_a_log_that_nobody_reads_stops_nothing(self):
+        reads, writes = os.pipe()
+        self.addCleanup(os.close, reads)
+        os.set_blocking(writes, False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(writes, bytes(4096))
+        os.set_blocking(writes, True)
+
+        mount = self.mount(before=lambda: os.dup2(writes, 2))
+        os.close(writes)
+        os.kill(mount.worker(), signal.SIGKILL)
+        self.assert_good()
+
+    def test_a_worker_that_dies_before_it_serves(self):
+        """The mount does not come up, and there is a line that says why."""
+        self.shim.die_at_start = 1
+        for background in (False, True):
+            with self.assertRaisesRegex(AssertionError, "the worker was killed by SIGKILL"):
+                Mount(self.source, self.mountpoint, env=self.shim.environment,
+                      background=background).start()
+            self.assertFalse(is_mounted(self.mountpoint))
+
+    # Requests that do not end.
+
+    def hang(self, mount):
+        """Has a reader wait for the poisoned archive; returns it, once it does."""
+        self.shim.hang_at = self.poison
+        outcome = []
+
+        def wait():
+            try:
+                outcome.append(read(self.in_mount("poison.skops", MEMBER)))
+            except OSError as error:
+                outcome.append(error.errno)
+        thread = threading.Thread(target=wait)
+        thread.start()
+        return thread, outcome
+
+    def test_a_request_that_does_not_end_is_named(self):
+        mount = self.mount()
+        thread, outcome = self.hang(mount)
+        line = mount.wait_for_log("poison.skops", "takes 3")
+        self.assertIn("request lookup of", line)
+        self.assert_good()
+        self.shim.hang_at = 0
+        thread.join()
+        self.assertEqual(outcome, [archives.content(1)])
+
+    def test_a_worker_that_hangs_is_replaced(self):
+        mount = self.mount("--worker-timeout=1")
+        thread, outcome = self.hang(mount)
+        mount.wait_for_log("request", "poison.skops", "the worker is replaced")
+        self.shim.hang_at = 0
+        thread.join()
+        self.assertEqual(outcome, [archives.content(1)])
+        self.assert_good()
+
+    def test_an_archive_that_always_hangs_is_served_no_more(self):
+        mount = self.mount("--worker-timeout=1")
+        thread, outcome = self.hang(mount)
+        mount.wait_for_log("poison.skops", "requests for it did not end, 3 times")
+        thread.join()
+        self.assertEqual(outcome, [errno.EIO])
+        self.assert_good()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+#include "catalog/slot_store.h"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "support/errors.h"
+#include "support/log_capture.h"
+
+namespace skopsfs::catalog {
+namespace {
+
+using ::testing::ElementsAre;
+using testing::ErrnoOf;
+
+struct stat As(mode_t type, int64_t size = 10) {
+  struct stat st {};
+  st.st_mode = type | 0644;
+  st.st_size = size;
+  return st;
+}
+
+class SlotStoreTest : public ::testing::Test {
+ protected:
+  std::unique_ptr<SlotStore> Open() const {
+    return std::make_unique<SlotStore>(util::UniqueFd(dup(memory_.get())));
+  }
+  // A new store on the same memory, as a successor has it: the names of what it finds.
+  std::vector<std::string> Names() {
+    store_ = Open();
+    std::vector<std::string> names;
+    for (const auto* record : store_->Recover()) names.emplace_back(record->Name());
+    return names;
+  }
+  SlotRecord* Add(uint64_t parent, const std::string& name, mode_t type = S_IFREG) {
+    return store_->Add(store_->NextId(), parent, name, As(type));
+  }
+
+  const testing::LogCapture log_;
+  const util::UniqueFd memory_ = SlotStore::MakeMemory();
+  std::unique_ptr<SlotStore> store_ = Open();
+};
+
+TEST_F(SlotStoreTest, ASuccessorFindsWhatIsThere) {
+  const uint64_t folder = Add(0, "folder", S_IFDIR)->id;
+  auto* archive = Add(folder, "a.skops");
+  archive->lookups = 7;
+  archive->index_mark = 99;
+  auto* gone = Add(0, "gone.skops");
+  const uint64_t last = gone->id;
+  store_->Remove(gone);
+  EXPECT_THAT(Names(), ElementsAre("folder", "a.skops"));
+  const auto successor = Open();
+  const auto records = successor->Recover();
+  EXPECT_EQ(records[1]->lookups, 7U);
+  EXPECT_EQ(records[1]->index_mark, 99U);
+  EXPECT_EQ(records[1]->parent, folder);
+  EXPECT_EQ(records[1]->st.st_size, 10);
+  EXPECT_GT(store_->NextId(), last) << "ids are never used again";
+}
+
+TEST_F(SlotStoreTest, ParentsComeFirst) {
+  auto* place = Add(0, "x");
+  const auto* folder = Add(0, "folder", S_IFDIR);
+  store_->Remove(place);
+  Add(folder->id, "inside");  // takes the place before the folder's
+  EXPECT_THAT(Names(), ElementsAre("folder", "inside"));
+}
+
+TEST_F(SlotStoreTest, HalfWrittenRecordsAreFree) {
+  auto* record = Add(0, "half.skops");
+  record->state = 0;
+  EXPECT_THAT(Names(), ElementsAre());
+  EXPECT_EQ(Add(0, "new.skops")->id, 2U);
+  EXPECT_THAT(Names(), ElementsAre("new.skops"));
+}
+
+TEST_F(SlotStoreTest, WhatIsHeldIsNotRemoved) {
+  auto* record = Add(0, "a.skops");
+  store_->Hold();
+  store_->Remove(record);
+  EXPECT_THAT(Names(), ElementsAre("a.skops"));
+}
+
+TEST_F(SlotStoreTest, DamagedRecordsAreLeftOut) {
+  const auto damage = std::vector<std::function<void(SlotRecord&)>>{
+      [](auto& record) { record.id = 0; },
+      [](auto& record) { record.id = 1'000'000; },
+      [](auto& record) { record.id = UINT64_MAX; },
+      [](auto& record) { record.parent = record.id; },
+      [](auto& record) { record.parent = 1000; },
+      [](auto& record) { record.name_size = UINT32_MAX; },
+      [](auto& record) { record.name[0] = '/'; },
+      [](auto& record) { record.name[0] = '\0'; },
+      [](auto& record) { std::memcpy(record.name, "..", record.name_size = 2); },
+      [](auto& record) { record.st.st_mode = S_IFIFO; },
+  };
+  for (const auto& change : damage) {
+    Add(0, "good.skops");
+    change(*Add(0, "bad.skops"));
+    EXPECT_THAT(Names(), ElementsAre("good.skops"));
+    store_->Remove(store_->Recover().front());
+  }
+  EXPECT_EQ(log_.texts().front(), "1 damaged records of slots were left out");
+}
+
+TEST_F(SlotStoreTest, TheSameIdTwiceAndChainsWithoutEnd) {
+  Add(0, "one.skops");
+  Add(0, "two.skops")->id = 1;
+  EXPECT_EQ(Names().size(), 1U);
+  uint64_t parent = 0;
+  for (int i = 0; i < 3000; ++i) parent = Add(parent, "d", S_IFDIR)->id;
+  EXPECT_EQ(Names().size(), 2049U);
+}
+
+TEST_F(SlotStoreTest, MemoryOfAnotherKind) {
+  util::UniqueFd other(memfd_create("other", MFD_CLOEXEC));
+  EXPECT_EQ(ErrnoOf([&] { SlotStore(util::UniqueFd(dup(other.get()))); }), EPROTO);
+  const uint64_t magic = 42;
+  ASSERT_EQ(pwrite(memory_.get(), &magic, sizeof(magic), 0), 8);
+  EXPECT_EQ(ErrnoOf([&] { Open(); }), EPROTO);
+}
+
+TEST_F(SlotStoreTest, TheMemoryCannotBeShrunk) { EXPECT_NE(ftruncate(memory_.get(), 0), 0); }
+
+TEST_F(SlotStoreTest, ReadWithoutMapping) {
+  const auto* folder = Add(0, "folder", S_IFDIR);
+  const auto* archive = Add(folder->id, "a.skops");
+  const auto seen = SlotStore::Read(memory_.get(), archive->id);
+  ASSERT_TRUE(seen);
+  EXPECT_EQ(seen->path, "folder/a.skops");
+  EXPECT_EQ(seen->identity.size, 10U);
+  EXPECT_FALSE(SlotStore::Read(memory_.get(), 1000));
+  EXPECT_FALSE(SlotStore::Read(memory_.get(), 0)) << "the source is a folder";
+  Add(0, "")->superseded = 1;
+  Add(0, "")->st.st_size = 77;
+  EXPECT_EQ(SlotStore::Read(memory_.get(), 0)->identity.size, 77U) << "the present version";
+}
+
+}  // namespace
+}  // namespace skopsfs::catalog

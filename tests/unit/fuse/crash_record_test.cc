@@ -1,0 +1,75 @@
+#include "fuse/crash_record.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <csignal>
+
+#include "fs/node_id.h"
+
+namespace skopsfs::fuse {
+namespace {
+
+using std::chrono::seconds;
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+RequestSeen At(uint64_t slot, uint64_t unique, uint32_t crashed = 0) {
+  const fs::NodeId node{.slot = slot, .index = 3};
+  return {.unique = unique, .node = node.number(), .crashed = crashed};
+}
+
+class CrashRecordTest : public ::testing::Test {
+ protected:
+  const CrashRecord::Clock::time_point start_ = CrashRecord::Clock::now();
+  CrashRecord record_;
+};
+
+TEST_F(CrashRecordTest, ThreeFaultsInAMinuteAtOneVersion) {
+  EXPECT_THAT(record_.WorkerDied({At(5, 1, SIGSEGV), At(6, 2)}, start_), IsEmpty());
+  EXPECT_THAT(record_.WorkerDied({At(5, 3, SIGABRT)}, start_ + seconds(20)), IsEmpty());
+  EXPECT_THAT(record_.WorkerDied({At(5, 4, SIGSEGV), At(6, 5)}, start_ + seconds(40)),
+              ElementsAre(5));
+  EXPECT_EQ(record_.quarantined().at(5), "it made the server crash 3 times (Segmentation fault)");
+  EXPECT_THAT(record_.WorkerDied({At(5, 6, SIGSEGV)}, start_ + seconds(41)), IsEmpty());
+}
+
+TEST_F(CrashRecordTest, FaultsLongAgoDoNotCount) {
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_THAT(record_.WorkerDied({At(5, 1, SIGSEGV)}, start_ + seconds(31 * i)), IsEmpty());
+  }
+}
+
+TEST_F(CrashRecordTest, FaultsAtDifferentVersions) {
+  for (uint64_t slot = 1; slot < 20; ++slot) {
+    EXPECT_THAT(record_.WorkerDied({At(slot, slot, SIGSEGV)}, start_), IsEmpty());
+  }
+}
+
+// Killed from outside: what it was at says nothing, unless it is the same each time.
+TEST_F(CrashRecordTest, TenDeathsAtOneRequest) {
+  for (int i = 1; i < 10; ++i) {
+    const uint64_t unique = i == 1 ? 77 : 77 | kAskedAgain;
+    EXPECT_THAT(record_.WorkerDied({At(5, unique), At(6, 1000 + static_cast<uint64_t>(i))}, start_),
+                IsEmpty());
+  }
+  EXPECT_THAT(record_.WorkerDied({At(5, 77 | kAskedAgain)}, start_), ElementsAre(5));
+}
+
+TEST_F(CrashRecordTest, ARequestThatWasAnsweredStartsAnew) {
+  for (int round = 0; round < 3; ++round) {
+    for (int i = 0; i < 9; ++i) {
+      EXPECT_THAT(record_.WorkerDied({At(5, 77)}, start_), IsEmpty());
+    }
+    EXPECT_THAT(record_.WorkerDied({}, start_), IsEmpty());
+  }
+}
+
+TEST_F(CrashRecordTest, RequestsThatDoNotEnd) {
+  for (int i = 0; i < 2; ++i) record_.WorkerDied({At(5, 1, kTimedOut)}, start_);
+  EXPECT_THAT(record_.WorkerDied({At(5, 1, kTimedOut)}, start_), ElementsAre(5));
+  EXPECT_EQ(record_.quarantined().at(5), "requests for it did not end, 3 times");
+}
+
+}  // namespace
+}  // namespace skopsfs::fuse
