@@ -199,6 +199,7 @@ void Supervisor::OnServing(Worker& worker) {
   worker.stage = Worker::Stage::kServing;
   worker.since = Clock::now();
   look_at_ = Clock::now();
+  if (upgrade_wanted_) Upgrade();
   if (!on_ready_) return;
   std::exchange(on_ready_, nullptr)();
   if (!SessionState::KernelResends(session_memory_.get())) {
@@ -245,10 +246,10 @@ void Supervisor::GiveTurn(Worker& worker) {
 }
 
 void Supervisor::Upgrade() {
-  if (ending_ || next_ || !current_ || current_->stage != Worker::Stage::kServing) {
-    util::LogWarning("no upgrade now: a worker is starting or ending");
-    return;
-  }
+  if (ending_) return;
+  // A worker that is starting or ending comes first.
+  upgrade_wanted_ = next_ || !current_ || current_->stage != Worker::Stage::kServing;
+  if (upgrade_wanted_) return;
   if (!SessionState::KernelResends(session_memory_.get())) {
     util::LogError("no upgrade: this kernel is older than 6.9");
     return;

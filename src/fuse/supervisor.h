@@ -118,6 +118,7 @@ class Supervisor {
   std::set<uint64_t> told_;                   // requests that the log has named
   std::vector<RequestSeen> timed_out_;
   std::optional<Clock::time_point> kill_at_;   // the worker that was told to end
+  bool upgrade_wanted_ = false;                // as soon as it can be
   bool ending_ = false;                        // a signal said so
   std::optional<Clock::time_point> leave_at_;  // without the worker, which cannot even be killed
   std::optional<bool> outcome_;
