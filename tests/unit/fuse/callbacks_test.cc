@@ -31,6 +31,11 @@ class CallbacksTest : public ::testing::Test {
     testing::WriteFile(folder_ / "bad.skops", "no archive");
     kernel_.Init();
   }
+  ~CallbacksTest() override {
+    for (auto& late : context_.late_releases.Wait({}, std::chrono::milliseconds(0))) {
+      fuse_reply_err(late.request, 0);
+    }
+  }
 
   Reply Lookup(uint64_t parent, const std::string& name) {
     return kernel_.Call(FUSE_LOOKUP, parent, name + '\0');
