@@ -32,6 +32,11 @@ constexpr size_t kMostThreads = SessionState::kMostThreads;
 constexpr auto kPatience = std::chrono::seconds(5);  // with requests, when told to end
 constexpr int kWakeSignal = SIGUSR1;                 // takes a worker out of its wait for a request
 
+// What the kernel wants room for: the largest write, though there is none, and its header. Requests
+// are names at most.
+constexpr size_t kRequestSize = (size_t{1} << 20) + (size_t{64} << 10);
+constexpr size_t kTouched = size_t{64} << 10;
+
 // Of the kernel, since Linux 6.9: whatever was not answered is asked again.
 constexpr int kNotifyResend = 7;
 // A number that no request of the kernel has, for the INIT request of old: it waits for no answer.
@@ -116,15 +121,20 @@ void Session::Process(fuse_buf& buffer) {
 
 void Session::Serve(RequestRecord& record) {
   KeepRecord(&record);
-  fuse_buf buffer{};
+  // Ours rather than libfuse's, and touched before it is used: when this process is killed while
+  // the kernel copies a request to pages that are not there yet, the request fails.
+  const auto memory = std::make_unique_for_overwrite<std::byte[]>(kRequestSize);
+  std::memset(memory.get(), 0, kTouched);
   while (fuse_session_exited(session_) == 0) {
-    const int got = fuse_session_receive_buf(session_, &buffer);
-    if (got == -EINTR) continue;
-    if (got < 0) error_ = -got;
+    const ssize_t got = read(options_.mount, memory.get(), kRequestSize);
+    if (got < 0 && (errno == EINTR || errno == ENOENT)) continue;
+    if (got < 0 && errno != ENODEV) error_ = errno;
     if (got <= 0) break;
+    fuse_buf buffer{};
+    buffer.size = static_cast<size_t>(got);
+    buffer.mem = memory.get();
     Process(buffer);
   }
-  std::free(buffer.mem);
 }
 
 // Waits for the supervisor (false), or for a worker that has ended because the filesystem was
