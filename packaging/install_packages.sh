@@ -4,9 +4,9 @@
 set -eu
 
 build="cmake ninja-build g++ pkg-config fuse3 libfuse3-dev libzip-dev libfmt-dev liblzma-dev
-  libdeflate-dev libseccomp-dev"
+  libdeflate-dev libseccomp-dev zlib1g-dev"
 run="$build python3 python3-numpy attr"
-test="$run libgtest-dev libgmock-dev zlib1g-dev python3-scipy python3-sklearn clang clang-format clang-tidy
+test="$run libgtest-dev libgmock-dev python3-scipy python3-sklearn clang clang-format clang-tidy
   libclang-rt-14-dev rsync ripgrep tar unzip util-linux procps mount"
 
 case "${1:-}" in

@@ -78,14 +78,14 @@ bool ArchiveFile::IsBeingWritten() const { return IsOpenForWriting(fd_.get()); }
 
 bool ArchiveFile::IsCurrent() const { return IdentityOf(Stat()) == identity_; }
 
-std::shared_ptr<Proof> ArchiveFile::ProofOf(uint64_t offset) const {
+std::shared_ptr<Proof> ArchiveFile::ProofOf(uint64_t offset, uint64_t size) const {
   const std::lock_guard lock(proofs_mutex_);
   if (proofs_.size() >= kRememberedProofs) {
     std::erase_if(proofs_, [](const auto& item) { return item.second.expired(); });
   }
   auto& known = proofs_[offset];
   auto proof = known.lock();
-  if (!proof) known = proof = std::make_shared<Proof>();
+  if (!proof) known = proof = std::make_shared<Proof>(size);
   return proof;
 }
 

@@ -10,16 +10,25 @@
 #include <unordered_map>
 
 #include "archive/identity.h"
+#include "archive/passing_crc.h"
 #include "util/unique_fd.h"
 #include "zip/byte_source.h"
 
 namespace skopsfs::archive {
 
-// What is known of one member since the change time of its file moved: found right with `proven`,
-// wrong with `disproven`. Shared by all who have the member open, so that it is read through once.
+// What is known of the CRC-32 of one member. Shared by all who have the member open, so that it is
+// read through once.
 struct Proof {
   static constexpr int64_t kNone = INT64_MIN;
 
+  explicit Proof(uint64_t size) : passing(size) {}
+
+  // Of the version as it was opened: both last as long as the version.
+  std::atomic<bool> right = false;
+  std::atomic<bool> wrong = false;
+  PassingCrc passing;  // until one of them is known
+
+  // Since the change time of the file moved: found right with `proven`, wrong with `disproven`.
   std::mutex mutex;  // guards both, and is held while the member is read through
   int64_t proven = kNone;
   int64_t disproven = kNone;
@@ -60,8 +69,8 @@ class ArchiveFile : public zip::ByteSource {
   // Whether a read of the file has ever failed: then what was made of its bytes proves nothing.
   bool failed_to_read() const { return failed_to_read_; }
 
-  // The proof of the member whose data begins at `offset`.
-  std::shared_ptr<Proof> ProofOf(uint64_t offset) const;
+  // The proof of the member of `size` bytes whose data begins at `offset`.
+  std::shared_ptr<Proof> ProofOf(uint64_t offset, uint64_t size) const;
 
   // Drops all pages of the archive, if something was read since they were last dropped.
   void DropPages() const;

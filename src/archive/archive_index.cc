@@ -12,9 +12,9 @@ constexpr size_t kHiddenLines = 20;  // log lines an archive; a hostile one has 
 
 }  // namespace
 
-ArchiveIndex::ArchiveIndex(const zip::ByteSource& source, const std::string& label,
-                           const zip::Limits& limits)
-    : directory_(zip::ReadCentralDirectory(source, zip::FindCentralDirectory(source), limits)),
+ArchiveIndex::ArchiveIndex(const zip::ByteSource& source, const zip::DirectoryLocation& location,
+                           const std::string& label, const zip::Limits& limits)
+    : directory_(zip::ReadCentralDirectory(source, location, limits)),
       tree_(directory_, [&, lines = size_t{0}](auto name, auto reason) mutable {
         if (lines < kHiddenLines) {
           util::LogWarning("{}: member {} is not shown: {}", util::Quoted(label),

@@ -16,7 +16,10 @@ class ArchiveIndex {
   // Reads the central directory and nothing else. Entries that cannot be shown are logged under
   // `label`, the archive's name. Throws util::Error where the archive cannot be opened.
   ArchiveIndex(const zip::ByteSource& source, const std::string& label,
-               const zip::Limits& limits = {});
+               const zip::Limits& limits = {})
+      : ArchiveIndex(source, zip::FindCentralDirectory(source), label, limits) {}
+  ArchiveIndex(const zip::ByteSource& source, const zip::DirectoryLocation& location,
+               const std::string& label, const zip::Limits& limits = {});
   ArchiveIndex(const ArchiveIndex&) = delete;
   ArchiveIndex& operator=(const ArchiveIndex&) = delete;
 

@@ -21,6 +21,23 @@ bool CanDecode(uint16_t method) {
   }
 }
 
+size_t DecodeStreamMemory(const zip::ByteSource& source, const Extent& extent) {
+  constexpr size_t kLibzip = size_t{64} << 10;  // its own, buffers included
+  constexpr size_t kInflate = size_t{48} << 10;
+  constexpr size_t kBzip2 = size_t{3800} << 10;
+  constexpr size_t kZstd = (size_t{128} << 20) + (size_t{1} << 20);  // the data says, per frame
+  switch (extent.method) {
+    case zip::kMethodLzma:
+      return LzmaStreamMemory(source, extent);
+    case zip::kMethodBzip2:
+      return kLibzip + kBzip2;
+    case zip::kMethodZstd:
+      return kLibzip + kZstd;
+    default:
+      return kLibzip + kInflate;
+  }
+}
+
 std::unique_ptr<DecodeStream> OpenDecodeStream(const zip::ByteSource& source,
                                                const Extent& extent) {
   if (extent.method == zip::kMethodLzma) return OpenLzmaStream(source, extent);

@@ -33,6 +33,9 @@ class DecodeStream {
 // Whether members of this compression method can be decoded.
 bool CanDecode(uint16_t method);
 
+// How much memory a stream over these bytes takes at most.
+size_t DecodeStreamMemory(const zip::ByteSource& source, const Extent& extent);
+
 // A stream for a method that can be decoded: LZMA through liblzma, because Debian builds libzip
 // without it and Python's zipfile reads it; all others through libzip.
 std::unique_ptr<DecodeStream> OpenDecodeStream(const zip::ByteSource& source, const Extent& extent);

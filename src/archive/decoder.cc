@@ -9,11 +9,14 @@ namespace skopsfs::archive {
 using util::Error;
 
 Decoder::Decoder(std::shared_ptr<const zip::ByteSource> source, const Extent& extent)
-    : source_(std::move(source)), extent_(extent) {}
+    : source_(std::move(source)),
+      extent_(extent),
+      memory_bytes_(sizeof(*this) + kMostKept + DecodeStreamMemory(*source_, extent)) {}
 
 void Decoder::Restart() {
   stream_.reset();
   kept_.clear();
+  kept_.reserve(kMostKept);
   position_ = 0;
   crc32_ = 0;
   stream_ = OpenDecodeStream(*source_, extent_);

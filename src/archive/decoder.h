@@ -18,6 +18,9 @@ class Decoder {
  public:
   Decoder(std::shared_ptr<const zip::ByteSource> source, const Extent& extent);
 
+  // At most, whatever it decodes.
+  size_t memory_bytes() const { return memory_bytes_; }
+
   // Fills `out` with the decoded bytes at `offset`; the range must lie within the size. Throws
   // util::Error(EIO) for data that cannot be decoded, and when the last byte has been decoded and
   // the CRC-32 of all is not what the archive says.
@@ -26,12 +29,14 @@ class Decoder {
  private:
   static constexpr size_t kKept = size_t{512} << 10;
   static constexpr size_t kChunk = size_t{64} << 10;
+  static constexpr size_t kMostKept = 2 * kKept + kChunk;
 
   void Restart();
   std::span<const std::byte> DecodeChunk();
 
   const std::shared_ptr<const zip::ByteSource> source_;
   const Extent extent_;
+  const size_t memory_bytes_;
   std::mutex mutex_;
   std::unique_ptr<DecodeStream> stream_;
   std::vector<std::byte> kept_;  // decoded bytes up to position_

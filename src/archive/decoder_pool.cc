@@ -4,23 +4,73 @@
 
 namespace skopsfs::archive {
 
-std::shared_ptr<Decoder> DecoderPool::Get(const void* owner,
-                                          const std::function<std::shared_ptr<Decoder>()>& make) {
-  const std::lock_guard lock(mutex_);
-  const auto found = std::find_if(items_.begin(), items_.end(),
-                                  [&](const Item& item) { return item.owner == owner; });
-  if (found != items_.end()) {
-    items_.splice(items_.begin(), items_, found);
-  } else {
-    items_.push_front({owner, make()});
-    if (items_.size() > most_) items_.pop_back();
+DecoderPool::Lease DecoderPool::Borrow(const void* owner,
+                                       const std::function<std::unique_ptr<Decoder>()>& make) {
+  std::unique_lock lock(mutex_);
+  if (auto item = Find(owner)) return {*this, std::move(item)};
+  lock.unlock();
+  auto made = std::make_shared<Item>(Item{owner, make()});
+  const size_t bytes = made->decoder->memory_bytes();
+  lock.lock();
+  while (true) {
+    // Another thread may have been quicker.
+    if (auto item = Find(owner)) return {*this, std::move(item)};
+    if (MakeRoom(bytes)) break;
+    returned_.wait(lock);
   }
-  return items_.front().decoder;
+  items_.push_front(made);
+  bytes_ += bytes;
+  return {*this, std::move(made)};
+}
+
+std::shared_ptr<DecoderPool::Item> DecoderPool::Find(const void* owner) {
+  const auto found = std::find_if(items_.begin(), items_.end(),
+                                  [&](const auto& item) { return item->owner == owner; });
+  if (found == items_.end()) return nullptr;
+  items_.splice(items_.begin(), items_, found);
+  return items_.front();
+}
+
+// Lets go of idle decoders until there is room; false when there are not enough of them.
+bool DecoderPool::MakeRoom(size_t bytes) {
+  for (auto item = items_.end(); bytes_ + bytes > most_bytes_ && item != items_.begin();) {
+    const auto last = std::prev(item);
+    if (last->use_count() == 1) {
+      Forget(last);
+    } else {
+      item = last;
+    }
+  }
+  return bytes_ == 0 || bytes_ + bytes <= most_bytes_;
+}
+
+void DecoderPool::Forget(std::list<std::shared_ptr<Item>>::iterator item) {
+  if (item->use_count() == 1) bytes_ -= (*item)->decoder->memory_bytes();
+  items_.erase(item);
+}
+
+void DecoderPool::Return(std::shared_ptr<Item> item) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (item.use_count() == 1) bytes_ -= item->decoder->memory_bytes();  // dropped meanwhile
+    item.reset();
+  }
+  returned_.notify_all();
 }
 
 void DecoderPool::Drop(const void* owner) {
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = std::find_if(items_.begin(), items_.end(),
+                                    [&](const auto& item) { return item->owner == owner; });
+    if (found != items_.end()) Forget(found);
+  }
+  returned_.notify_all();
+}
+
+size_t DecoderPool::bytes() {
   const std::lock_guard lock(mutex_);
-  items_.remove_if([&](const Item& item) { return item.owner == owner; });
+  return bytes_;
 }
 
 }  // namespace skopsfs::archive

@@ -1,8 +1,7 @@
 #pragma once
 
-#include <algorithm>
+#include <condition_variable>
 #include <cstddef>
-#include <cstdint>
 #include <functional>
 #include <list>
 #include <memory>
@@ -13,28 +12,53 @@
 namespace skopsfs::archive {
 
 // Bounds the memory of decoders, however many compressed members are open: the least recently used
-// decoder goes when there would be one too many, and its member starts over when read again.
-// Thread-safe.
+// ones go when there would be too much, and their members start over when read again. Those that
+// are being used stay; who needs more than they leave waits for them. Thread-safe.
 class DecoderPool {
- public:
-  explicit DecoderPool(size_t most = 16) : most_(std::max<size_t>(most, 1)) {}
-
-  // The decoder of `owner`, made with `make` if it has none now.
-  std::shared_ptr<Decoder> Get(const void* owner,
-                               const std::function<std::shared_ptr<Decoder>()>& make);
-
-  // Drops what `owner` has, when it goes.
-  void Drop(const void* owner);
-
- private:
   struct Item {
     const void* owner;
-    std::shared_ptr<Decoder> decoder;
+    std::unique_ptr<Decoder> decoder;
   };
 
-  const size_t most_;
-  std::mutex mutex_;
-  std::list<Item> items_;  // most recently used first; few, so searched in order
+ public:
+  static constexpr size_t kDefaultBytes = size_t{128} << 20;
+
+  // A decoder in use, for as long as this lives. Not to be held while another is borrowed.
+  class Lease {
+   public:
+    Lease(DecoderPool& pool, std::shared_ptr<Item> item) : pool_(pool), item_(std::move(item)) {}
+    ~Lease() { pool_.Return(std::move(item_)); }
+    Lease(const Lease&) = delete;
+    Lease& operator=(const Lease&) = delete;
+    Decoder* operator->() const { return item_->decoder.get(); }
+
+   private:
+    DecoderPool& pool_;
+    std::shared_ptr<Item> item_;
+  };
+
+  // One decoder may take more than `most_bytes`, alone.
+  explicit DecoderPool(size_t most_bytes = kDefaultBytes) : most_bytes_(most_bytes) {}
+
+  // The decoder of `owner`, made with `make` if it has none now.
+  Lease Borrow(const void* owner, const std::function<std::unique_ptr<Decoder>()>& make);
+
+  // Drops what `owner` has, when it goes, or when it is not to be used any more.
+  void Drop(const void* owner);
+
+  size_t bytes();  // of all decoders, used or not
+
+ private:
+  std::shared_ptr<Item> Find(const void* owner);
+  bool MakeRoom(size_t bytes);
+  void Return(std::shared_ptr<Item> item);
+  void Forget(std::list<std::shared_ptr<Item>>::iterator item);
+
+  const size_t most_bytes_;
+  std::mutex mutex_;  // guards what follows, and all copies of pointers to items
+  std::condition_variable returned_;
+  std::list<std::shared_ptr<Item>> items_;  // most recently used first; few, so searched in order
+  size_t bytes_ = 0;                        // of these, and of dropped ones that are in use
 };
 
 }  // namespace skopsfs::archive

@@ -91,6 +91,15 @@ class LzmaStream : public DecodeStream {
 
 }  // namespace
 
+size_t LzmaStreamMemory(const zip::ByteSource& source, const Extent& extent) {
+  constexpr size_t kOwn = kInputBlock + (size_t{64} << 10);  // probabilities and state
+  std::array<std::byte, kHeaderSize + kPropertiesSize> head{};
+  if (extent.compressed_size < head.size() || source.ReadAt(extent.offset, head) != head.size()) {
+    return kOwn;
+  }
+  return kOwn + std::min(util::LoadU32(head, kHeaderSize + 1), kLargestDictionary);
+}
+
 std::unique_ptr<DecodeStream> OpenLzmaStream(const zip::ByteSource& source, const Extent& extent) {
   return std::make_unique<LzmaStream>(source, extent);
 }

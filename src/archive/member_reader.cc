@@ -14,6 +14,7 @@ namespace {
 
 using util::Error;
 
+constexpr auto kWrong = "bad CRC-32";
 constexpr auto kDisproven = "bad CRC-32 after the archive was changed or touched while open";
 
 void ReadStored(const zip::ByteSource& file, uint64_t offset, std::span<std::byte> out) {
@@ -30,12 +31,19 @@ void CheckStoredCrc(const ArchiveFile& file, const Extent& extent) {
     file.Served(extent.offset + done, size);  // not to leave a second copy of it in memory
     done += size;
   }
-  if (crc != extent.crc32) throw Error(EIO, "bad CRC-32");
+  if (crc != extent.crc32) throw Error(EIO, kWrong);
 }
 
-void CheckDecodedCrc(const std::shared_ptr<const zip::ByteSource>& file, const Extent& extent) {
+// To the last byte, where the decoder compares it.
+void CheckDecodedCrc(const std::shared_ptr<const zip::ByteSource>& file, const Extent& extent,
+                     DecoderPool& pool) {
+  struct Owner {
+    ~Owner() { pool.Drop(this); }
+    DecoderPool& pool;
+  } const owner{pool};
   std::byte last;
-  Decoder(file, extent).Read(extent.size - 1, {&last, 1});
+  pool.Borrow(&owner, [&] { return std::make_unique<Decoder>(file, extent); })
+      ->Read(extent.size - 1, {&last, 1});
 }
 
 }  // namespace
@@ -59,7 +67,10 @@ Extent LocateMember(const zip::ByteSource& source, const ArchiveIndex& index,
 
 MemberReader::MemberReader(std::shared_ptr<const ArchiveFile> file, const Extent& extent,
                            DecoderPool& pool)
-    : file_(std::move(file)), extent_(extent), pool_(pool), proof_(file_->ProofOf(extent.offset)) {}
+    : file_(std::move(file)),
+      extent_(extent),
+      pool_(pool),
+      proof_(file_->ProofOf(extent.offset, extent.size)) {}
 
 MemberReader::~MemberReader() { pool_.Drop(this); }
 
@@ -92,14 +103,51 @@ std::optional<size_t> MemberReader::ReadAtOnce(uint64_t offset, std::span<std::b
 std::optional<int64_t> MemberReader::ReadUnproven(uint64_t offset, std::span<std::byte> out) {
   // Taken before the read: what is read while another thread proves is not proven by that.
   const int64_t trusted = trusted_.load();
+  if (proof_->wrong) throw Error(EIO, kWrong);
   if (extent_.method == zip::kMethodStored) {
     ReadStored(*file_, extent_.offset + offset, out);
     file_->Served(extent_.offset + offset, out.size());
   } else {
-    pool_.Get(this, [&] { return std::make_shared<Decoder>(file_, extent_); })->Read(offset, out);
+    pool_.Borrow(this, [&] { return std::make_unique<Decoder>(file_, extent_); })
+        ->Read(offset, out);
   }
   const auto changed = file_->CheckUnchanged();
-  return changed == trusted ? std::nullopt : changed;
+  if (changed && changed != trusted) return changed;
+  if (extent_.method == zip::kMethodStored) PassBy(offset, out);
+  return std::nullopt;
+}
+
+void MemberReader::PassBy(uint64_t offset, std::span<const std::byte> bytes) {
+  if (proof_->right) return;
+  const auto crc = proof_->passing.Pass(offset, bytes);
+  if (!crc) return;
+  if (*crc == extent_.crc32) {
+    proof_->right = true;
+  } else {
+    proof_->wrong = true;
+    throw Error(EIO, kWrong);
+  }
+}
+
+void MemberReader::CheckCrc() {
+  if (extent_.method == zip::kMethodStored) {
+    CheckStoredCrc(*file_, extent_);
+  } else if (extent_.size > 0) {
+    CheckDecodedCrc(file_, extent_, pool_);
+  }
+}
+
+void MemberReader::Verify() {
+  const std::lock_guard lock(proof_->mutex);
+  if (proof_->right) return;
+  if (proof_->wrong) throw Error(EIO, kWrong);
+  try {
+    CheckCrc();
+  } catch (const Error&) {
+    proof_->wrong = !file_->failed_to_read() && file_->IsCurrent();
+    throw;
+  }
+  proof_->right = file_->IsCurrent();
 }
 
 void MemberReader::Prove(int64_t changed) {
@@ -122,11 +170,7 @@ void MemberReader::ProveMember(int64_t changed) {
     throw Error(EIO, "the archive was changed or touched while open, and is open for writing");
   }
   try {
-    if (extent_.method == zip::kMethodStored) {
-      CheckStoredCrc(*file_, extent_);
-    } else if (extent_.size > 0) {
-      CheckDecodedCrc(file_, extent_);
-    }
+    CheckCrc();
   } catch (const Error&) {
     // Not to read a large member through again for each request.
     if (!file_->failed_to_read()) proof_->disproven = changed;

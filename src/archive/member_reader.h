@@ -18,7 +18,8 @@ Extent LocateMember(const zip::ByteSource& source, const ArchiveIndex& index,
                     const zip::Entry& entry);
 
 // An open member of one archive version: reads its bytes at any offset, or fails. Keeps the
-// version's file open. Read() is thread-safe.
+// version's file open. When all bytes of a stored member have been read, by whomever, their CRC-32
+// is compared; if it is wrong, that read fails, and from then on all of them do. Thread-safe.
 class MemberReader {
  public:
   MemberReader(std::shared_ptr<const ArchiveFile> file, const Extent& extent, DecoderPool& pool);
@@ -32,9 +33,18 @@ class MemberReader {
   // through for its proof.
   std::optional<size_t> ReadAtOnce(uint64_t offset, std::span<std::byte> out);
 
+  // Reads the member through, unless that has been done, and throws util::Error(EIO) when its
+  // CRC-32 is wrong. To be called when the file is current, and counts if it still is afterwards.
+  void Verify();
+
+  // Whether its CRC-32 has been found wrong: this version of it will never be read.
+  bool is_wrong() const { return proof_->wrong; }
+
  private:
   std::span<std::byte> Clamp(uint64_t offset, std::span<std::byte> out) const;
   std::optional<int64_t> ReadUnproven(uint64_t offset, std::span<std::byte> out);
+  void PassBy(uint64_t offset, std::span<const std::byte> bytes);
+  void CheckCrc();
   void Prove(int64_t changed);
   void ProveMember(int64_t changed);
 

@@ -228,7 +228,9 @@ void Catalog::OpenFile(Slot& slot) {
 
 std::shared_ptr<const archive::ArchiveIndex> Catalog::IndexOf(Slot& slot,
                                                               const archive::ArchiveFile& file) {
-  auto index = std::make_unique<archive::ArchiveIndex>(file, LabelOf(slot));
+  const auto location = zip::FindCentralDirectory(file);
+  const auto turn = open_.WaitForTurn(location.size);
+  auto index = std::make_unique<archive::ArchiveIndex>(file, location, LabelOf(slot));
   if (slot.record) {
     const uint64_t mark = index->Mark();
     uint64_t known = 0;
@@ -248,7 +250,8 @@ void Catalog::ReadIndex(Slot& slot) {
   } catch (const Error& error) {
     // What a changing file or a failing disk says may be different next time.
     if (!slot.file->IsCurrent()) throw Error(ESTALE, Quoted(label) + " is being changed");
-    if (!slot.file->failed_to_read()) slot.failure = error;
+    const bool is_lasting = error.code() != ENOMEM && !slot.file->failed_to_read();
+    if (is_lasting) slot.failure = error;
     slot.file.reset();
     throw;
   }

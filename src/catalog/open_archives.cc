@@ -44,13 +44,37 @@ std::shared_ptr<const archive::ArchiveFile> OpenArchives::AdoptInherited(util::U
           }};
 }
 
+OpenArchives::Turn OpenArchives::WaitForTurn(uint64_t directory_bytes) {
+  constexpr uint64_t kSmall = uint64_t{1} << 20;
+  constexpr uint64_t kMadeOfOne = 6;  // bytes, of a byte of the directory, while it is read
+  if (directory_bytes <= kSmall) return {*this, 0};
+  const size_t bytes = std::min<uint64_t>(directory_bytes * kMadeOfOne, budget_.reading_bytes);
+  std::unique_lock lock(reading_mutex_);
+  turn_ended_.wait(lock, [&] { return reading_bytes_ + bytes <= budget_.reading_bytes; });
+  reading_bytes_ += bytes;
+  return {*this, bytes};
+}
+
+void OpenArchives::EndTurn(size_t bytes) {
+  if (bytes == 0) return;
+  {
+    const std::lock_guard lock(reading_mutex_);
+    reading_bytes_ -= bytes;
+  }
+  turn_ended_.notify_all();
+}
+
 std::shared_ptr<const archive::ArchiveIndex> OpenArchives::Adopt(
     std::unique_ptr<archive::ArchiveIndex> index, const Slot& opening) {
   const size_t bytes = index->memory_bytes();
-  in_use_->index_bytes += bytes;
-  if (in_use_->index_bytes > budget_.index_bytes) {
+  const size_t all = in_use_->index_bytes += bytes;
+  if (all > budget_.idle_index_bytes) {
     Evict(What::kIndex, &opening,
-          [&] { return in_use_->index_bytes <= Target(budget_.index_bytes); });
+          [&] { return in_use_->index_bytes <= Target(budget_.idle_index_bytes); });
+  }
+  if (in_use_->index_bytes > budget_.index_bytes) {
+    in_use_->index_bytes -= bytes;
+    throw util::Error(ENOMEM, "the members of open archives take all of the memory for them");
   }
   return {index.release(), [in_use = in_use_, bytes](const archive::ArchiveIndex* old) {
             delete old;
@@ -110,8 +134,8 @@ void OpenArchives::Tidy() {
       slot->file->DropPagesIfQuiet();
     }
   }
-  if (in_use_->index_bytes > budget_.index_bytes) {
-    Evict(What::kIndex, nullptr, [&] { return in_use_->index_bytes <= budget_.index_bytes; });
+  if (in_use_->index_bytes > budget_.idle_index_bytes) {
+    Evict(What::kIndex, nullptr, [&] { return in_use_->index_bytes <= budget_.idle_index_bytes; });
   }
   const std::lock_guard lock(mutex_);
   std::erase_if(slots_, [&](const auto& item) {

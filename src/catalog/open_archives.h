@@ -1,7 +1,9 @@
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <unordered_map>
@@ -17,7 +19,22 @@ class OpenArchives {
  public:
   struct Budget {
     size_t descriptors = 1000;
-    size_t index_bytes = size_t{64} << 20;  // a soft bound: indexes in use stay
+    size_t idle_index_bytes = size_t{64} << 20;  // beyond which indexes that nobody uses go
+    size_t index_bytes = size_t{1} << 30;        // of all
+    size_t reading_bytes = size_t{3} << 29;      // of what is made of them while they are read
+  };
+
+  // The right to read a large central directory, for as long as it lives.
+  class Turn {
+   public:
+    Turn(OpenArchives& archives, size_t bytes) : archives_(archives), bytes_(bytes) {}
+    ~Turn() { archives_.EndTurn(bytes_); }
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
+
+   private:
+    OpenArchives& archives_;
+    const size_t bytes_;
   };
 
   explicit OpenArchives(const Budget& budget) : budget_(budget) {}
@@ -31,7 +48,12 @@ class OpenArchives {
   std::shared_ptr<const archive::ArchiveFile> AdoptInherited(util::UniqueFd fd,
                                                              const struct stat& st);
 
-  // Counts an index against the budget for as long as anyone holds it.
+  // Waits while the directories that are being read just now leave no memory for one of
+  // `directory_bytes` more. Small ones never wait.
+  Turn WaitForTurn(uint64_t directory_bytes);
+
+  // Counts an index against the budget for as long as anyone holds it. Throws util::Error(ENOMEM)
+  // when those in use leave no room for it.
   std::shared_ptr<const archive::ArchiveIndex> Adopt(std::unique_ptr<archive::ArchiveIndex> index,
                                                      const Slot& opening);
 
@@ -48,6 +70,8 @@ class OpenArchives {
  private:
   enum class What { kFile, kIndex };
 
+  void EndTurn(size_t bytes);
+
   // Lets go of the least recently used files or indexes until `enough()`; never those of `except`.
   template <typename Enough>
   void Evict(What what, const Slot* except, const Enough& enough);
@@ -60,8 +84,11 @@ class OpenArchives {
   };
   const std::shared_ptr<InUse> in_use_ = std::make_shared<InUse>();
   std::atomic<uint64_t> uses_ = 0;
-  std::mutex adopting_;  // one at a time: who has made room is the one to use it
-  std::mutex mutex_;     // guards what follows
+  std::mutex reading_mutex_;
+  std::condition_variable turn_ended_;
+  size_t reading_bytes_ = 0;  // guarded by reading_mutex_
+  std::mutex adopting_;       // one at a time: who has made room is the one to use it
+  std::mutex mutex_;          // guards what follows
   uint64_t uses_at_tidy_ = 0;
   uint64_t uses_at_tidy_before_ = 0;
   std::unordered_map<uint64_t, std::weak_ptr<Slot>> slots_;

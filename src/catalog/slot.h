@@ -8,7 +8,9 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
+#include <vector>
 
 #include "archive/archive_file.h"
 #include "archive/archive_index.h"
@@ -48,6 +50,10 @@ struct Slot {
   std::shared_ptr<const archive::ArchiveIndex> index;
   std::optional<util::Error> failure;           // why the archive cannot be opened
   std::map<uint32_t, std::string> bad_members;  // why members failed, by node index; bounded
+  // Members whose CRC-32 was found wrong; bounded. And those for which it was found right, by node
+  // index, where that is asked for: empty or of the size of the index.
+  std::set<uint32_t> wrong_members;
+  std::vector<bool> right_members;
   // The file as a predecessor had it open, whatever its name leads to now. Held to the end of the
   // slot: which of its handles are still open the kernel does not tell.
   std::shared_ptr<const archive::ArchiveFile> inherited;

@@ -24,11 +24,23 @@ double ParseSeconds(std::string_view option, std::string_view text) {
   return seconds;
 }
 
-bool ParseSwitch(std::string_view option, std::string_view value) {
-  if (value != "on" && value != "off") {
-    throw UsageError(fmt::format("--{} is on or off, not '{}'", option, value));
+size_t ParseMebibytes(std::string_view option, std::string_view text) {
+  constexpr size_t kMost = 2048;  // of the worker's 4 GiB
+  size_t mebibytes = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), mebibytes);
+  if (error != std::errc() || end != text.data() + text.size() || mebibytes > kMost) {
+    throw UsageError(fmt::format("--{} wants MiB from 0 to {}, not '{}'", option, kMost, text));
   }
-  return value == "on";
+  return mebibytes;
+}
+
+// Whether it is the second of two.
+bool ParseChoice(std::string_view option, std::string_view value, std::string_view first,
+                 std::string_view second) {
+  if (value != first && value != second) {
+    throw UsageError(fmt::format("--{} is {} or {}, not '{}'", option, first, second, value));
+  }
+  return value == second;
 }
 
 void AddMountOptions(Options& options, std::string_view list);
@@ -42,16 +54,26 @@ struct Option {
   Apply apply;
 };
 
-constexpr std::array<Option, 9> kOptions = {{
+constexpr std::array<Option, 11> kOptions = {{
     {'f', "foreground", "", "stay in front and log to stderr",
      [](Options& o, std::string_view) { o.foreground = true; }},
     {'o', "", "OPT[,OPT...]", "mount options, see below", AddMountOptions},
     {0, "revalidate", "SECONDS", "look at the names of archives again after this time (1)",
      [](Options& o, std::string_view value) { o.revalidate = ParseSeconds("revalidate", value); }},
+    {0, "verify", "read|open", "when to compare a member's CRC-32 (read: as it goes by)",
+     [](Options& o, std::string_view value) {
+       o.verify_on_open = ParseChoice("verify", value, "read", "open");
+     }},
+    {0, "decoder-memory", "MIB", "memory for decoding compressed members (128)",
+     [](Options& o, std::string_view value) {
+       o.decoder_memory = ParseMebibytes("decoder-memory", value);
+     }},
     {0, "user", "USER[:GROUP]", "serve as this user when started as root (the source's owner)",
      [](Options& o, std::string_view value) { o.user = value; }},
     {0, "sandbox", "on|off", "whether the serving process gives up its powers (on)",
-     [](Options& o, std::string_view value) { o.sandbox = ParseSwitch("sandbox", value); }},
+     [](Options& o, std::string_view value) {
+       o.sandbox = ParseChoice("sandbox", value, "off", "on");
+     }},
     {0, "worker-timeout", "SECONDS", "replace the worker when a request takes longer (0: never)",
      [](Options& o, std::string_view value) {
        o.worker_timeout = ParseSeconds("worker-timeout", value);

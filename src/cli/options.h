@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -15,8 +16,10 @@ struct Options {
   bool debug = false;
   bool help = false;
   bool version = false;
-  double revalidate = 1;                   // seconds
-  double worker_timeout = 0;               // seconds; 0: none
+  double revalidate = 1;      // seconds
+  double worker_timeout = 0;  // seconds; 0: none
+  bool verify_on_open = false;
+  size_t decoder_memory = 128;             // MiB
   std::string user;                        // whom a worker of root becomes; empty: the owner
   bool sandbox = true;                     // of the worker
   std::vector<std::string> mount_options;  // -o options that are handed on to libfuse

@@ -47,15 +47,21 @@ void RefuseToWaitForItself(const catalog::Source& source, const std::string& mou
                                         util::Quoted(source.path()), util::Quoted(mountpoint)));
 }
 
-int Serve(const Options& options, std::span<const char* const> arguments,
-          const std::function<void()>& on_ready) {
-  const catalog::Source source(options.source);
-  const std::string mountpoint = fuse::PrepareMountpoint(options.mountpoint);
+std::string FreeMountpoint(const catalog::Source& source, const std::string& path) {
+  std::string mountpoint = fuse::PrepareMountpoint(path);
   if (fuse::LiesInside(mountpoint, source.canonical_path())) {
     throw util::Error(EINVAL, fmt::format("mountpoint {} lies inside the source {}",
                                           util::Quoted(mountpoint), util::Quoted(source.path())));
   }
   RefuseToWaitForItself(source, mountpoint);
+  return mountpoint;
+}
+
+int Serve(const Options& options, std::span<const char* const> arguments,
+          const std::function<void()>& on_ready) {
+  const catalog::Source source(options.source);
+  const auto passed = fuse::PassedDescriptor(options.mountpoint);
+  const auto mountpoint = passed ? options.mountpoint : FreeMountpoint(source, options.mountpoint);
   RaiseDescriptorLimit();
   if (!options.user.empty() && geteuid() != 0) {
     throw util::Error(EPERM, "--user is for root, who alone can become another user");
@@ -64,7 +70,11 @@ int Serve(const Options& options, std::span<const char* const> arguments,
   const auto user =
       options.user.empty() ? fuse::UserIds{owner.st_uid, owner.st_gid} : FindUser(options.user);
   fuse::Supervisor supervisor(
-      source, {.mountpoint = mountpoint, .source = source.path(), .options = options.mount_options},
+      source,
+      {.mountpoint = mountpoint,
+       .source = source.path(),
+       .options = options.mount_options,
+       .passed = passed},
       {.arguments = {arguments.begin(), arguments.end()},
        .user = user,
        .user_is_required = !options.user.empty(),

@@ -3,6 +3,7 @@
 #include "fuse/worker.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -38,7 +39,11 @@ void LeaveTerminal() {
   for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) dup2(null.get(), stream);
 }
 
+// What large archives took is given back when they are let go, not kept for the next ones.
+void GiveMemoryBack() { mallopt(M_MMAP_THRESHOLD, 256 << 10); }
+
 void Serve(fuse::Channel& supervisor, const Options& options) {
+  GiveMemoryBack();
   auto setup = fuse::ReceiveSetup(supervisor);
   auto& state = *new fuse::SessionState(setup.session);
   fuse::MarkCrashes();
@@ -53,16 +58,20 @@ void Serve(fuse::Channel& supervisor, const Options& options) {
   // What follows is never destroyed, whatever is thrown: that would undo what a successor needs.
   store->Hold();
   auto& keeper = *new fuse::KeptBySupervisor(supervisor, setup.generation);
-  auto& file_system = *new fs::FileSystem(
-      catalog::Source(std::move(setup.source)),
-      {.revalidate = options.revalidate, .budget = {.descriptors = DescriptorBudget()}},
-      std::move(store), &keeper);
+  auto& file_system = *new fs::FileSystem(catalog::Source(std::move(setup.source)),
+                                          {.revalidate = options.revalidate,
+                                           .budget = {.descriptors = DescriptorBudget()},
+                                           .decoder_bytes = options.decoder_memory << 20,
+                                           .verify_on_open = options.verify_on_open},
+                                          std::move(store), &keeper);
   auto& catalog = file_system.catalog();
   for (auto& [identity, reason] : inheritance.quarantined) catalog.Quarantine(identity, reason);
   for (auto& descriptor : inheritance.descriptors) catalog.Inherit(std::move(descriptor));
-  auto& session = *new fuse::Session(
-      file_system, state, supervisor,
-      {.mount = setup.mount.Release(), .generation = setup.generation, .debug = options.debug});
+  auto& session = *new fuse::Session(file_system, state, supervisor,
+                                     {.mount = setup.mount.Release(),
+                                      .mount_is_passed = setup.mount_is_passed,
+                                      .generation = setup.generation,
+                                      .debug = options.debug});
   catalog.TakeOver();
   session.Run();
 }

@@ -15,11 +15,18 @@ using util::Quoted;
 
 constexpr size_t kRememberedFailures = 1000;  // of members, an archive version
 
+void RefuseWrongMember(Slot& slot, uint32_t index) {
+  const std::lock_guard lock(slot.mutex);
+  if (slot.wrong_members.contains(index)) throw Error(EIO, "bad CRC-32");
+}
+
 }  // namespace
 
 FileSystem::FileSystem(catalog::Source source, const Options& options,
                        std::unique_ptr<catalog::SlotStore> store, catalog::DescriptorKeeper* keeper)
-    : options_(options), catalog_(std::move(source), options.budget, std::move(store), keeper) {}
+    : options_(options),
+      catalog_(std::move(source), options.budget, std::move(store), keeper),
+      decoders_(options.decoder_bytes) {}
 
 bool FileSystem::IsSingleRoot(const NodeId& node) const {
   return node == kRoot && catalog_.source().is_single_archive();
@@ -130,18 +137,44 @@ std::unique_ptr<FileHandle> FileSystem::MakeHandle(const Located& located, NodeI
                      .kept = catalog_.Keep(*located.slot, *file)});
 }
 
+bool FileSystem::HasToVerify(const Located& located, NodeId node) const {
+  if (!options_.verify_on_open) return false;
+  const std::lock_guard lock(located.slot->mutex);
+  const auto& right = located.slot->right_members;
+  return right.empty() || !right[node.index];
+}
+
+std::unique_ptr<FileHandle> FileSystem::OpenAtOnce(NodeId node) {
+  const auto located = Locate(node);
+  return HasToVerify(located, node) ? nullptr : Open(located, node, false);
+}
+
 std::unique_ptr<FileHandle> FileSystem::Open(NodeId node) {
   const auto located = Locate(node);
+  return Open(located, node, HasToVerify(located, node));
+}
+
+std::unique_ptr<FileHandle> FileSystem::Open(const Located& located, NodeId node, bool verify) {
   const auto& file = *located.open.file;
+  auto& slot = *located.slot;
+  std::unique_ptr<FileHandle> handle;
   try {
-    auto handle = MakeHandle(located, node);
+    handle = MakeHandle(located, node);
+    RefuseWrongMember(slot, node.index);
+    if (verify) handle->reader.Verify();
     // What was read of the local header counts only if it is of this version.
     if (!file.IsCurrent()) throw Error(ESTALE, "another version by now");
+    if (verify) {
+      const std::lock_guard lock(slot.mutex);
+      slot.right_members.resize(located.open.index->node_count());
+      slot.right_members[node.index] = true;
+    }
     return handle;
   } catch (const Error& error) {
     if (!file.IsCurrent()) throw Error(ESTALE, "another version by now");
     if (error.code() != EISDIR) {
-      MemberFailed(*located.slot, node.index, located.open.index->PathOf(node.index), error);
+      const bool is_wrong = handle && handle->reader.is_wrong();
+      MemberFailed(slot, node.index, located.open.index->PathOf(node.index), error, is_wrong);
     }
     throw;
   }
@@ -166,7 +199,7 @@ auto FileSystem::Reading(FileHandle& handle, const Call& call) {
   try {
     return call();
   } catch (const Error& error) {
-    MemberFailed(*handle.slot, handle.index, handle.member, error);
+    MemberFailed(*handle.slot, handle.index, handle.member, error, handle.reader.is_wrong());
     throw;
   }
 }
@@ -181,11 +214,12 @@ std::optional<size_t> FileSystem::ReadAtOnce(FileHandle& handle, uint64_t offset
 }
 
 void FileSystem::MemberFailed(Slot& slot, uint32_t index, const std::string& member,
-                              const Error& error) {
+                              const Error& error, bool is_wrong) {
   util::LogError("{}: member {} cannot be read: {}", Quoted(catalog_.LabelOf(slot)), Quoted(member),
                  error.what());
   const std::lock_guard lock(slot.mutex);
   if (slot.bad_members.size() < kRememberedFailures) slot.bad_members[index] = error.what();
+  if (is_wrong && slot.wrong_members.size() < kRememberedFailures) slot.wrong_members.insert(index);
 }
 
 std::optional<StaleName> FileSystem::StaleNameOf(const FileHandle& handle) const {

@@ -81,6 +81,8 @@ class FileSystem {
   struct Options {
     Timeout revalidate = 1;  // seconds after which a name is looked at again
     catalog::OpenArchives::Budget budget{};
+    size_t decoder_bytes = archive::DecoderPool::kDefaultBytes;
+    bool verify_on_open = false;  // members are read through before they are opened
   };
 
   // For the last two see Catalog.
@@ -97,6 +99,8 @@ class FileSystem {
   struct statvfs StatFs();
 
   std::unique_ptr<FileHandle> Open(NodeId node);
+  // The same, but nothing when that could take long.
+  std::unique_ptr<FileHandle> OpenAtOnce(NodeId node);
   // The same for a member that the kernel has had open since before this process.
   std::unique_ptr<FileHandle> OpenInherited(NodeId node);
   // Fewer bytes than asked for only at the end of the member.
@@ -137,6 +141,8 @@ class FileSystem {
   std::shared_ptr<catalog::Slot> SlotOf(NodeId node);
   Located Locate(NodeId node);
   std::unique_ptr<FileHandle> MakeHandle(const Located& located, NodeId node);
+  bool HasToVerify(const Located& located, NodeId node) const;
+  std::unique_ptr<FileHandle> Open(const Located& located, NodeId node, bool verify);
   bool IsSingleRoot(const NodeId& node) const;
   std::optional<Entry> LookupInFolder(const std::shared_ptr<catalog::Slot>& folder,
                                       const std::string& name);
@@ -154,7 +160,7 @@ class FileSystem {
   template <typename Call>
   auto Reading(FileHandle& handle, const Call& call);
   void MemberFailed(catalog::Slot& slot, uint32_t index, const std::string& member,
-                    const util::Error& error);
+                    const util::Error& error, bool is_wrong = false);
   std::string ReasonOfFailure(NodeId node);
 
   const Options options_;

@@ -49,7 +49,11 @@ fuse_entry_param EntryParam(const fs::Entry& entry) {
   return param;
 }
 
-void Init(void*, fuse_conn_info* connection) {
+void Init(void* context, fuse_conn_info* connection) {
+  // To the kernel this means default_permissions too, and that is what it is for.
+  if (static_cast<CallbackContext*>(context)->checks_permissions) {
+    connection->want |= connection->capable & FUSE_CAP_POSIX_ACL;
+  }
   connection->max_background = kMaxBackground;
   connection->congestion_threshold = kMaxBackground * 3 / 4;
   // A node belongs to one version: its pages never need to be dropped for a newer time or size.
@@ -112,10 +116,19 @@ void Open(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
   Answer(request, "open", [&] {
     const bool writes = (info->flags & O_ACCMODE) != O_RDONLY || (info->flags & O_TRUNC) != 0;
     if (writes) throw util::Error(EROFS, "read-only");
-    auto handle = FileSystemOf(request).Open(NodeId::From(node));
     info->keep_cache = 1;
     info->noflush = 1;
-    ReplyOpen(request, info, Context(request).files, std::move(handle));
+    auto& files = Context(request).files;
+    if (auto handle = FileSystemOf(request).OpenAtOnce(NodeId::From(node))) {
+      return ReplyOpen(request, info, files, std::move(handle));
+    }
+    Context(request).slow_lane.Run(
+        node, [=, &files, later = *info, what = AtRequest::Current()]() mutable {
+          const AtRequest at(what);
+          Answer(request, "open", [&] {
+            ReplyOpen(request, &later, files, FileSystemOf(request).Open(NodeId::From(node)));
+          });
+        });
   });
 }
 

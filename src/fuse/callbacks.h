@@ -14,6 +14,7 @@ inline constexpr size_t kSlowThreads = 8;
 // What the callbacks work on; libfuse hands it to each of them.
 struct CallbackContext {
   fs::FileSystem& file_system;
+  bool checks_permissions = false;  // has the kernel do so on a mount that was not made to
   Handles<fs::FileHandle> files{};
   Handles<fs::DirectoryHandle> directories{};
   SlowLane slow_lane{kSlowThreads};

@@ -13,7 +13,7 @@ namespace skopsfs::fuse {
 // What supervisor and worker tell each other.
 enum class Tell : uint32_t {
   // To the worker, in this order.
-  kMount = 1,   // fd: /dev/fuse
+  kMount = 1,   // fd: /dev/fuse; number: whether somebody else has mounted
   kSession,     // fd: SessionState; number: the worker's generation
   kSlots,       // fd: catalog::SlotStore
   kSource,      // fd: the folder; number: whether it is a single archive; text: its path

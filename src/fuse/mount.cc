@@ -1,5 +1,13 @@
 #include "fuse/mount.h"
 
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <string_view>
 #include <utility>
 
 #include "fuse/libfuse.h"
@@ -12,6 +20,7 @@ namespace skopsfs::fuse {
 namespace {
 
 using util::Error;
+using util::UniqueFd;
 
 // Commas and backslashes in the value of an option.
 std::string Escaped(const std::string& value) {
@@ -23,9 +32,51 @@ std::string Escaped(const std::string& value) {
   return out;
 }
 
+// Out of the way of the standard streams, and out of the reach of what is run later.
+UniqueFd TakePassed(int descriptor) {
+  const dev_t fuse = makedev(10, 229);
+  const std::string name = "/dev/fd/" + std::to_string(descriptor);
+  UniqueFd own(fcntl(descriptor, F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
+  if (!own) throw Error(EBADF, name + " is not open");
+  struct stat st {};
+  if (fstat(own.get(), &st) != 0 || !S_ISCHR(st.st_mode) || st.st_rdev != fuse) {
+    throw Error(EINVAL, name + " is no descriptor of /dev/fuse");
+  }
+  pollfd event{own.get(), POLLIN, 0};
+  poll(&event, 1, 0);
+  if ((event.revents & POLLERR) != 0) {
+    throw Error(ENOTCONN, name + " has not been mounted, or is not any more");
+  }
+  const UniqueFd null(open("/dev/null", O_RDWR | O_CLOEXEC));
+  if (descriptor > STDERR_FILENO) {
+    close(descriptor);
+  } else {
+    dup2(null.get(), descriptor);
+  }
+  // What reads from it waits.
+  fcntl(own.get(), F_SETFL, fcntl(own.get(), F_GETFL) & ~O_NONBLOCK);
+  return own;
+}
+
 }  // namespace
 
+std::optional<int> PassedDescriptor(const std::string& mountpoint) {
+  constexpr std::string_view kPrefix = "/dev/fd/";
+  if (!mountpoint.starts_with(kPrefix)) return std::nullopt;
+  const char* const end = mountpoint.data() + mountpoint.size();
+  int descriptor = -1;
+  const auto [rest, error] = std::from_chars(mountpoint.data() + kPrefix.size(), end, descriptor);
+  if (error != std::errc() || rest != end || descriptor < 0) {
+    throw Error(EINVAL, util::Quoted(mountpoint) + " names no descriptor");
+  }
+  return descriptor;
+}
+
 Mount::Mount(const MountOptions& options) : mountpoint_(options.mountpoint) {
+  if (options.passed) {
+    passed_ = TakePassed(*options.passed);
+    return;
+  }
   KeepMessages();
   Arguments arguments;
   arguments.Option("ro,nosuid,nodev,default_permissions,subtype=skopsfs,fsname=" +
@@ -49,10 +100,10 @@ Mount::Mount(const MountOptions& options) : mountpoint_(options.mountpoint) {
 
 Mount::~Mount() {
   Unmount();
-  fuse_session_destroy(session_);
+  if (session_ != nullptr) fuse_session_destroy(session_);
 }
 
-int Mount::descriptor() const { return fuse_session_fd(session_); }
+int Mount::descriptor() const { return is_passed() ? passed_.get() : fuse_session_fd(session_); }
 
 void Mount::Unmount() {
   if (!std::exchange(mounted_, false)) return;

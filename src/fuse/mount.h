@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "util/unique_fd.h"
+
 struct fuse_session;  // libfuse's
 
 namespace skopsfs::fuse {
@@ -15,25 +17,35 @@ struct MountOptions {
   std::string mountpoint;            // canonical
   std::string source;                // what mount and df show
   std::vector<std::string> options;  // further -o options for the kernel and libfuse
+  // The descriptor of a mount that somebody else has made. Then the options are theirs to give.
+  std::optional<int> passed = std::nullopt;
 };
 
-// A mount, for as long as the object lives; who serves it gets the descriptor. Use from one thread.
+// The number in "/dev/fd/N", which stands for a mountpoint when somebody else has mounted; nothing
+// for a path elsewhere. Throws util::Error when it is no number.
+std::optional<int> PassedDescriptor(const std::string& mountpoint);
+
+// A mount, for as long as the object lives; who serves it gets the descriptor. A passed one is
+// taken over, and is never unmounted here. Use from one thread.
 class Mount {
  public:
-  // Throws util::Error with libfuse's reason when it cannot be mounted.
+  // Throws util::Error with libfuse's reason when it cannot be mounted, or with what is wrong with
+  // the passed descriptor.
   explicit Mount(const MountOptions& options);
   ~Mount();
   Mount(const Mount&) = delete;
   Mount& operator=(const Mount&) = delete;
 
   int descriptor() const;  // of /dev/fuse
+  bool is_passed() const { return session_ == nullptr; }
 
-  // Detaches it lazily when it is in use, and closes the descriptor.
+  // Detaches it lazily when it is in use. Does nothing to a passed one.
   void Unmount();
 
  private:
   const std::string mountpoint_;
-  ::fuse_session* session_ = nullptr;  // never serves
+  util::UniqueFd passed_;
+  ::fuse_session* session_ = nullptr;  // never serves; none for a passed mount
   bool mounted_ = false;
   std::optional<uint64_t> mount_id_;  // the kernel's number for our mount
 };

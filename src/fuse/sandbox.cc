@@ -41,10 +41,8 @@ bool CanRead(const catalog::Source::Parts& parts) {
              .get() >= 0;
 }
 
-// The effective ones alone first, so that there is a way back.
-bool BecomeForNow(const UserIds& user) {
-  return setgroups(1, &user.gid) == 0 && setegid(user.gid) == 0 && seteuid(user.uid) == 0;
-}
+// The effective ones alone, so that there is a way back.
+bool BecomeForNow(const UserIds& user) { return setegid(user.gid) == 0 && seteuid(user.uid) == 0; }
 
 void BecomeRootAgain() {
   if (seteuid(0) != 0 || setegid(0) != 0 || setgroups(0, nullptr) != 0) {
@@ -60,15 +58,21 @@ void BecomeForGood(const UserIds& user) {
 }
 
 void Become(const catalog::Source::Parts& source, const UserIds& user, bool required) {
-  const bool can_read = BecomeForNow(user) && CanRead(source);
-  BecomeRootAgain();
+  // A root that was given no capabilities, as in a container, may not.
+  const bool may = setgroups(1, &user.gid) == 0;
+  const bool can_read = may && BecomeForNow(user) && CanRead(source);
+  if (may) BecomeRootAgain();
   if (can_read) {
     if (setgroups(1, &user.gid) != 0) throw ErrnoError("setgroups");
     return BecomeForGood(user);
   }
-  if (required) throw Error(EACCES, "the user of --user cannot read the source");
+  if (required) {
+    throw Error(EACCES, may ? "the user of --user cannot read the source"
+                            : "this root may not become another user");
+  }
   util::LogWarning(
-      "the source's owner cannot read it; the worker stays root, without capabilities");
+      "{}; the worker stays root, without capabilities",
+      may ? "the source's owner cannot read it" : "this root may not become the source's owner");
 }
 
 // While it is still allowed to, so before becoming another user.

@@ -50,7 +50,8 @@ Session::Session(fs::FileSystem& file_system, SessionState& state, Channel& supe
       state_(state),
       supervisor_(supervisor),
       options_(options),
-      context_(new CallbackContext{file_system}) {
+      context_(new CallbackContext{.file_system = file_system,
+                                   .checks_permissions = options.mount_is_passed}) {
   context_->files.SetGeneration(options.generation);
   context_->directories.SetGeneration(options.generation);
   KeepMessages();
@@ -113,6 +114,8 @@ void Session::Process(fuse_buf& buffer) {
   std::memcpy(&header, request.data(), sizeof(header));
   const AtRequest at({header.unique, header.nodeid, 0, header.opcode, 0});
   if (header.opcode == FUSE_INIT) state_.SaveInit(request);
+  // The hello went to somebody else, who is gone. What the kernel was told then is not known.
+  if (state_.init().empty()) error_ = EPROTO;
   fuse_session_process_buf(session_, &buffer);
   if (header.opcode != FUSE_INIT) return;
   state_.InitAnswered();
@@ -125,7 +128,7 @@ void Session::Serve(RequestRecord& record) {
   // the kernel copies a request to pages that are not there yet, the request fails.
   const auto memory = std::make_unique_for_overwrite<std::byte[]>(kRequestSize);
   std::memset(memory.get(), 0, kTouched);
-  while (fuse_session_exited(session_) == 0) {
+  while (fuse_session_exited(session_) == 0 && error_ == 0) {
     const ssize_t got = read(options_.mount, memory.get(), kRequestSize);
     if (got < 0 && (errno == EINTR || errno == ENOENT)) continue;
     if (got < 0 && errno != ENODEV) error_ = errno;
@@ -166,6 +169,7 @@ bool Session::Run() {
   housekeeper.reset();
   fuse_session_exit(session_);
   Finish();
+  if (error_ == EPROTO) throw Error(EPROTO, "somebody else has served this mount before");
   if (error_ != 0) throw ErrnoError("waiting for requests", error_);
   return unmounted;
 }

@@ -21,9 +21,10 @@ struct CallbackContext;
 class Session {
  public:
   struct Options {
-    int mount = -1;           // descriptor of /dev/fuse; stays the caller's
-    uint32_t generation = 0;  // of the worker
-    bool debug = false;       // libfuse prints every request
+    int mount = -1;                // descriptor of /dev/fuse; stays the caller's
+    bool mount_is_passed = false;  // somebody else has mounted
+    uint32_t generation = 0;       // of the worker
+    bool debug = false;            // libfuse prints every request
   };
 
   Session(fs::FileSystem& file_system, SessionState& state, Channel& supervisor,

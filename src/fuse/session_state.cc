@@ -4,6 +4,7 @@
 #include <linux/fuse.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -40,15 +41,22 @@ std::array<struct sigaction, 65> previous_handlers;
 // Somebody else's kill -SEGV says nothing about the request.
 bool IsOwnFault(const siginfo_t& info) { return info.si_code > 0 || info.si_pid == getpid(); }
 
+// Dies of the signal at once. Straight to the kernel: the signal may have come at any moment, and
+// what libraries wrap around these calls may wait for what this very thread was at.
+void Die(int number) {
+  const std::array<uint64_t, 4> standard{};  // the kernel's struct sigaction, SIG_DFL
+  const uint64_t mask = uint64_t{1} << (number - 1);
+  syscall(SYS_rt_sigaction, number, standard.data(), nullptr, sizeof(mask));
+  syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), number);
+  syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &mask, nullptr, sizeof(mask));
+}
+
 void OnCrash(int number, siginfo_t* info, void* context) {
-  if (current != nullptr && current->unique != 0 && IsOwnFault(*info))
-    current->crashed = static_cast<uint32_t>(number);
+  if (!IsOwnFault(*info)) return Die(number);
+  if (current != nullptr && current->unique != 0) current->crashed = static_cast<uint32_t>(number);
   const auto& previous = previous_handlers[static_cast<size_t>(number)];
   if ((previous.sa_flags & SA_SIGINFO) != 0) return previous.sa_sigaction(number, info, context);
-  struct sigaction standard {};
-  standard.sa_handler = SIG_DFL;
-  sigaction(number, &standard, nullptr);
-  raise(number);
+  Die(number);
 }
 
 }  // namespace

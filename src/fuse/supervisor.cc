@@ -121,7 +121,7 @@ std::unique_ptr<Supervisor::Worker> Supervisor::Start(std::shared_ptr<UniqueFd> 
   if (worker->pid < 0) throw ErrnoError("starting a worker");
   if (worker->pid == 0) Execute(theirs, worker->program->get());
   const Channel& channel = worker->channel;
-  channel.Send(Tell::kMount, 0, 0, mount_->descriptor());
+  channel.Send(Tell::kMount, mount_->is_passed() ? 1 : 0, 0, mount_->descriptor());
   channel.Send(Tell::kSession, generation_, 0, session_memory_.get());
   channel.Send(Tell::kSlots, 0, 0, slot_memory_.get());
   channel.Send(Tell::kSource, source_.is_single_archive ? 1 : 0, 0, source_.folder.get(),

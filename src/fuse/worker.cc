@@ -29,7 +29,9 @@ Inheritance::Quarantined ParseQuarantined(const std::string& text) {
 
 WorkerSetup ReceiveSetup(Channel& supervisor) {
   WorkerSetup setup;
-  setup.mount = supervisor.Expect(Tell::kMount, true).fd;
+  auto mount = supervisor.Expect(Tell::kMount, true);
+  setup.mount = std::move(mount.fd);
+  setup.mount_is_passed = mount.number != 0;
   auto session = supervisor.Expect(Tell::kSession, true);
   setup.session = std::move(session.fd);
   setup.generation = static_cast<uint32_t>(session.number);

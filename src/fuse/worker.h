@@ -17,7 +17,8 @@ namespace skopsfs::fuse {
 
 // What a worker is given by its supervisor.
 struct WorkerSetup {
-  util::UniqueFd mount;    // /dev/fuse
+  util::UniqueFd mount;  // /dev/fuse
+  bool mount_is_passed = false;
   util::UniqueFd session;  // of SessionState
   util::UniqueFd slots;    // of catalog::SlotStore
   uint32_t generation = 0;

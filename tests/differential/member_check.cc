@@ -76,8 +76,12 @@ void MemberCheck::ReadShuffled(std::unique_ptr<fs::FileHandle> handle, bool must
   // Of a member that fails: up to the end of the block that failed, so that one piece must fail.
   const uint64_t end = must_work ? bytes_.size() : std::min(size(), bytes_.size() + block_);
   if (end == 0) return;
-  if (Below(2) == 0) handle = fs_.Open(entry_.node);
   bool worked = true;
+  try {
+    if (Below(2) == 0) handle = fs_.Open(entry_.node);
+  } catch (const Error&) {  // its CRC-32 has been found wrong
+    worked = false;
+  }
   for (const auto& piece : ShuffledPieces(end)) worked &= ReadPiece(*handle, piece);
   if (worked && !must_work) problems_.push_back("fails in order, but not in pieces");
   if (!worked && must_work) problems_.push_back("fails in pieces, but not in order");

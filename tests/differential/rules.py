@@ -107,15 +107,6 @@ def agree(case: Case) -> bool:
     return case.ours.data == case.zipfile.data and len(case.ours.data) == case.info.file_size
 
 
-def stored_bad_crc(case: Case) -> bool:
-    """Stored bytes are shown as they lie there; their CRC-32 is not checked."""
-    info, shown = case.info, case.ours.data
-    return (info.compress_type == STORED and info.file_size == info.compress_size > 0
-            and shown == case.zipfile.packed() and zlib.crc32(shown) != info.CRC
-            and isinstance(case.zipfile.error, zipfile.BadZipFile)
-            and str(case.zipfile.error).startswith("Bad CRC-32"))
-
-
 def stored_two_sizes(case: Case) -> bool:
     """zipfile takes the smaller one, if the CRC-32 fits."""
     huge = case.info.file_size >= 1 << 63 and case.refused("larger than a file can be")
@@ -202,7 +193,6 @@ def other_method(case: Case) -> bool:
 
 
 RULES: dict[str, Callable[[Case], bool]] = {
-    "stored, with a wrong CRC-32: shown": stored_bad_crc,
     "stored, with two sizes: EIO": stored_two_sizes,
     "method differs in the local header: EIO": local_method,
     "data runs into the central directory: EIO": past_the_directory,

@@ -63,7 +63,7 @@ class MemberReaderTest : public ::testing::Test {
   testing::Layout layout_;
   std::shared_ptr<const ArchiveFile> file_;
   std::unique_ptr<ArchiveIndex> index_;
-  DecoderPool pool_{2};
+  DecoderPool pool_{size_t{3} << 20};  // two decoders
 };
 
 TEST_F(MemberReaderTest, ReadsRangesAndStopsAtTheEnd) {
@@ -263,17 +263,56 @@ TEST_F(MemberReaderTest, RewrittenAndRestoredUnderADecoder) {
   EXPECT_EQ(ReadSome(*reader, 0, 10), lines_.substr(0, 10));
 }
 
-// Python's zipfile sees a bad CRC at the end of a stored member. Here it costs a pass over the
-// member that mapping would not need, so it is looked at only when there is doubt.
-TEST_F(MemberReaderTest, StoredMemberWithABadCrc) {
+// --- CRC-32 of stored members ---
+
+TEST_F(MemberReaderTest, StoredMemberWithABadCrcFailsAtItsLastByte) {
   ArchiveBuilder builder;
   builder.Add({.name = "m", .data = "hello", .central = {.crc32 = 1}});
   Write(builder);
   const auto reader = Open("m");
-  EXPECT_EQ(ReadSome(*reader, 0, 10), "hello");
-  testing::TouchMode(path_);
-  EXPECT_EQ(FailureOf([&] { ReadSome(*reader, 0, 10); }),
-            "5: bad CRC-32 after the archive was changed or touched while open");
+  const auto other = Open("m");
+  EXPECT_EQ(ReadSome(*reader, 0, 2), "he");
+  EXPECT_EQ(ReadSome(*reader, 0, 4), "hell");
+  EXPECT_FALSE(reader->is_wrong());
+  EXPECT_EQ(FailureOf([&] { ReadSome(*reader, 2, 3); }), "5: bad CRC-32");
+  EXPECT_TRUE(reader->is_wrong());
+  EXPECT_EQ(FailureOf([&] { ReadSome(*reader, 0, 1); }), "5: bad CRC-32");
+  EXPECT_EQ(FailureOf([&] { ReadSome(*other, 0, 1); }), "5: bad CRC-32");
+  EXPECT_EQ(FailureOf([&] { Open("m")->Verify(); }), "5: bad CRC-32");
+}
+
+TEST_F(MemberReaderTest, StoredMemberThatIsOnlyReadInPartsIsNotJudged) {
+  ArchiveBuilder builder;
+  builder.Add({.name = "m", .data = "hello", .central = {.crc32 = 1}});
+  Write(builder);
+  const auto reader = Open("m");
+  EXPECT_EQ(ReadSome(*reader, 1, 10), "ello");
+  EXPECT_EQ(ReadSome(*reader, 1, 10), "ello");
+  EXPECT_FALSE(reader->is_wrong());
+}
+
+TEST_F(MemberReaderTest, Verify) {
+  for (const auto method : {zip::kMethodStored, zip::kMethodDeflated}) {
+    ArchiveBuilder builder;
+    builder.Add({.name = "right", .data = lines_, .method = method});
+    builder.Add({.name = "wrong", .data = lines_, .method = method, .central = {.crc32 = 1}});
+    Write(builder);
+    Open("right")->Verify();
+    const auto reader = Open("wrong");
+    for (int i = 0; i < 2; ++i) {
+      EXPECT_EQ(FailureOf([&] { reader->Verify(); }), "5: bad CRC-32");
+      EXPECT_TRUE(reader->is_wrong());
+    }
+    EXPECT_EQ(FailureOf([&] { ReadSome(*reader, 0, 1); }), "5: bad CRC-32");
+  }
+}
+
+TEST_F(MemberReaderTest, WhatIsFoundWrongOfAChangedFileIsNotHeldAgainstTheVersion) {
+  Write();
+  const auto reader = Open("stored");
+  testing::OverwriteKeepingTime(path_, layout_.members[0].data, std::string(5, '?'));
+  EXPECT_EQ(ErrnoOf([&] { reader->Verify(); }), EIO);
+  EXPECT_FALSE(reader->is_wrong());
 }
 
 TEST_F(MemberReaderTest, EmptyMemberIsReadAfterAChmodToo) {

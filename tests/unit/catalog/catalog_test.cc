@@ -284,7 +284,7 @@ TEST_F(CatalogTest, ClosedArchivesAreOpenedAgain) {
   for (int i = 0; i < 10; ++i) {
     testing::WriteFile(In(std::to_string(i) + ".skops"), testing::ArchiveOf(std::to_string(i)));
   }
-  auto& catalog = Start({.descriptors = 3, .index_bytes = 1000});
+  auto& catalog = Start({.descriptors = 3, .idle_index_bytes = 1000});
   for (int i = 0; i < 30; ++i) {
     const std::string n = std::to_string(i % 10);
     EXPECT_EQ(MemberOf(catalog.Open(LookUp(catalog, n + ".skops"))), n);
@@ -311,7 +311,7 @@ TEST_F(CatalogTest, OpenFromManyThreads) {
   for (size_t i = 0; i < kArchives; ++i) {
     testing::WriteFile(In(std::to_string(i) + ".skops"), testing::ArchiveOf(std::to_string(i)));
   }
-  auto& catalog = Start({.descriptors = 24, .index_bytes = 2000});
+  auto& catalog = Start({.descriptors = 24, .idle_index_bytes = 2000});
   std::vector<std::thread> threads;
   for (size_t t = 0; t < 16; ++t) {
     threads.emplace_back([&, t] {

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <thread>
@@ -153,7 +154,7 @@ TEST_F(OpenArchivesTest, IndexesAreBoundedToo) {
   Start({.descriptors = 100}, 10);
   const size_t one = OpenIndex(0)->memory_bytes();
   slots_.clear();
-  Start({.descriptors = 100, .index_bytes = 4 * one + one / 2}, 10);
+  Start({.descriptors = 100, .idle_index_bytes = 4 * one + one / 2}, 10);
   for (size_t i = 0; i < 4; ++i) OpenIndex(i);
   EXPECT_EQ(Indexes(), "0123");
   OpenIndex(0);
@@ -165,13 +166,54 @@ TEST_F(OpenArchivesTest, IndexesAreBoundedToo) {
 }
 
 TEST_F(OpenArchivesTest, HeldIndexesStayAndTheBoundIsSoft) {
-  Start({.descriptors = 100, .index_bytes = 1}, 3);
+  Start({.descriptors = 100, .idle_index_bytes = 1}, 3);
   const Index first = OpenIndex(0);
   const Index second = OpenIndex(1);
   EXPECT_EQ(Indexes(), "01");
   OpenIndex(2);
   EXPECT_EQ(Indexes(), "012") << "what is being opened is never given up";
   EXPECT_EQ(open_->index_bytes(), 3 * first->memory_bytes());
+}
+
+TEST_F(OpenArchivesTest, NoMoreIndexesInUseThanThereIsMemoryFor) {
+  Start({.descriptors = 100}, 1);
+  const size_t one = OpenIndex(0)->memory_bytes();
+  slots_.clear();
+  Start({.descriptors = 100, .idle_index_bytes = 1, .index_bytes = 2 * one}, 4);
+  Index first = OpenIndex(0);
+  const Index second = OpenIndex(1);
+  EXPECT_EQ(ErrnoOf([&] { OpenIndex(2); }), ENOMEM);
+  EXPECT_EQ(open_->index_bytes(), 2 * one) << "the one refused is gone";
+  first.reset();
+  EXPECT_EQ(OpenIndex(2)->memory_bytes(), one) << "the idle one has made room";
+  EXPECT_EQ(Indexes(), "12");
+}
+
+TEST_F(OpenArchivesTest, LargeDirectoriesTakeTurns) {
+  constexpr uint64_t kLarge = 8 << 20;
+  Start({.reading_bytes = 2 * 6 * kLarge}, 0);
+  std::atomic<int> reading = 0;
+  std::atomic<int> most = 0;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 8; ++t) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 200; ++i) {
+        const auto turn = open_->WaitForTurn(kLarge);
+        const int now = ++reading;
+        if (now > most) most = now;
+        std::this_thread::yield();
+        --reading;
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  EXPECT_LE(most, 2);
+}
+
+TEST_F(OpenArchivesTest, SmallDirectoriesAndTooLargeOnesAreReadAllTheSame) {
+  Start({.reading_bytes = 10}, 0);
+  const auto largest = open_->WaitForTurn(UINT64_MAX / 6);
+  const auto small = open_->WaitForTurn(1000);  // would wait for ever
 }
 
 TEST_F(OpenArchivesTest, TidyClosesWhatIsIdle) {
@@ -232,7 +274,7 @@ TEST_F(OpenArchivesTest, FilesMayOutliveIt) {
 TEST_F(OpenArchivesTest, FromManyThreads) {
   constexpr size_t kThreads = 8;
   constexpr size_t kDescriptors = 12;
-  Start({.descriptors = kDescriptors, .index_bytes = 2000}, 40);
+  Start({.descriptors = kDescriptors, .idle_index_bytes = 2000}, 40);
   std::vector<std::thread> threads;
   for (size_t t = 0; t < kThreads; ++t) {
     threads.emplace_back([&, t] {

@@ -34,7 +34,23 @@ TEST(ParseOptions, Defaults) {
   EXPECT_FALSE(options.help);
   EXPECT_FALSE(options.version);
   EXPECT_EQ(options.revalidate, 1);
+  EXPECT_EQ(options.decoder_memory, 128U);
   EXPECT_THAT(options.mount_options, IsEmpty());
+}
+
+TEST(ParseOptions, Verify) {
+  EXPECT_TRUE(ParseOptions(Words{"--verify=open", "a", "b"}).verify_on_open);
+  EXPECT_FALSE(ParseOptions(Words{"--verify=read", "a", "b"}).verify_on_open);
+  EXPECT_THAT(Complaint({"--verify=always", "a", "b"}), HasSubstr("--verify is read or open"));
+}
+
+TEST(ParseOptions, DecoderMemory) {
+  EXPECT_EQ(ParseOptions(Words{"--decoder-memory=64", "a", "b"}).decoder_memory, 64U);
+  EXPECT_EQ(ParseOptions(Words{"-odecoder-memory=0", "a", "b"}).decoder_memory, 0U);
+  for (const auto* bad : {"--decoder-memory=-1", "--decoder-memory=1.5", "--decoder-memory=2049",
+                          "--decoder-memory=", "--decoder-memory=12M"}) {
+    EXPECT_THAT(Complaint({bad, "a", "b"}), HasSubstr("wants MiB")) << bad;
+  }
 }
 
 TEST(ParseOptions, Flags) {
@@ -202,12 +218,15 @@ TEST(Usage, EveryOptionThatItNamesIsTaken) {
     const size_t start = line.find("--");
     if (!line.starts_with("  ") || start == std::string::npos || start > 10) continue;
     std::string word = line.substr(start, line.find_first_of(" =", start) - start);
-    const bool is_switch = line.find("=on|off") != std::string::npos;
-    if (line[start + word.size()] == '=') word += is_switch ? "=on" : "=1";
+    const size_t equals = start + word.size();
+    if (line[equals] == '=') {  // a choice of words, or something that a number can be
+      const size_t bar = line.find('|');
+      word += bar == std::string::npos ? "=1" : line.substr(equals, bar - equals);
+    }
     EXPECT_EQ(Complaint({word.c_str(), "a", "b"}), "") << word;
     ++checked;
   }
-  EXPECT_EQ(checked, 8);
+  EXPECT_EQ(checked, 10);
 }
 
 TEST(Usage, FitsTheScreen) {

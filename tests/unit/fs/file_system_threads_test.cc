@@ -98,7 +98,8 @@ class FileSystemThreads : public ::testing::Test {
 };
 
 TEST_F(FileSystemThreads, ReplacedByRename) {
-  FileSystem fs(folder_.path().string(), {.budget = {.descriptors = 100, .index_bytes = 2000}});
+  FileSystem fs(folder_.path().string(),
+                {.budget = {.descriptors = 100, .idle_index_bytes = 2000}});
   std::atomic<bool> stop = false;
   std::vector<std::thread> threads;
   for (size_t t = 0; t < kThreads; ++t) {
