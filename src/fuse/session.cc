@@ -162,8 +162,6 @@ bool Session::Run() {
   if (options_.generation > 1) TakeOver();
   auto housekeeper = std::make_unique<Housekeeper>(*context_, state_, session_);
   StartWorkers(ended.get());
-  // Without one the kernel has yet to say hello, to which the answer says that it can be used.
-  if (!state_.init().empty()) supervisor_.Send(Tell::kServing);
   const bool unmounted = WaitForEnd(ended.get());
   // It ends while the workers still answer: it may be waiting for them.
   housekeeper.reset();
@@ -190,17 +188,21 @@ void Session::Finish() {
 }
 
 void Session::StartWorkers(int ended) {
+  // Else the kernel has yet to say hello, to which the answer says that it can be used.
+  const bool serves_at_once = !state_.init().empty();
   const size_t count = std::clamp<size_t>(size_t{4} * std::thread::hardware_concurrency(),
                                           kFewestThreads, kMostThreads);
   workers_.reserve(count);
   for (size_t i = 0; i < count; ++i) {
     ++running_;
     try {
-      workers_.emplace_back([this, ended, &record = state_.request(i)] {
-        Serve(record);
-        --running_;
-        eventfd_write(ended, 1);
-      });
+      workers_.emplace_back(
+          [this, ended, says_so = serves_at_once && i == 0, &record = state_.request(i)] {
+            if (says_so) supervisor_.Send(Tell::kServing);
+            Serve(record);
+            --running_;
+            eventfd_write(ended, 1);
+          });
     } catch (const std::system_error& error) {
       --running_;
       if (workers_.empty()) throw;

@@ -17,15 +17,16 @@ import numpy
 
 import archives
 from archives import DEFLATED, MEMBER, PAGE, STORED
-from mount import Mount, MountTest, binary, is_mounted, main, until
+from mount import HANG, Mount, MountTest, binary, is_mounted, main, until
 from processes import Child
 from test_stress import Counters, Outcome, keep_reading
 
 _KILLS = int(os.environ.get("SKOPSFS_KILLS", "25"))
+_GUARD = HANG + 2 * _KILLS  # seconds: who dies again and again is started after a pause
 _SIGNALS = [signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT]
 _PAGES = 48  # as test_stress has it
 _NAMES = ["a.skops", "b.skops", "folder/c.skops", "small.skops"]  # likewise
-_ARRAY = numpy.arange(300_000, dtype="f8")
+ARRAY = numpy.arange(300_000, dtype="f8")
 
 
 def forget(file):
@@ -69,7 +70,7 @@ def load_array(folder, _, outcome):
     path = os.path.join(folder, "array.skops", "x.npy")
     with open(path, "rb") as file:
         forget(file)
-    if not numpy.array_equal(numpy.load(path, mmap_mode="r"), _ARRAY):
+    if not numpy.array_equal(numpy.load(path, mmap_mode="r"), ARRAY):
         outcome.wrong.append("array")
 
 
@@ -93,7 +94,7 @@ class TakeOver(MountTest):
         os.mkdir(self.in_source("folder"))
         for name in _NAMES:
             self.write(name, 1)
-        archives.write_members(self.in_source("array.skops"), {"x.npy": archives.npy(_ARRAY)})
+        archives.write_members(self.in_source("array.skops"), {"x.npy": archives.npy(ARRAY)})
 
     def write(self, name, version):
         method = DEFLATED if name == "small.skops" else STORED
@@ -103,7 +104,10 @@ class TakeOver(MountTest):
         """Kills the worker and waits until there is another one."""
         worker = mount.worker()
         os.kill(worker, number)
-        until(lambda: worker not in mount.workers() and mount.workers(), "another one is there")
+        try:
+            until(lambda: worker not in mount.workers() and mount.workers(), "another one is there")
+        except AssertionError as error:
+            raise AssertionError(f"{error}; the log ends with\n{mount.log()[-4000:]}") from None
 
     # One at a time.
 
@@ -310,14 +314,14 @@ class TakeOver(MountTest):
 
     def test_kill_storm(self):
         readers = [(keep_using, use) for use in _USES]
-        self.storm(self.mount("--revalidate=0"), readers, self.kill_at_random)
+        self.storm(self.mount("--revalidate=0", guard=_GUARD), readers, self.kill_at_random)
 
     def test_kill_storm_while_archives_are_replaced(self):
         readers = [(keep_reading,)] * 6
 
         def replace(count):
             self.write(_NAMES[count % len(_NAMES)], 2 + count)
-        mount = self.mount("--revalidate=0")
+        mount = self.mount("--revalidate=0", guard=_GUARD)
         self.storm(mount, readers, self.kill_at_random, replace)
         until(lambda: not self.deleted(mount), "the descriptors of old versions are closed")
 
@@ -327,7 +331,7 @@ class TakeOver(MountTest):
             mount.send(signal.SIGUSR2)
             until(lambda: mount.workers() and before not in mount.workers(), "it is upgraded")
         readers = [(keep_using, use) for use in _USES]
-        self.storm(self.mount("--revalidate=0"), readers, upgrade)
+        self.storm(self.mount("--revalidate=0", guard=_GUARD), readers, upgrade)
 
     def test_time_from_a_kill_to_the_next_read(self):
         """No limit: printed for docs/operations.md."""
