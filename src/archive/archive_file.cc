@@ -58,7 +58,10 @@ size_t ArchiveFile::ReadAt(uint64_t offset, std::span<std::byte> out) const {
 
 struct stat ArchiveFile::Stat() const {
   struct stat st;
-  if (fstat(fd_.get(), &st) != 0) throw ErrnoError("looking at the archive");
+  if (fstat(fd_.get(), &st) != 0) {
+    failed_to_read_ = true;
+    throw ErrnoError("looking at the archive");
+  }
   return st;
 }
 

@@ -66,7 +66,8 @@ class ArchiveFile : public zip::ByteSource {
   // Whether it has its times of the beginning: what new opens ask for.
   bool IsCurrent() const;
 
-  // Whether a read of the file has ever failed: then what was made of its bytes proves nothing.
+  // Whether a read of the file, or a look at it, has ever failed: then what was made of its bytes
+  // proves nothing.
   bool failed_to_read() const { return failed_to_read_; }
 
   // The proof of the member of `size` bytes whose data begins at `offset`.

@@ -100,14 +100,18 @@ void FileSystem::ReadFolder(DirectoryHandle& handle, uint64_t position, bool loo
   const catalog::Found folder = catalog_.OpenFolder(*handle.slot);
   for (auto at = handle.names.lower_bound(position); at != handle.names.end(); ++at) {
     const std::string& name = at->second;
+    DirectoryEntry item{.name = name, .entry = {}, .next = at->first + 1};
     std::optional<catalog::Found> found;
     try {
       found = catalog_.Examine(*handle.slot, folder, name);
     } catch (const Error&) {
-      continue;  // the lookup of this name will say why; the others are listed all the same
+      // The lookup of this name will say why.
+      item.is_known = false;
+      item.entry.attributes.st_ino = at->first;
+      if (!sink(item)) return;
+      continue;
     }
     if (!found) continue;
-    DirectoryEntry item{.name = name, .entry = {}, .next = at->first + 1};
     if (!lookup) {
       item.entry.attributes =
           SourceAttributes(catalog::JoinPath(handle.slot->path, name), found->st);

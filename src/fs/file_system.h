@@ -61,7 +61,8 @@ struct DirectoryHandle {
 struct DirectoryEntry {
   std::string_view name;
   Entry entry;
-  uint64_t next = 0;  // the position of the entry after it
+  bool is_known = true;  // else it could not be looked at: there is no node, and only an st_ino
+  uint64_t next = 0;     // the position of the entry after it
 };
 
 // Takes an entry; returns false when there is no room for it.

@@ -189,7 +189,7 @@ bool AppendEntry(fuse_req_t request, std::span<char> buffer, size_t& used, bool 
   if (plus) {
     auto param = EntryParam(item.entry);
     // The kernel takes no reference to these two, and asks for no attributes of node 0.
-    if (name == "." || name == "..") param.ino = 0;
+    if (name == "." || name == ".." || !item.is_known) param.ino = 0;
     needed = fuse_add_direntry_plus(request, rest.data(), rest.size(), name.c_str(), &param,
                                     static_cast<off_t>(item.next));
   } else {

@@ -1,12 +1,15 @@
 // Preloaded into skopsfs by tests: makes it fail at a moment of their choosing. What it is to do
-// stands in a file that it maps before the worker shuts itself in ($SKOPSFS_SHIM; shim.py writes it).
+// stands in a file that it maps before the worker shuts itself in ($SKOPSFS_SHIM; shim.py writes
+// it).
 
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fuse.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +18,9 @@
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -22,19 +28,44 @@ enum { kAttempts = 16 };
 
 // As in shim.py.
 struct Control {
-  _Atomic uint64_t crash_at;   // inode of a file: who reads it dies of a bad address
-  _Atomic uint64_t hang_at;    // likewise, waits until this is 0 again
-  _Atomic uint64_t attack_at;  // likewise, tries what it must not, once
-  _Atomic uint64_t no_exec;    // no worker can be started
-  _Atomic uint64_t old_kernel; // the kernel looks like one that asks nothing again
-  _Atomic uint64_t die_at_start;  // a worker kills itself before it does anything
-  _Atomic uint64_t hanging;    // how often somebody has begun to wait
-  _Atomic uint64_t attempts;   // how many of these are written
+  _Atomic uint64_t crash_at;           // inode of a file: who reads it dies of a bad address
+  _Atomic uint64_t hang_at;            // likewise, waits until this is 0 again
+  _Atomic uint64_t attack_at;          // likewise, tries what it must not, once
+  _Atomic uint64_t no_exec;            // no worker can be started
+  _Atomic uint64_t old_kernel;         // the kernel looks like one that asks nothing again
+  _Atomic uint64_t die_at_start;       // a worker kills itself before it does anything
+  _Atomic uint64_t hanging;            // how often somebody has begun to wait
+  _Atomic uint64_t faults;             // the worker's calls below are counted, and one fails
+  _Atomic uint64_t fault_at;           // which one, by its number
+  _Atomic uint64_t fault_errno;        // how, or kShort
+  _Atomic uint64_t fault_calls;        // how many there were
+  _Atomic uint64_t faulty;             // a bit for each kind of call that has failed
+  _Atomic uint64_t attempts;           // how many of these are written
   _Atomic uint64_t result[kAttempts];  // errno of each; 0: it worked
 };
 
+// Kinds of calls, in the order of CALLS in test_faults.py.
+enum Call {
+  kPread,
+  kOpen,
+  kOpenat,
+  kOpenat2,
+  kFstat,
+  kStatx,
+  kReadlinkat,
+  kGetxattr,
+  kFcntl,
+  kFadvise,
+  kFstatfs,
+  kFstatvfs,
+  kFdopendir,
+  kReaddir,
+};
+enum { kShort = 1000 };  // rather than an errno: a read gives half of what was asked for
+
 static struct Control* control;
 static struct Control nothing;
+static int is_worker;
 
 __attribute__((constructor)) static void Map(void) {
   control = &nothing;
@@ -49,7 +80,18 @@ __attribute__((constructor)) static void Map(void) {
   const ssize_t got = line < 0 ? 0 : read(line, words, sizeof(words) - 1);
   close(line);
   const char* first = words + strlen(words) + 1;
-  if (control->die_at_start && got > 0 && strncmp(first, "--worker=", 9) == 0) raise(SIGKILL);
+  is_worker = got > 0 && strncmp(first, "--worker=", 9) == 0;
+  if (control->die_at_start && is_worker) raise(SIGKILL);
+}
+
+// Whether this call is the one to fail; then errno is set.
+static int Fails(enum Call call) {
+  if (!is_worker || !control->faults) return 0;
+  if (atomic_fetch_add(&control->fault_calls, 1) != control->fault_at) return 0;
+  if (control->fault_errno == kShort && call != kPread) return 0;
+  atomic_fetch_or(&control->faulty, UINT64_C(1) << call);
+  errno = (int)control->fault_errno;
+  return 1;
 }
 
 static void Note(int result) {
@@ -73,8 +115,8 @@ static void Attack(void) {
   Note(setuid(0));
   Note(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL));
   Note(unlink("/tmp/skopsfs-was-there"));
-  void* code = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS,
-                    -1, 0);
+  void* code =
+      mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   Note(code == MAP_FAILED ? -1 : 0);
 }
 
@@ -93,7 +135,71 @@ ssize_t pread64(int fd, void* bytes, size_t size, off64_t offset) {
   }
   if (Is(fd, control->hang_at)) ++control->hanging;
   while (Is(fd, control->hang_at)) usleep(1000);
+  if (Fails(kPread)) {
+    if (errno != kShort) return -1;
+    size /= 2;
+  }
   return real(fd, bytes, size, offset);
+}
+
+// Calls that do nothing but fail when it is their turn.
+#define SHIM(call, result, failed, name, parameters, arguments) \
+  result name parameters {                                      \
+    static result(*real) parameters;                            \
+    if (!real) *(void**)&real = dlsym(RTLD_NEXT, #name);        \
+    if (Fails(call)) return failed;                             \
+    return real arguments;                                      \
+  }
+
+struct statx;
+SHIM(kFstat, int, -1, fstat64, (int fd, struct stat64* st), (fd, st))
+SHIM(kStatx, int, -1, statx,
+     (int folder, const char* restrict path, int flags, unsigned mask, struct statx* restrict st),
+     (folder, path, flags, mask, st))
+SHIM(kReadlinkat, ssize_t, -1, readlinkat,
+     (int folder, const char* path, char* target, size_t size), (folder, path, target, size))
+SHIM(kGetxattr, ssize_t, -1, getxattr,
+     (const char* path, const char* name, void* value, size_t size), (path, name, value, size))
+SHIM(kFadvise, int, errno, posix_fadvise64, (int fd, off64_t start, off64_t size, int advice),
+     (fd, start, size, advice))
+SHIM(kFstatfs, int, -1, fstatfs64, (int fd, struct statfs64* st), (fd, st))
+SHIM(kFstatvfs, int, -1, fstatvfs64, (int fd, struct statvfs64* st), (fd, st))
+SHIM(kFdopendir, DIR*, NULL, fdopendir, (int fd), (fd))
+SHIM(kReaddir, struct dirent64*, NULL, readdir64, (DIR * folder), (folder))
+
+// The worker only opens what exists, so there is no mode.
+int open64(const char* path, int flags, ...) {
+  static int (*real)(const char*, int, ...);
+  if (!real) *(void**)&real = dlsym(RTLD_NEXT, "open64");
+  return Fails(kOpen) ? -1 : real(path, flags);
+}
+
+int openat64(int folder, const char* path, int flags, ...) {
+  static int (*real)(int, const char*, int, ...);
+  if (!real) *(void**)&real = dlsym(RTLD_NEXT, "openat64");
+  return Fails(kOpenat) ? -1 : real(folder, path, flags);
+}
+
+int fcntl64(int fd, int command, ...) {
+  static int (*real)(int, int, ...);
+  if (!real) *(void**)&real = dlsym(RTLD_NEXT, "fcntl64");
+  va_list rest;
+  va_start(rest, command);
+  void* argument = va_arg(rest, void*);
+  va_end(rest);
+  return Fails(kFcntl) ? -1 : real(fd, command, argument);
+}
+
+long syscall(long number, ...) {
+  static long (*real)(long, ...);
+  if (!real) *(void**)&real = dlsym(RTLD_NEXT, "syscall");
+  va_list rest;
+  va_start(rest, number);
+  long a[6];
+  for (int i = 0; i < 6; ++i) a[i] = va_arg(rest, long);
+  va_end(rest);
+  if (number == SYS_openat2 && Fails(kOpenat2)) return -1;
+  return real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 
 ssize_t read(int fd, void* bytes, size_t size) {

@@ -8,7 +8,7 @@ from mount import MountTest
 
 # As in shim.c.
 _FIELDS = ("crash_at", "hang_at", "attack_at", "no_exec", "old_kernel", "die_at_start", "hanging",
-           "attempts")
+           "faults", "fault_at", "fault_errno", "fault_calls", "faulty", "attempts")
 _ATTEMPTS = 16
 
 

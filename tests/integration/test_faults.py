@@ -1,0 +1,170 @@
+"""Every system call of the worker on the way of a lookup, an open, a read and a listing fails in turn.
+
+The answer is the errno, EIO, or right; the same request then works; nothing has leaked.
+"""
+
+import collections
+import errno
+import itertools
+import os
+import signal
+import sys
+
+import archives
+from archives import MEMBER
+from mount import HANG, main, until
+from shim import ShimTest
+
+# As in shim.c.
+CALLS = ("pread", "open", "openat", "openat2", "fstat", "statx", "readlinkat", "getxattr", "fcntl",
+         "posix_fadvise", "fstatfs", "fstatvfs", "fdopendir", "readdir")
+SHORT = 1000
+FAULTS = (errno.EIO, errno.ENOMEM, errno.EMFILE, errno.EINTR, errno.ESTALE, SHORT)
+PAGES = 40
+MOST_CALLS = 500  # of one request chain; a guard against counting without end
+
+
+class Faults(ShimTest):
+    def setUp(self):
+        super().setUp()
+        os.mkdir(self.in_source("few"))
+        self.content = {method: archives.content(method, PAGES)
+                        for method in (archives.STORED, archives.DEFLATED)}
+        for method in self.content:
+            archives.write(os.path.join(self.folder, str(method)),
+                           archives.version_bytes(method, PAGES, method))
+            os.link(os.path.join(self.folder, str(method)), self.in_source("few", f"{method}.skops"))
+        os.symlink("0.skops", self.in_source("few", "link.skops"))
+        self.numbers = itertools.count()
+        self.delivered = collections.Counter()
+
+    # Requests, each on something that nobody has looked at before, if `fresh`.
+
+    def new_archive(self, method):
+        """A copy, since the change time of a file tells of its links."""
+        name = f"{next(self.numbers)}.skops"
+        archives.write(self.in_source(name), archives.version_bytes(method, PAGES, method))
+        return name
+
+    def read_member(self, name, method):
+        path = self.in_mount(name, MEMBER)
+        os.stat(path)
+        self.assertEqual(sorted(os.listdir(self.in_mount(name))), [MEMBER, "schema.json"])
+        with open(path, "rb", buffering=0) as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            data = b""
+            while len(data) < PAGES * archives.PAGE:
+                data += os.pread(file.fileno(), 1 << 20, len(data))
+        self.assertEqual(data, self.content[method])
+
+    def list_folder(self, _):
+        self.assertEqual(sorted(os.listdir(self.in_mount("few"))),
+                         ["0.skops", "8.skops", "link.skops"])
+        with os.scandir(self.in_mount("few")) as entries:
+            for entry in entries:
+                self.assertTrue(entry.stat().st_ino)
+
+    def follow_link(self, _):
+        with open(self.in_mount("few", "link.skops", "schema.json"), "rb") as file:
+            self.assertEqual(file.read(), b'{"version": %8d}' % archives.STORED)
+
+    def ask(self, name):
+        path = self.in_mount(name, MEMBER)
+        for attribute in ("offset", "method", "crc32"):
+            os.getxattr(path, f"user.skopsfs.{attribute}")
+        os.statvfs(self.mountpoint)
+
+    # What is done with them.
+
+    def attempt(self, request):
+        """0, or the errno it failed with."""
+        try:
+            request()
+            return 0
+        except OSError as error:
+            return error.errno
+
+    def try_all(self, mount, what, make, request):
+        """`request(make())` with each of its calls failing in each way."""
+        worker = mount.worker()
+        for fault in FAULTS:
+            number = 0
+            while True:
+                subject = make()
+                self.shim.faulty = 0
+                self.shim.fault_calls = 0
+                self.shim.fault_errno = fault
+                self.shim.fault_at = number
+                self.shim.faults = 1
+                code = self.attempt(lambda s=subject: request(s))
+                self.shim.faults = 0
+                allowed = {0, errno.EIO} | ({fault} if fault != SHORT else set())
+                call = f"{what}, call {number} fails with {fault}"
+                self.assertIn(code, allowed, f"{call}\n{mount.log()[-2000:]}")
+                if self.shim.faulty:
+                    kind = CALLS[self.shim.faulty.bit_length() - 1]
+                    self.delivered[kind] += 1
+                self.assertEqual(self.attempt(lambda s=subject: request(s)), 0,
+                                 f"{call}, and then it still fails\n{mount.log()[-2000:]}")
+                self.assertEqual(mount.workers(), [worker], f"{call}: {mount.log()[-2000:]}")
+                if number >= self.shim.fault_calls:
+                    break
+                number += 1
+                self.assertLess(number, MOST_CALLS)
+
+    def held(self, mount):
+        """Descriptors and mappings of the worker."""
+        with open(f"/proc/{mount.worker()}/maps", encoding="ascii") as maps:
+            return len(mount.descriptors(mount.worker())), len(maps.readlines())
+
+    def test_each_call_fails_in_each_way(self):
+        mount = self.mount("--revalidate=0", guard=4 * HANG)
+        requests = {
+            "stored": (lambda: self.new_archive(archives.STORED),
+                       lambda name: self.read_member(name, archives.STORED)),
+            "deflated": (lambda: self.new_archive(archives.DEFLATED),
+                         lambda name: self.read_member(name, archives.DEFLATED)),
+            "listing": (lambda: None, self.list_folder),
+            "link": (lambda: None, self.follow_link),
+            "attributes": (lambda: self.new_archive(archives.STORED), self.ask),
+        }
+        for make, request in requests.values():  # so that threads have what they keep
+            for _ in range(20):
+                request(make())
+        until(lambda: not self.archives_open(mount), "idle archives are closed")
+        before = self.held(mount)
+        for what, (make, request) in requests.items():
+            self.try_all(mount, what, make, request)
+        sys.stderr.write(f"faults: {sum(self.delivered.values())}, of "
+                         f"{', '.join(f'{n} {c}' for c, n in self.delivered.items())} ")
+        for call in CALLS:
+            self.assertGreater(self.delivered[call], 0, call)
+        until(lambda: not self.archives_open(mount), "idle archives are closed")
+        after = self.held(mount)
+        self.assertLessEqual(after[0], before[0])
+        self.assertLessEqual(after[1], before[1] + 8)  # the heap's own pieces
+
+    def archives_open(self, mount):
+        return [name for name in mount.descriptors() if name.endswith(".skops")]
+
+    def test_open_file_goes_on_after_a_fault(self):
+        mount = self.mount()
+        for method in self.content:
+            with open(self.in_mount(self.new_archive(method), MEMBER), "rb", buffering=0) as file:
+                for fault in FAULTS:
+                    for number in range(4):
+                        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+                        self.shim.fault_calls = 0
+                        self.shim.fault_errno = fault
+                        self.shim.fault_at = number
+                        self.shim.faults = 1
+                        code = self.attempt(lambda f=file: os.pread(f.fileno(), 4096, 0))
+                        self.shim.faults = 0
+                        self.assertIn(code, {0, errno.EIO, fault})
+                        self.assertEqual(os.pread(file.fileno(), 1 << 20, 0),
+                                         self.content[method])
+        self.assertEqual(mount.stop(signal.SIGTERM), 0)
+
+
+if __name__ == "__main__":
+    main()
