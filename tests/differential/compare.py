@@ -17,7 +17,7 @@ import sys
 import tempfile
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from stat import S_ISDIR
@@ -224,10 +224,11 @@ def compare_libzip(line: Json, libzip: Shown, expected: oracle.Archive, we_agree
     tally.libzip_same += we_agree
 
 
-def run(args: argparse.Namespace, folder: Path) -> Tally:
+def run(args: argparse.Namespace, folder: Path, make: Callable[[Path], None]) -> Tally:
+    """Compares the archives that `make` writes to a folder."""
     source = folder / "archives"
     source.mkdir(parents=True)
-    collect(source, args.seed, args.count)
+    make(source)
     shown = Shown([args.show, str(source), str(folder / "ours"), str(args.seed)], folder / "ours")
     libzip = Shown([args.libzip, str(source), str(folder / "libzip")], folder / "libzip")
     tally = Tally()
@@ -282,7 +283,8 @@ def main() -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     with tempfile.TemporaryDirectory(prefix="skopsfs-differential-") as temporary:
-        tally = run(args, args.keep or Path(temporary))
+        tally = run(args, args.keep or Path(temporary),
+                    lambda source: collect(source, args.seed, args.count))
     report(tally, args.seed)
     return 1 if tally.unexplained or not tally.archives else 0
 
