@@ -8,6 +8,8 @@ set -eu
 cd "$(dirname "$0")/.."
 build=${SKOPSFS_BUILD:-build}
 fuzz_seconds=${SKOPSFS_FUZZ_SECONDS:-60}
+jobs=$(($(nproc) * 2))  # as half of a test is waiting
+quick="-DCMAKE_CXX_FLAGS_RELWITHDEBINFO=-O1 -g1"  # to compile
 
 sh packaging/install_packages.sh test
 
@@ -17,7 +19,7 @@ check() {
   echo "== $folder"
   cmake -S . -B "$folder" -G Ninja -DSKOPSFS_TESTS=ON "$@" >/dev/null  # the quickstart's has none
   cmake --build "$folder"
-  (cd "$folder" && ctest --no-tests=error --output-on-failure -j 2 --label-exclude "$without")
+  (cd "$folder" && ctest --no-tests=error --output-on-failure -j "$jobs" --label-exclude "$without")
 }
 
 fuzz() {
@@ -41,7 +43,7 @@ fuzz_one() {
 
 check "$build" none
 if [ "${1:-}" = all ]; then
-  check "$build-asan" style -DSKOPSFS_SANITIZE=address,undefined
-  check "$build-tsan" style -DSKOPSFS_SANITIZE=thread
+  check "$build-asan" style -DSKOPSFS_SANITIZE=address,undefined "$quick"
+  check "$build-tsan" style -DSKOPSFS_SANITIZE=thread "$quick"
   fuzz
 fi
