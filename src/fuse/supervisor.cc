@@ -165,8 +165,9 @@ void Supervisor::OnReadable(std::unique_ptr<Worker>& worker) {
     util::LogError("the worker: {}", error.what());
     kill(worker->pid, SIGKILL);
   }
-  // It has ended, or ends; its process is reaped when that is so.
+  // It has ended, or ends; its process is reaped when that is so. One that goes on is not wanted.
   worker->channel = Channel(UniqueFd());
+  if (worker == current_ && !kill_at_) kill_at_ = Clock::now() + kKillPatience;
 }
 
 void Supervisor::OnMessage(Worker& worker, Message message) {
@@ -202,7 +203,8 @@ void Supervisor::OnServing(Worker& worker) {
   if (upgrade_wanted_) Upgrade();
   if (!on_ready_) return;
   std::exchange(on_ready_, nullptr)();
-  if (!SessionState::KernelResends(session_memory_.get())) {
+  kernel_resends_ = KernelResends();
+  if (!*kernel_resends_) {
     util::LogWarning("this kernel is older than 6.9: should the worker die, the mount is given up");
   }
 }
@@ -250,7 +252,7 @@ void Supervisor::Upgrade() {
   // A worker that is starting or ending comes first.
   upgrade_wanted_ = next_ || !current_ || current_->stage != Worker::Stage::kServing;
   if (upgrade_wanted_) return;
-  if (!SessionState::KernelResends(session_memory_.get())) {
+  if (!KernelResends()) {
     util::LogError("no upgrade: this kernel is older than 6.9");
     return;
   }

@@ -85,6 +85,7 @@ class Supervisor {
   void ReapWorkers();
   void OnCurrentEnded(int status);
   static std::string Describe(int status);  // of a process that has ended
+  bool KernelResends() const;
   void OnCrash(const Worker& ended, int status);
   Clock::duration Delay() const;
   void OnDeadlines();
@@ -108,7 +109,8 @@ class Supervisor {
   std::unique_ptr<Worker> current_;
   std::unique_ptr<Worker> next_;  // to take over from `current_`, when that still serves
   uint32_t generation_ = 0;
-  std::map<uint64_t, Kept> kept_;  // by the keeper's number
+  std::optional<bool> kernel_resends_;  // once it is known
+  std::map<uint64_t, Kept> kept_;       // by the keeper's number
   CrashRecord crashes_;
   std::map<uint64_t, archive::Identity> quarantined_;  // by slot; those whose identity is known
   int short_lives_ = 0;    // workers that did not serve for long, one after the other

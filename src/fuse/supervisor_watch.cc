@@ -30,13 +30,17 @@ std::string Supervisor::Describe(int status) {
   return fmt::format("was killed by SIG{}", name != nullptr ? name : "?");
 }
 
+bool Supervisor::KernelResends() const {
+  return kernel_resends_ ? *kernel_resends_ : SessionState::KernelResends(session_memory_.get());
+}
+
 void Supervisor::OnCrash(const Worker& ended, int status) {
   const bool served = ended.stage == Worker::Stage::kServing;
   // The kernel has not even said hello. Unless the worker was killed, it has said why.
   if (on_ready_ && !SessionState::HasInit(session_memory_.get())) {
     return GiveUp(WIFSIGNALED(status) ? "the worker " + Describe(status) : "");
   }
-  if (!SessionState::KernelResends(session_memory_.get())) {
+  if (!KernelResends()) {
     return GiveUp(
         fmt::format("the worker {}; this kernel is older than 6.9, so no other can take "
                     "over: the mount is given up",

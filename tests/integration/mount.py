@@ -88,7 +88,7 @@ def is_served(path):
     try:
         os.statvfs(path)
     except OSError as error:
-        if error.errno != errno.ENOTCONN:
+        if error.errno not in (errno.ENOTCONN, errno.ECONNABORTED):
             raise
         return False
     return is_mounted(path)

@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -31,6 +32,8 @@ struct Control {
   _Atomic uint64_t crash_at;           // inode of a file: who reads it dies of a bad address
   _Atomic uint64_t hang_at;            // likewise, waits until this is 0 again
   _Atomic uint64_t attack_at;          // likewise, tries what it must not, once
+  _Atomic uint64_t lie_at;             // likewise, misuses what it shares with the supervisor, once
+  _Atomic uint64_t lie;                // how
   _Atomic uint64_t no_exec;            // no worker can be started
   _Atomic uint64_t old_kernel;         // the kernel looks like one that asks nothing again
   _Atomic uint64_t die_at_start;       // a worker kills itself before it does anything
@@ -61,11 +64,30 @@ enum Call {
   kFdopendir,
   kReaddir,
 };
+// What a worker may do to its supervisor and to its successor, in the order of LIES in
+// test_hostile_worker.py.
+enum Lie {
+  kDamagedMessage,
+  kUnknownMessage,
+  kMessageOutOfTurn,
+  kNoMoreMessages,
+  kManyDescriptors,
+  kManyLines,
+  kFlippedBits,
+  kNoMemory,
+  kFalseEnd,
+};
 enum { kShort = 1000 };  // rather than an errno: a read gives half of what was asked for
 
 static struct Control* control;
 static struct Control nothing;
 static int is_worker;
+static int channel = -1;  // the worker's, to the supervisor
+// What it shares with the supervisor and its successor: SessionState and SlotStore.
+static struct {
+  unsigned char* bytes;
+  size_t size;
+} shared[2];
 
 __attribute__((constructor)) static void Map(void) {
   control = &nothing;
@@ -81,6 +103,7 @@ __attribute__((constructor)) static void Map(void) {
   close(line);
   const char* first = words + strlen(words) + 1;
   is_worker = got > 0 && strncmp(first, "--worker=", 9) == 0;
+  if (is_worker) channel = atoi(first + 9);
   if (control->die_at_start && is_worker) raise(SIGKILL);
 }
 
@@ -120,6 +143,80 @@ static void Attack(void) {
   Note(code == MAP_FAILED ? -1 : 0);
 }
 
+// A message as in fuse/channel.cc and channel.h.
+enum { kPrepared = 7, kKeep = 12, kLog = 14 };
+static void Send(uint32_t tell, uint64_t number, int fd, const char* text) {
+  struct {
+    uint32_t tell;
+    uint32_t text_size;
+    uint64_t number;
+    uint64_t slot;
+  } head = {tell, (uint32_t)strlen(text), number, number};
+  struct iovec parts[2] = {{&head, sizeof(head)}, {(char*)text, strlen(text)}};
+  _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {0};
+  struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
+  if (fd >= 0) {
+    message.msg_control = control;
+    message.msg_controllen = sizeof(control);
+    struct cmsghdr* part = CMSG_FIRSTHDR(&message);
+    part->cmsg_level = SOL_SOCKET;
+    part->cmsg_type = SCM_RIGHTS;
+    part->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(part), &fd, sizeof(int));
+  }
+  sendmsg(channel, &message, MSG_NOSIGNAL);
+}
+
+// Changes bits here and there in the table of requests and in the records of slots. What stands
+// before them is left alone: what the kernel said at first, and that it is such memory.
+static void FlipBits(uint64_t seed) {
+  for (int i = 0; i < 2; ++i) {
+    const size_t used = shared[i].size < 65536 ? shared[i].size : 65536;
+    for (size_t at = i == 0 ? 536 : 4096; at < used; ++at) {
+      seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+      if (seed >> 58 == 0) shared[i].bytes[at] ^= (unsigned char)(1 << (seed >> 50 & 7));
+    }
+  }
+}
+
+// `number` is that of the lie, and above it a seed.
+static void Lie(uint64_t number, int fd) {
+  char text[64];
+  struct iovec half = {"half", 4};
+  const struct msghdr damaged = {.msg_iov = &half, .msg_iovlen = 1};
+  const struct msghdr nothing_said = {0};
+  switch ((enum Lie)(number & 0xff)) {
+    case kDamagedMessage:
+      sendmsg(channel, &damaged, MSG_NOSIGNAL);
+      return;
+    case kUnknownMessage:
+      return Send(999, 0, -1, "what?");
+    case kMessageOutOfTurn:
+      return Send(kPrepared, 0, -1, "");
+    case kNoMoreMessages:  // as one who has closed its end says it, and then it goes on
+      sendmsg(channel, &nothing_said, MSG_NOSIGNAL);
+      for (;;) usleep(1000);
+    case kManyDescriptors:
+      for (uint64_t i = 0; i < 5000; ++i) Send(kKeep, UINT64_C(1) << 60 | i, fd, "");
+      return;
+    case kManyLines:
+      for (uint64_t i = 0; i < 5000; ++i) {
+        snprintf(text, sizeof(text), "\n\033[2Jroot: line %d of a liar\r", (int)i);
+        Send(kLog, UINT64_MAX, -1, text);
+      }
+      return;
+    case kFlippedBits:
+      FlipBits(number >> 8);
+      break;
+    case kNoMemory:
+      for (int i = 0; i < 2; ++i) memset(shared[i].bytes, 0xa5, shared[i].size & 0xffffff);
+      break;
+    case kFalseEnd:
+      _exit(0);
+  }
+  raise(SIGKILL);
+}
+
 static int Is(int fd, uint64_t inode) {
   struct stat st;
   return inode != 0 && fstat(fd, &st) == 0 && st.st_ino == inode;
@@ -132,6 +229,10 @@ ssize_t pread64(int fd, void* bytes, size_t size, off64_t offset) {
   if (Is(fd, control->attack_at)) {
     control->attack_at = 0;
     Attack();
+  }
+  if (Is(fd, control->lie_at)) {
+    control->lie_at = 0;
+    Lie(control->lie, fd);
   }
   if (Is(fd, control->hang_at)) ++control->hanging;
   while (Is(fd, control->hang_at)) usleep(1000);
@@ -200,6 +301,18 @@ long syscall(long number, ...) {
   va_end(rest);
   if (number == SYS_openat2 && Fails(kOpenat2)) return -1;
   return real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
+
+void* mmap64(void* at, size_t size, int protection, int flags, int fd, off64_t offset) {
+  static void* (*real)(void*, size_t, int, int, int, off64_t);
+  if (!real) *(void**)&real = dlsym(RTLD_NEXT, "mmap64");
+  void* mapped = real(at, size, protection, flags, fd, offset);
+  if (is_worker && fd >= 0 && (flags & MAP_SHARED) != 0 && (protection & PROT_WRITE) != 0) {
+    const int i = shared[0].size == 0 ? 0 : 1;
+    shared[i].bytes = mapped;
+    shared[i].size = size;
+  }
+  return mapped;
 }
 
 ssize_t read(int fd, void* bytes, size_t size) {
