@@ -6,7 +6,8 @@
 
 namespace skopsfs::archive {
 
-// What tells one version of a file from every other. The times are nanoseconds since 1970.
+// What tells one version of a file from every other. The times are nanoseconds since 1970; those
+// that no such number can say (before 1677, after 2262) are some other number.
 struct Identity {
   uint64_t device = 0;
   uint64_t inode = 0;
@@ -18,12 +19,15 @@ struct Identity {
 };
 
 inline Identity IdentityOf(const struct stat& st) {
-  constexpr int64_t kNanoseconds = 1'000'000'000;
+  const auto nanoseconds = [](const timespec& time) {
+    return static_cast<int64_t>(static_cast<uint64_t>(time.tv_sec) * 1'000'000'000 +
+                                static_cast<uint64_t>(time.tv_nsec));
+  };
   return {.device = st.st_dev,
           .inode = st.st_ino,
           .size = static_cast<uint64_t>(st.st_size),
-          .mtime = st.st_mtim.tv_sec * kNanoseconds + st.st_mtim.tv_nsec,
-          .ctime = st.st_ctim.tv_sec * kNanoseconds + st.st_ctim.tv_nsec};
+          .mtime = nanoseconds(st.st_mtim),
+          .ctime = nanoseconds(st.st_ctim)};
 }
 
 }  // namespace skopsfs::archive

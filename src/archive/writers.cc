@@ -14,8 +14,9 @@ void WaitUntilSettled(int64_t ctime) {
   constexpr int64_t kStep = 20'000'000;
   timespec now{};
   clock_gettime(CLOCK_REALTIME, &now);
-  const int64_t age = now.tv_sec * kSecond + now.tv_nsec - ctime;
-  if (age >= 0 && age < kStep) std::this_thread::sleep_for(std::chrono::nanoseconds(kStep - age));
+  const int64_t present = now.tv_sec * kSecond + now.tv_nsec;
+  if (ctime > present || ctime <= present - kStep) return;
+  std::this_thread::sleep_for(std::chrono::nanoseconds(kStep - (present - ctime)));
 }
 
 bool IsOpenForWriting(int fd) {

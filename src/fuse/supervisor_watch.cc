@@ -81,7 +81,8 @@ void Supervisor::LookAtRequests() {
   const auto timeout = worker_options_.timeout;
   std::set<uint64_t> still;
   for (const auto& request : SessionState::ReadRequests(session_memory_.get())) {
-    const auto age = std::chrono::nanoseconds(MonotonicNow() - request.since);
+    const int64_t now = MonotonicNow();
+    const auto age = std::chrono::nanoseconds(now - std::clamp<int64_t>(request.since, 0, now));
     const bool timed_out = timeout.count() > 0 && age > timeout;
     if (timed_out) timed_out_.push_back(request);
     if (age < kLong && !timed_out) continue;
