@@ -36,7 +36,7 @@ fuzz_one() {
   corpus=$(mktemp -d)
   "$build-fuzz/tests/$1" -max_total_time="$fuzz_seconds" -rss_limit_mb=1024 \
     -timeout=20 -print_final_stats=1 -dict=tests/fuzz/zip.dict -artifact_prefix="$corpus/" \
-    "$corpus" tests/data 2>"$corpus.log" || { tail -60 "$corpus.log"; exit 1; }
+    "$corpus" tests/fuzz/corpus tests/data 2>"$corpus.log" || { tail -60 "$corpus.log"; exit 1; }
   echo "$1: $(grep -o 'stat::number_of_executed_units: .*' "$corpus.log")"
   rm -r "$corpus" "$corpus.log"
 }
