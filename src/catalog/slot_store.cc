@@ -80,7 +80,10 @@ std::optional<SlotStore::Seen> SlotStore::Read(int memory, uint64_t id) {
     return id == 0 ? of_single(candidate) && candidate.superseded == 0 : candidate.id == id;
   });
   if (!record) return std::nullopt;
-  Seen seen{NameOf(*record), archive::IdentityOf(record->st)};
+  Seen seen{.id = record->id,
+            .path = NameOf(*record),
+            .identity = archive::IdentityOf(record->st),
+            .is_folder = S_ISDIR(record->st.st_mode)};
   for (int depth = 0; depth < kMostFolders && record && record->parent != 0; ++depth) {
     record = FindRecord(memory, [parent = record->parent](const SlotRecord& candidate) {
       return candidate.id == parent;
@@ -132,7 +135,8 @@ std::vector<SlotRecord*> SlotStore::Recover() {
   const std::lock_guard lock(mutex_);
   std::vector<SlotRecord*> live;
   size_t unsound = 0;
-  for (uint32_t i = 0; i < header_->used; ++i) {
+  const uint32_t used = std::min<uint32_t>(header_->used, kMostSlots);
+  for (uint32_t i = 0; i < used; ++i) {
     SlotRecord* record = At(i);
     if (record->state == SlotRecord::kLive && IsSound(*record)) {
       live.push_back(record);

@@ -51,8 +51,10 @@ class SlotStore {
   // A slot as the records in `memory` tell it, for whom does not trust them and so does not map
   // them.
   struct Seen {
+    uint64_t id = 0;
     std::string path;
     archive::Identity identity;
+    bool is_folder = false;
   };
   // Nothing when there is no such slot. The slot 0 of a source that is one archive stands for its
   // present version.

@@ -11,9 +11,11 @@
 #include <cstdlib>
 #include <exception>
 #include <memory>
+#include <optional>
 
 #include "cli/run.h"
 #include "fs/file_system.h"
+#include "fuse/sandbox.h"
 #include "fuse/session.h"
 #include "fuse/session_state.h"
 #include "util/error.h"
@@ -32,8 +34,8 @@ size_t DescriptorBudget() {
   return std::min(now > 2 * kOthers ? now - kOthers : now / 2, kMost);
 }
 
+// The log goes to the supervisor; nothing else is to be said, nor anybody's folder to be kept busy.
 void LeaveTerminal() {
-  // Not to keep somebody's folder busy.
   if (chdir("/") != 0) util::LogWarning("cannot leave the working directory");
   const util::UniqueFd null(open("/dev/null", O_RDWR | O_CLOEXEC));
   for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) dup2(null.get(), stream);
@@ -44,6 +46,10 @@ void GiveMemoryBack() { mallopt(M_MMAP_THRESHOLD, 256 << 10); }
 
 void Serve(fuse::Channel& supervisor, const Options& options) {
   GiveMemoryBack();
+  // Who has mounted; the sandbox may make this process another user.
+  const auto& words = options.mount_options;
+  const bool for_owner = std::find(words.begin(), words.end(), "allow_root") != words.end();
+  const auto owner = for_owner ? std::optional(getuid()) : std::nullopt;
   auto setup = fuse::ReceiveSetup(supervisor);
   auto& state = *new fuse::SessionState(setup.session);
   fuse::MarkCrashes();
@@ -71,7 +77,8 @@ void Serve(fuse::Channel& supervisor, const Options& options) {
                                      {.mount = setup.mount.Release(),
                                       .mount_is_passed = setup.mount_is_passed,
                                       .generation = setup.generation,
-                                      .debug = options.debug});
+                                      .debug = options.debug,
+                                      .only_for = owner});
   catalog.TakeOver();
   session.Run();
 }
@@ -81,7 +88,8 @@ void Serve(fuse::Channel& supervisor, const Options& options) {
 void RunWorker(int descriptor, const Options& options) {
   fuse::Channel supervisor{util::UniqueFd(descriptor)};
   fuse::BecomeWorker(supervisor);
-  if (!options.foreground) LeaveTerminal();
+  const bool may_print = options.debug || !options.sandbox || fuse::kSanitized;
+  if (!options.foreground || !may_print) LeaveTerminal();
   try {
     Serve(supervisor, options);
     fflush(nullptr);

@@ -234,7 +234,8 @@ std::optional<StaleName> FileSystem::StaleNameOf(const FileHandle& handle) const
                    .name = handle.member.substr(handle.member.rfind('/') + 1)};
 }
 
-std::vector<StaleName> FileSystem::StaleNamesOfInherited(size_t most) {
+std::vector<StaleName> FileSystem::StaleNamesOfInherited(size_t most,
+                                                         const std::function<void(uint64_t)>& at) {
   std::vector<StaleName> names;
   const bool is_single = catalog_.source().is_single_archive();
   for (const auto& slot : catalog_.InheritedOldVersions()) {
@@ -242,6 +243,7 @@ std::vector<StaleName> FileSystem::StaleNamesOfInherited(size_t most) {
     if (!is_single && !slot->superseded) {
       names.push_back({.parent = {.slot = slot->parent->id, .index = 0}, .name = slot->name});
     }
+    if (at) at(slot->id);
     try {
       const auto index = catalog_.OpenInherited(slot).index;
       const auto& root = index->node(0);

@@ -125,7 +125,9 @@ class FileSystem {
   // Names that the kernel should drop so that old versions can go which a predecessor had open: it
   // is not known what the kernel still has in its cache of them, nor what is still open. `most`
   // bounds how many of each.
-  std::vector<StaleName> StaleNamesOfInherited(size_t most);
+  // `at` is told of each slot before it is looked at.
+  std::vector<StaleName> StaleNamesOfInherited(size_t most,
+                                               const std::function<void(uint64_t)>& at = {});
 
   // Housekeeping, about once a second: closes what is idle.
   void Tidy() { catalog_.Tidy(); }

@@ -54,6 +54,7 @@ void Init(void* context, fuse_conn_info* connection) {
   if (static_cast<CallbackContext*>(context)->checks_permissions) {
     connection->want |= connection->capable & FUSE_CAP_POSIX_ACL;
   }
+  connection->max_write = std::min(connection->max_write, kMostWrite);
   connection->max_background = kMaxBackground;
   connection->congestion_threshold = kMaxBackground * 3 / 4;
   // A node belongs to one version: its pages never need to be dropped for a newer time or size.

@@ -11,6 +11,9 @@ namespace skopsfs::fuse {
 // Half of the fewest threads a session has, so that others are left for what is quick.
 inline constexpr size_t kSlowThreads = 8;
 
+// Bytes. There are no writes, but the kernel wants room for the largest with each request.
+inline constexpr unsigned kMostWrite = 1 << 20;
+
 // What the callbacks work on; libfuse hands it to each of them.
 struct CallbackContext {
   fs::FileSystem& file_system;

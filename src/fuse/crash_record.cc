@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cstring>
+#include <set>
 
 #include "fs/node_id.h"
 
@@ -10,11 +11,9 @@ namespace skopsfs::fuse {
 
 namespace {
 
-std::string ReasonOf(uint32_t signal, size_t times) {
-  if (signal == kTimedOut) return fmt::format("requests for it did not end, {} times", times);
+const char* NameOf(uint32_t signal) {
   const char* const name = sigdescr_np(static_cast<int>(signal));
-  return fmt::format("it made the server crash {} times ({})", times,
-                     name != nullptr ? name : "unknown signal");
+  return name != nullptr ? name : "unknown signal";
 }
 
 }  // namespace
@@ -23,29 +22,51 @@ bool CrashRecord::Blame(uint64_t slot, const std::string& reason) {
   return quarantined_.try_emplace(slot, reason).second;
 }
 
+// A fault at `slot`, whatever the number of its requests; true when that is too many.
+bool CrashRecord::BlameFor(const std::map<uint64_t, uint32_t>& faults, uint64_t slot,
+                           Clock::time_point now) {
+  auto& times = faults_[slot];
+  times.push_back(now);
+  while (now - times.front() > kPeriod) times.pop_front();
+  if (times.size() < kMostFaults) return false;
+  const bool blamed = Blame(slot, fmt::format("it made the server crash {} times ({})",
+                                              times.size(), NameOf(faults.at(slot))));
+  faults_.erase(slot);
+  return blamed;
+}
+
 std::vector<uint64_t> CrashRecord::WorkerDied(const std::vector<RequestSeen>& requests,
                                               Clock::time_point now) {
+  std::map<uint64_t, uint32_t> faults;  // signal, by slot
+  std::set<uint64_t> timed_out;         // slots
+  for (const auto& request : requests) {
+    const uint64_t slot = fs::NodeId::From(request.node).slot;
+    if (request.crashed == kTimedOut) {
+      timed_out.insert(slot);
+    } else if (request.crashed != 0) {
+      faults[slot] = request.crashed;
+    }
+  }
   std::vector<uint64_t> blamed;
-  std::map<uint64_t, int> deaths;
+  for (const auto& [slot, signal] : faults) {
+    if (BlameFor(faults, slot, now)) blamed.push_back(slot);
+  }
+  std::map<uint64_t, Deaths> deaths;
   for (const auto& request : requests) {
     const uint64_t slot = fs::NodeId::From(request.node).slot;
     const uint64_t unique = request.unique & ~kAskedAgain;
-    if (request.crashed != 0) {
-      auto& times = faults_[slot];
-      times.push_back(now);
-      while (now - times.front() > kPeriod) times.pop_front();
-      if (times.size() < kMostFaults) continue;
-      if (Blame(slot, ReasonOf(request.crashed, times.size()))) blamed.push_back(slot);
-      faults_.erase(slot);
-      continue;
-    }
     const auto before = deaths_.find(unique);
-    const int count = before == deaths_.end() ? 1 : before->second + 1;
+    Deaths count = before == deaths_.end() ? Deaths{} : before->second;
+    if (request.crashed == 0) ++count.unexplained;
+    if (request.crashed == kTimedOut)
+      count.timed_out = timed_out.size() == 1 ? count.timed_out + 1 : 0;
     deaths[unique] = count;
-    if (count >= kMostDeaths &&
-        Blame(slot, fmt::format("the server died {} times at one request for it", count))) {
-      blamed.push_back(slot);
-    }
+    const bool hangs = count.timed_out >= kMostTimeouts;
+    if (!hangs && count.unexplained < kMostDeaths) continue;
+    const auto reason =
+        hangs ? fmt::format("a request for it did not end, {} times", count.timed_out)
+              : fmt::format("the server died {} times at one request for it", count.unexplained);
+    if (Blame(slot, reason)) blamed.push_back(slot);
   }
   deaths_ = std::move(deaths);
   std::erase_if(faults_, [&](const auto& item) { return now - item.second.back() > kPeriod; });

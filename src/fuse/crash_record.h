@@ -13,9 +13,11 @@
 namespace skopsfs::fuse {
 
 // Finds the archive version that makes workers crash, from what their threads were at when they
-// died. Two things tell: a thread that died of a signal of its own making, three times in a minute
-// at the same version; and one request that ten workers in a row died with, when nothing says why
-// (the kernel kills what takes too much memory). Not thread-safe.
+// died. Three things tell: a thread that died of a signal of its own making, three times in a
+// minute at the same version; one request that three workers in a row were replaced for because it
+// did not end, while no other version's did not (else it is the source that hangs); and one request
+// that ten workers in a row died with, when nothing says why (the kernel kills what takes too much
+// memory). Not thread-safe.
 class CrashRecord {
  public:
   using Clock = std::chrono::steady_clock;
@@ -33,10 +35,19 @@ class CrashRecord {
   static constexpr auto kPeriod = std::chrono::minutes(1);
   static constexpr int kMostDeaths = 10;
 
+  static constexpr int kMostTimeouts = 3;
+
+  // How often, in a row, a request was there when a worker died.
+  struct Deaths {
+    int unexplained = 0;
+    int timed_out = 0;
+  };
+
   bool Blame(uint64_t slot, const std::string& reason);
+  bool BlameFor(const std::map<uint64_t, uint32_t>& faults, uint64_t slot, Clock::time_point now);
 
   std::map<uint64_t, std::deque<Clock::time_point>> faults_;  // by slot
-  std::map<uint64_t, int> deaths_;                            // by request, of the last worker
+  std::map<uint64_t, Deaths> deaths_;                         // by request, of the last worker
   std::map<uint64_t, std::string> quarantined_;               // slot and reason
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <exception>
+#include <optional>
 
 #include "fs/node_id.h"
 #include "fuse/libfuse.h"
@@ -26,6 +27,7 @@ Housekeeper::Housekeeper(CallbackContext& context, SessionState& state, ::fuse_s
       thread_([this](const std::stop_token& stop) { Run(stop); }) {}
 
 void Housekeeper::Run(const std::stop_token& stop) {
+  KeepRecord(&state_.request(SessionState::kMostThreads - 1));
   auto next = std::chrono::steady_clock::now() + kPeriod;
   while (!stop.stop_requested()) {
     try {
@@ -33,12 +35,24 @@ void Housekeeper::Run(const std::stop_token& stop) {
       if (std::chrono::steady_clock::now() < next) continue;
       next = std::chrono::steady_clock::now() + kPeriod;
       file_system_.Tidy();
-      for (const auto& stale : file_system_.StaleNamesOfInherited(kAskedAtOnce)) Drop(stale);
+      DropNamesOfInherited();
       SettleDoubts();
     } catch (const std::exception& error) {
       util::LogError("housekeeping: {}", error.what());
     }
   }
+}
+
+// These are parsed, which may crash or hang: the supervisor must see at what.
+void Housekeeper::DropNamesOfInherited() {
+  std::optional<AtRequest> at;
+  const auto names = file_system_.StaleNamesOfInherited(kAskedAtOnce, [&](uint64_t slot) {
+    const fs::NodeId node{.slot = slot, .index = 0};
+    at.reset();
+    at.emplace(RequestSeen{.unique = kUnasked | slot, .node = node.number()});
+  });
+  at.reset();
+  for (const auto& stale : names) Drop(stale);
 }
 
 void Housekeeper::Drop(const fs::StaleName& stale) {

@@ -19,6 +19,7 @@ class Housekeeper {
 
  private:
   void Run(const std::stop_token& stop);
+  void DropNamesOfInherited();
   void Drop(const fs::StaleName& stale);
   void Release(LateRelease& release);
   void SettleDoubts();

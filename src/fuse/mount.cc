@@ -108,7 +108,11 @@ int Mount::descriptor() const { return is_passed() ? passed_.get() : fuse_sessio
 void Mount::Unmount() {
   if (!std::exchange(mounted_, false)) return;
   // By path, so only while it is ours that is there: after a lazy unmount another may be.
-  if (TopMountId(mountpoint_) == mount_id_) fuse_session_unmount(session_);
+  if (IsThere()) fuse_session_unmount(session_);
+  // Which leaves a dead one.
+  if (IsThere()) DetachMount(mountpoint_);
 }
+
+bool Mount::IsThere() const { return mount_id_ && TopMountId(mountpoint_) == mount_id_; }
 
 }  // namespace skopsfs::fuse

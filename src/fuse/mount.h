@@ -39,6 +39,9 @@ class Mount {
   int descriptor() const;  // of /dev/fuse
   bool is_passed() const { return session_ == nullptr; }
 
+  // Whether it is still at its mountpoint. Never for a passed one, whose place is not known.
+  bool IsThere() const;
+
   // Detaches it lazily when it is in use. Does nothing to a passed one.
   void Unmount();
 

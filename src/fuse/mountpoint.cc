@@ -33,7 +33,7 @@ bool IsDead(const std::string& path) {
          (errno == ENOTCONN || errno == ECONNABORTED);
 }
 
-// As an ordinary user: only the setuid helper of libfuse may unmount.
+// For an ordinary user: only the setuid helper of libfuse may unmount.
 bool DetachWithHelper(const std::string& path) {
   std::string program = "fusermount3";
   std::string flags = "-uzq";
@@ -54,7 +54,7 @@ bool DetachWithHelper(const std::string& path) {
 void DetachDeadMounts(const std::string& path) {
   for (int i = 0; i < kMostDeadMounts && IsDead(path); ++i) {
     util::LogWarning("a dead mount was found at {} and is detached", Quoted(path));
-    if (umount2(path.c_str(), MNT_DETACH) != 0 && !DetachWithHelper(path)) {
+    if (!DetachMount(path)) {
       throw Error(ENOTCONN, "mountpoint " + Quoted(path) +
                                 " holds a dead mount that cannot be detached: try umount -l");
     }
@@ -76,6 +76,10 @@ std::string Unescaped(const std::string& text) {
 }
 
 }  // namespace
+
+bool DetachMount(const std::string& path) {
+  return umount2(path.c_str(), MNT_DETACH) == 0 || DetachWithHelper(path);
+}
 
 std::optional<uint64_t> TopMountId(const std::string& path) {
   std::ifstream mounts("/proc/self/mountinfo");

@@ -15,6 +15,9 @@ std::string PrepareMountpoint(const std::string& path);
 // none is.
 std::optional<uint64_t> TopMountId(const std::string& path);
 
+// Detaches what is mounted topmost at `path`, dead or in use. False when it cannot.
+bool DetachMount(const std::string& path);
+
 // Whether the canonical `path` lies strictly inside the folder `folder`.
 bool LiesInside(const std::string& path, const std::string& folder);
 

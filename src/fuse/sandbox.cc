@@ -27,12 +27,6 @@ using util::UniqueFd;
 
 constexpr rlim_t kMostMemory = rlim_t{4} << 30;  // bytes that are the process's own
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kSanitized = true;  // it takes terabytes of address space
-#else
-constexpr bool kSanitized = false;
-#endif
-
 bool CanRead(const catalog::Source::Parts& parts) {
   const std::string name = parts.is_single_archive
                                ? std::filesystem::path(parts.path).filename().string()
@@ -128,7 +122,8 @@ void AllowReading(int rules, int folder) {
   }
 }
 
-// False when the kernel cannot.
+// Whether files are out of reach for everything but reading: false when the kernel cannot, or
+// cannot keep from truncating them.
 bool RestrictFiles(const catalog::Source::Parts& source) {
   const long version =
       syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION);
@@ -146,11 +141,11 @@ bool RestrictFiles(const catalog::Source::Parts& source) {
     AllowReading(rules.get(), source.canonical_folder.get());
   }
   if (syscall(SYS_landlock_restrict_self, rules.get(), 0) != 0) throw ErrnoError("Landlock");
-  return true;
+  return version >= 3;
 }
 
 void BoundMemory() {
-  if (kSanitized) return;
+  if (kSanitized) return;  // it takes terabytes of address space
   rlimit limit{};
   if (getrlimit(RLIMIT_DATA, &limit) != 0) throw ErrnoError("getrlimit");
   limit.rlim_cur = limit.rlim_max = std::min(limit.rlim_max, kMostMemory);

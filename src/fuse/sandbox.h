@@ -6,6 +6,14 @@
 
 namespace skopsfs::fuse {
 
+// Whether this is a build with a sanitizer, which needs memory, pipes and a place to say what it
+// found.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+inline constexpr bool kSanitized = true;
+#else
+inline constexpr bool kSanitized = false;
+#endif
+
 // Whom a process started as root becomes.
 struct UserIds {
   uid_t uid = 0;

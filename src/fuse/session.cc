@@ -28,19 +28,27 @@ using util::UniqueFd;
 
 // Threads wait for the archives' disk as well as for the processor.
 constexpr size_t kFewestThreads = 2 * kSlowThreads;
-constexpr size_t kMostThreads = SessionState::kMostThreads;
+constexpr size_t kMostThreads =
+    SessionState::kMostThreads - 1;                  // the last record is the housekeeper's
 constexpr auto kPatience = std::chrono::seconds(5);  // with requests, when told to end
 constexpr int kWakeSignal = SIGUSR1;                 // takes a worker out of its wait for a request
 
-// What the kernel wants room for: the largest write, though there is none, and its header. Requests
-// are names at most.
-constexpr size_t kRequestSize = (size_t{1} << 20) + (size_t{64} << 10);
+// What the kernel wants room for: the largest write and its header. Requests are names at most.
+constexpr size_t kRequestSize = kMostWrite + (size_t{64} << 10);
 constexpr size_t kTouched = size_t{64} << 10;
 
 // Of the kernel, since Linux 6.9: whatever was not answered is asked again.
 constexpr int kNotifyResend = 7;
 // A number that no request of the kernel has, for the INIT request of old: it waits for no answer.
 constexpr uint64_t kReplayed = uint64_t{1} << 62;
+
+// For a mount that only its owner and root may use (allow_root): what any user may ask, because
+// only who was let in to look up or to open gets there. As libfuse has it.
+bool IsForAnybody(uint32_t operation) {
+  constexpr std::array<uint32_t, 6> kAfterOpening = {
+      FUSE_READ, FUSE_READDIR, FUSE_READDIRPLUS, FUSE_RELEASE, FUSE_RELEASEDIR, FUSE_INIT};
+  return std::find(kAfterOpening.begin(), kAfterOpening.end(), operation) != kAfterOpening.end();
+}
 
 }  // namespace
 
@@ -116,10 +124,22 @@ void Session::Process(fuse_buf& buffer) {
   if (header.opcode == FUSE_INIT) state_.SaveInit(request);
   // The hello went to somebody else, who is gone. What the kernel was told then is not known.
   if (state_.init().empty()) error_ = EPROTO;
+  if (options_.only_for && header.uid != *options_.only_for && header.uid != 0 &&
+      !IsForAnybody(header.opcode)) {
+    return Refuse(header.unique);
+  }
   fuse_session_process_buf(session_, &buffer);
   if (header.opcode != FUSE_INIT) return;
   state_.InitAnswered();
   supervisor_.Send(Tell::kServing);
+}
+
+void Session::Refuse(uint64_t unique) const {
+  const fuse_out_header reply{.len = sizeof(reply), .error = -EACCES, .unique = unique};
+  if (write(options_.mount, &reply, sizeof(reply)) < 0 && errno != ENOENT) {
+    util::LogWarning("a refusal does not reach the kernel: {}",
+                     std::generic_category().message(errno));
+  }
 }
 
 void Session::Serve(RequestRecord& record) {

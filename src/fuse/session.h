@@ -1,8 +1,11 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -21,10 +24,11 @@ struct CallbackContext;
 class Session {
  public:
   struct Options {
-    int mount = -1;                // descriptor of /dev/fuse; stays the caller's
-    bool mount_is_passed = false;  // somebody else has mounted
-    uint32_t generation = 0;       // of the worker
-    bool debug = false;            // libfuse prints every request
+    int mount = -1;                                // descriptor of /dev/fuse; stays the caller's
+    bool mount_is_passed = false;                  // somebody else has mounted
+    uint32_t generation = 0;                       // of the worker
+    bool debug = false;                            // libfuse prints every request
+    std::optional<uid_t> only_for = std::nullopt;  // and root: the user who alone may use the mount
   };
 
   Session(fs::FileSystem& file_system, SessionState& state, Channel& supervisor,
@@ -41,6 +45,7 @@ class Session {
   void TakeOver();
   void ReplayInit();
   void Process(::fuse_buf& buffer);
+  void Refuse(uint64_t unique) const;
   void Serve(RequestRecord& record);
   void StartWorkers(int ended);
   bool WaitForEnd(int worker_ended);

@@ -33,6 +33,7 @@ void Write(const RequestSeen& request, int64_t since) {
   current->operation = request.operation;
   current->since = since;
   current->unique = request.unique;
+  if (request.unique != 0) current->begun.fetch_add(1, std::memory_order_relaxed);
 }
 
 constexpr std::array kCrashes = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGSYS, SIGTRAP};
@@ -90,6 +91,8 @@ const char* NameOfOperation(uint32_t operation) {
       return "getxattr";
     case FUSE_LISTXATTR:
       return "listxattr";
+    case 0:
+      return "housekeeping";
     default:
       return "other";
   }
@@ -115,7 +118,9 @@ SessionState::SessionState(const util::UniqueFd& memory) {
   if (mapping == MAP_FAILED) throw ErrnoError("mapping the memory for the session");
   memory_ = static_cast<Memory*>(mapping);
   if (memory_->magic == 0) memory_->magic = kMagic;
-  if (memory_->magic != kMagic || memory_->init_size > kMostInit) {
+  const uint64_t init_size = memory_->init_size;
+  if (memory_->magic != kMagic || init_size > kMostInit ||
+      (init_size != 0 && init_size < sizeof(fuse_in_header))) {
     munmap(memory_, sizeof(Memory));
     throw Error(EPROTO, "the memory for the session is of another version of skopsfs");
   }
@@ -171,6 +176,17 @@ std::vector<RequestSeen> SessionState::ReadRequests(int memory) {
   return found;
 }
 
+uint64_t SessionState::RequestsBegun(int memory) {
+  uint64_t sum = 0;
+  for (size_t i = 0; i < kMostThreads; ++i) {
+    uint64_t begun = 0;
+    const size_t at =
+        offsetof(Memory, requests) + i * sizeof(RequestRecord) + offsetof(RequestRecord, begun);
+    if (pread(memory, &begun, sizeof(begun), static_cast<off_t>(at)) == sizeof(begun)) sum += begun;
+  }
+  return sum;
+}
+
 bool SessionState::HasInit(int memory) {
   uint64_t size = 0;
   return pread(memory, &size, sizeof(size), offsetof(Memory, init_size)) == sizeof(size) &&
@@ -197,11 +213,9 @@ RequestSeen AtRequest::Current() {
   return {current->unique, current->node, current->since, current->operation, 0};
 }
 
-AtRequest::AtRequest(const RequestSeen& request) : before_(Current()) {
-  Write(request, MonotonicNow());
-}
+AtRequest::AtRequest(const RequestSeen& request) { Write(request, MonotonicNow()); }
 
-AtRequest::~AtRequest() { Write(before_, before_.since); }
+AtRequest::~AtRequest() { Write({}, 0); }
 
 void MarkCrashes() {
   struct sigaction action {};

@@ -19,6 +19,7 @@ struct RequestRecord {
   std::atomic<int64_t> since;  // nanoseconds of CLOCK_MONOTONIC
   std::atomic<uint32_t> operation;
   std::atomic<uint32_t> crashed;  // the signal that the thread died of while at it
+  std::atomic<uint64_t> begun;    // how many there were
 };
 
 // The same at one moment.
@@ -51,6 +52,7 @@ class SessionState {
   // What the supervisor wants to know, which does not map what a worker can write to.
   static std::vector<RequestSeen> ReadRequests(int memory);
   static void ForgetRequests(int memory);
+  static uint64_t RequestsBegun(int memory);  // grows as long as a worker takes any
   static bool HasInit(int memory);
   static bool KernelResends(int memory);
 
@@ -90,8 +92,8 @@ int64_t MonotonicNow();  // nanoseconds
 // The record that the calling thread keeps from now on; nullptr for none.
 void KeepRecord(RequestRecord* record);
 
-// Says what the calling thread is at for as long as it lives; then that it is at what it was at
-// before. When the thread crashes meanwhile, the request is marked with the signal.
+// Says what the calling thread is at for as long as it lives, then that it is at nothing. When the
+// thread crashes meanwhile, the request is marked with the signal.
 class AtRequest {
  public:
   explicit AtRequest(const RequestSeen& request);
@@ -101,10 +103,10 @@ class AtRequest {
 
   // What the calling thread is at.
   static RequestSeen Current();
-
- private:
-  const RequestSeen before_;
 };
+
+// In the number of what a worker does unasked for a slot; no request of the kernel has it.
+inline constexpr uint64_t kUnasked = uint64_t{1} << 61;
 
 // From now on a thread that crashes says so in its request, and then crashes as it would have.
 void MarkCrashes();

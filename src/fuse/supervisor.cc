@@ -42,6 +42,16 @@ sigset_t Signals() {
   return set;
 }
 
+void CloseAllOnExecute() {
+  constexpr unsigned kFirst = STDERR_FILENO + 1;
+  if (close_range(kFirst, UINT_MAX, CLOSE_RANGE_CLOEXEC) == 0) return;
+  rlimit limit{};  // before Linux 5.11
+  getrlimit(RLIMIT_NOFILE, &limit);
+  for (unsigned fd = kFirst; fd < std::min<rlim_t>(limit.rlim_cur, 1 << 20); ++fd) {
+    fcntl(static_cast<int>(fd), F_SETFD, FD_CLOEXEC);
+  }
+}
+
 }  // namespace
 
 Supervisor::Supervisor(const catalog::Source& source, const MountOptions& mount,
@@ -133,6 +143,8 @@ std::unique_ptr<Supervisor::Worker> Supervisor::Start(std::shared_ptr<UniqueFd> 
 }
 
 void Supervisor::Execute(const Channel& channel, int program) const {
+  CloseAllOnExecute();  // what this process was given by its parent is none of the worker's
+                        // business
   fcntl(channel.descriptor(), F_SETFD, 0);
   const std::string connection = "--worker=" + std::to_string(channel.descriptor());
   std::vector<const char*> words = {"skopsfs", connection.c_str()};
@@ -199,6 +211,7 @@ void Supervisor::OnServing(Worker& worker) {
   if (worker.stage != Worker::Stage::kTakingOver) throw Error(EPROTO, "it serves out of turn");
   worker.stage = Worker::Stage::kServing;
   worker.since = Clock::now();
+  stalled_since_.reset();
   look_at_ = Clock::now();
   if (upgrade_wanted_) Upgrade();
   if (!on_ready_) return;
@@ -294,16 +307,19 @@ void Supervisor::OnCurrentEnded(int status) {
   }
   const auto ended = std::move(current_);
   kill_at_.reset();
+  const auto requests = SessionState::ReadRequests(session_memory_.get());
+  SessionState::ForgetRequests(session_memory_.get());
   const bool well = WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS;
   if (ending_) {
     outcome_ = true;
     return;
   }
   if (well && !ended->told_to_end) {  // the filesystem was unmounted
-    outcome_ = true;
+    outcome_ = !mount_->IsThere();
+    if (!*outcome_) util::LogError("the kernel has given the mount up (umount -f, or an abort)");
     return;
   }
-  if (!well) OnCrash(*ended, status);
+  if (!well) OnCrash(*ended, status, requests);
   if (outcome_) return;
   if (!next_) {
     start_again_at_ = Clock::now() + Delay();

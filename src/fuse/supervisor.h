@@ -86,10 +86,11 @@ class Supervisor {
   void OnCurrentEnded(int status);
   static std::string Describe(int status);  // of a process that has ended
   bool KernelResends() const;
-  void OnCrash(const Worker& ended, int status);
+  void OnCrash(const Worker& ended, int status, std::vector<RequestSeen> requests);
   Clock::duration Delay() const;
   void OnDeadlines();
   void LookAtRequests();
+  bool TakesNoRequests();
   std::string LabelOf(uint64_t slot) const;
   void Quarantine(uint64_t slot);
   void GiveUp(const std::string& reason);
@@ -118,6 +119,8 @@ class Supervisor {
   std::optional<Clock::time_point> start_again_at_;
   std::optional<Clock::time_point> look_at_;  // at the requests of the worker
   std::set<uint64_t> told_;                   // requests that the log has named
+  uint64_t begun_ = 0;                        // by the worker, of all requests, at the last look
+  std::optional<Clock::time_point> stalled_since_;  // it takes none since then, though some wait
   std::vector<RequestSeen> timed_out_;
   std::optional<Clock::time_point> kill_at_;   // the worker that was told to end
   bool upgrade_wanted_ = false;                // as soon as it can be

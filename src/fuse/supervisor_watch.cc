@@ -1,6 +1,7 @@
 // The part of Supervisor that judges workers: what they were at when they died, what takes too
 // long.
 
+#include <poll.h>
 #include <sys/wait.h>
 
 #include <algorithm>
@@ -34,7 +35,7 @@ bool Supervisor::KernelResends() const {
   return kernel_resends_ ? *kernel_resends_ : SessionState::KernelResends(session_memory_.get());
 }
 
-void Supervisor::OnCrash(const Worker& ended, int status) {
+void Supervisor::OnCrash(const Worker& ended, int status, std::vector<RequestSeen> requests) {
   const bool served = ended.stage == Worker::Stage::kServing;
   // The kernel has not even said hello. Unless the worker was killed, it has said why.
   if (on_ready_ && !SessionState::HasInit(session_memory_.get())) {
@@ -54,15 +55,18 @@ void Supervisor::OnCrash(const Worker& ended, int status) {
     return GiveUp(fmt::format("no worker can be started, the last {}", Describe(status)));
   }
   util::LogError("the worker {}; another one takes over", Describe(status));
-  auto requests = SessionState::ReadRequests(session_memory_.get());
   for (auto& request : requests) {
     const bool timed_out = std::any_of(timed_out_.begin(), timed_out_.end(),
                                        [&](auto& other) { return other.unique == request.unique; });
     if (timed_out) request.crashed = kTimedOut;
+    // The root is another version of a single archive each time.
+    if (source_.is_single_archive && fs::NodeId::From(request.node).slot == 0) {
+      const auto seen = catalog::SlotStore::Read(slot_memory_.get(), 0);
+      if (seen) request.node = fs::NodeId{.slot = seen->id, .index = 0}.number();
+    }
   }
   timed_out_.clear();
   for (const auto slot : crashes_.WorkerDied(requests)) Quarantine(slot);
-  SessionState::ForgetRequests(session_memory_.get());
 }
 
 // Before the next start, longer each time.
@@ -94,15 +98,41 @@ void Supervisor::LookAtRequests() {
                      timed_out ? "; the worker is replaced" : "");
   }
   told_ = std::move(still);
-  if (!timed_out_.empty()) kill(current_->pid, SIGKILL);
+  if (!timed_out_.empty() || TakesNoRequests()) kill(current_->pid, SIGKILL);
   const auto pause = timeout.count() > 0 ? std::min(kLook, timeout / 2 + kShortest) : kLook;
   look_at_ = Clock::now() + pause;
+}
+
+// Requests wait in the kernel and no thread of the worker takes one: it is stopped, or each is at
+// something that does not end. True when that has lasted for longer than it may.
+bool Supervisor::TakesNoRequests() {
+  pollfd waiting{mount_->descriptor(), POLLIN, 0};
+  const bool wait = poll(&waiting, 1, 0) > 0 && (waiting.revents & POLLIN) != 0;
+  const uint64_t begun = SessionState::RequestsBegun(session_memory_.get());
+  const auto now = Clock::now();
+  if (!wait || begun != begun_) {
+    stalled_since_.reset();
+    begun_ = begun;
+    return false;
+  }
+  if (!stalled_since_) stalled_since_ = now;
+  const auto timeout = worker_options_.timeout;
+  const bool too_long = timeout.count() > 0 && now - *stalled_since_ > timeout;
+  if (now - *stalled_since_ >= kLong || too_long) {
+    util::LogWarning("requests wait, and the worker takes none{}",
+                     too_long ? "; the worker is replaced" : "");
+  }
+  return too_long;
 }
 
 void Supervisor::Quarantine(uint64_t slot) {
   const auto seen = catalog::SlotStore::Read(slot_memory_.get(), slot);
   const auto& reason = crashes_.quarantined().at(slot);
-  if (!seen) return;
+  if (!seen || seen->is_folder) {
+    // Without it there is nothing to serve below it.
+    return util::LogError("{}: {}; it is served all the same, being a folder", LabelOf(slot),
+                          reason);
+  }
   quarantined_[slot] = seen->identity;
   util::LogError("{}: is not served any more: {}", LabelOf(slot), reason);
 }

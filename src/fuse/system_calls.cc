@@ -30,7 +30,6 @@ constexpr std::array kAllowed = {
     SCMP_SYS(statx),
     SCMP_SYS(fstatfs),
     SCMP_SYS(getdents64),
-    SCMP_SYS(fcntl),
     SCMP_SYS(fadvise64),
     SCMP_SYS(readlink),
     SCMP_SYS(readlinkat),
@@ -115,11 +114,16 @@ void RestrictSystemCalls(bool files_are_contained) {
   Filter filter;
   for (const int call : kAllowed) filter.Allow(call);
   // Files are opened for reading only, and none is made.
-  constexpr uint64_t kWrites = O_ACCMODE | O_CREAT | (O_TMPFILE & ~O_DIRECTORY);
+  constexpr uint64_t kWrites = O_ACCMODE | O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY);
   filter.Allow(SCMP_SYS(open), SCMP_A1(SCMP_CMP_MASKED_EQ, kWrites, O_RDONLY));
   filter.Allow(SCMP_SYS(openat), SCMP_A2(SCMP_CMP_MASKED_EQ, kWrites, O_RDONLY));
   // Its flags lie in memory, out of a filter's reach.
   filter.Rule(files_are_contained ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(openat2));
+  // Not those that have the kernel send signals (F_SETOWN), nor those that change what the
+  // supervisor and a successor share (F_SETFL).
+  for (const scmp_datum_t command : {F_GETFD, F_SETFD, F_GETFL, F_DUPFD_CLOEXEC, F_SETLEASE}) {
+    filter.Allow(SCMP_SYS(fcntl), SCMP_A1(SCMP_CMP_EQ, command));
+  }
   filter.Allow(SCMP_SYS(mmap), SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
   filter.Allow(SCMP_SYS(mprotect), SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
   // Threads, but no processes. The flags of clone3 lie in memory; libraries then use clone.

@@ -25,7 +25,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { kAttempts = 16 };
+enum { kAttempts = 24 };
 
 // As in shim.py.
 struct Control {
@@ -128,6 +128,9 @@ static void Attack(void) {
   Note(open("/tmp/skopsfs-was-here", O_RDWR | O_CREAT, 0600));
   Note(open("/tmp", O_RDWR | O_TMPFILE, 0600));
   Note(open("/proc/self/mem", O_RDWR));
+  Note(open("/tmp/skopsfs-was-there", O_RDONLY | O_TRUNC));
+  Note(fcntl(channel, F_SETOWN, getppid()));
+  Note(fcntl(channel, F_SETFL, O_NONBLOCK));
   char* arguments[] = {"true", NULL};
   Note(fork());
   Note(execve("/bin/true", arguments, NULL));
@@ -153,11 +156,11 @@ static void Send(uint32_t tell, uint64_t number, int fd, const char* text) {
     uint64_t slot;
   } head = {tell, (uint32_t)strlen(text), number, number};
   struct iovec parts[2] = {{&head, sizeof(head)}, {(char*)text, strlen(text)}};
-  _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {0};
+  _Alignas(struct cmsghdr) char rights[CMSG_SPACE(sizeof(int))] = {0};
   struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
   if (fd >= 0) {
-    message.msg_control = control;
-    message.msg_controllen = sizeof(control);
+    message.msg_control = rights;
+    message.msg_controllen = sizeof(rights);
     struct cmsghdr* part = CMSG_FIRSTHDR(&message);
     part->cmsg_level = SOL_SOCKET;
     part->cmsg_type = SCM_RIGHTS;

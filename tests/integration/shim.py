@@ -9,7 +9,7 @@ from mount import MountTest
 # As in shim.c.
 _FIELDS = ("crash_at", "hang_at", "attack_at", "lie_at", "lie", "no_exec", "old_kernel",
            "die_at_start", "hanging", "faults", "fault_at", "fault_errno", "fault_calls", "faulty", "attempts")
-_ATTEMPTS = 16
+_ATTEMPTS = 24
 
 
 class Shim:

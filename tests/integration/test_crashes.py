@@ -5,6 +5,7 @@ import errno
 import os
 import resource
 import signal
+import struct
 import threading
 
 import archives
@@ -12,6 +13,9 @@ from archives import MEMBER
 from mount import Mount, is_mounted, main, until
 from processes import Child
 from shim import ShimTest
+
+
+_TABLE = 536  # where the records of requests begin, src/fuse/session_state.h
 
 
 def read(path):
@@ -72,6 +76,26 @@ class Crashes(ShimTest):
         mount.wait_for_log("poison.skops", "is not served any more")
         archives.write_version(self.poison, 3)
         self.assertEqual(read(self.in_mount(MEMBER)), archives.content(3))
+        # And another one of its kind.
+        archives.write_version(self.poison, 4)
+        self.shim.crash_at = self.poison
+        self.assert_errno(errno.EIO, os.listdir, self.mountpoint)
+        archives.write_version(self.poison, 5)
+        self.assertEqual(read(self.in_mount(MEMBER)), archives.content(5))
+
+    def test_an_old_version_that_crashes_the_housekeeper(self):
+        """What a worker does unasked is watched, too."""
+        mount = self.mount("--revalidate=0")
+        old = os.path.join(self.folder, "old.skops")
+        os.link(self.poison, old)
+        with open(self.in_mount("poison.skops", MEMBER), "rb"):
+            archives.write_version(self.poison, 3)
+            self.assertEqual(read(self.in_mount("poison.skops", MEMBER)), archives.content(3))
+            self.shim.crash_at = old
+            os.kill(mount.worker(), signal.SIGKILL)
+            mount.wait_for_log("is not served any more")
+            self.assert_good()
+        self.assertEqual(read(self.in_mount("poison.skops", MEMBER)), archives.content(3))
 
     def test_no_worker_can_be_started(self):
         mount = self.start()
@@ -188,10 +212,49 @@ class Crashes(ShimTest):
         self.assertEqual(outcome, [archives.content(1)])
         self.assert_good()
 
+    def requests(self, mount):
+        """The numbers of those that threads of the worker are at: SessionState's table."""
+        folder = f"/proc/{mount.pid}/fd"
+        memory = next(path for path in (os.path.join(folder, fd) for fd in os.listdir(folder))
+                      if "memfd:skopsfs-session" in os.readlink(path))
+        with open(memory, "rb") as file:
+            table = file.read()[_TABLE:]
+        return [unique for unique, in struct.iter_unpack("<Q32x", table) if unique]
+
+    def test_a_request_that_was_answered_in_the_end_is_forgotten(self):
+        """By an upgrade that left it behind: the new worker is not held to account for it."""
+        mount = self.mount()
+        thread, outcome = self.hang(mount)
+        until(lambda: self.shim.hanging, "a request is under way")
+        old = mount.worker()
+        mount.send(signal.SIGUSR2)
+        until(lambda: old not in mount.workers() and mount.workers(), "another worker serves")
+        self.shim.hang_at = 0
+        thread.join()
+        self.assertEqual(outcome, [archives.content(1)])
+        until(lambda: not self.requests(mount), "no request is on record")
+
+    def states(self, pid):
+        """Of each thread of a process."""
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/stat", encoding="ascii") as file:
+                yield file.read().rpartition(")")[2].split()[0]
+
+    def test_a_worker_that_takes_no_requests_is_replaced(self):
+        mount = self.mount("--worker-timeout=1", "--revalidate=0")
+        self.assert_good()
+        worker = mount.worker()
+        os.kill(worker, signal.SIGSTOP)
+        until(lambda: set(self.states(worker)) == {"T"}, "all of its threads have stopped")
+        self.assert_good()
+        # Or with a request that it had just answered.
+        mount.wait_for_log("the worker is replaced")
+        self.assertEqual(mount.stop(), 0)
+
     def test_an_archive_that_always_hangs_is_served_no_more(self):
         mount = self.mount("--worker-timeout=1")
         thread, outcome = self.hang(mount)
-        mount.wait_for_log("poison.skops", "requests for it did not end, 3 times")
+        mount.wait_for_log("poison.skops", "a request for it did not end, 3 times")
         thread.join()
         self.assertEqual(outcome, [errno.EIO])
         self.assert_good()

@@ -125,7 +125,8 @@ class HostileWorker(ShimTest):
                       env=self.shim.environment).start()
         self.addCleanup(mount.clear)
         self.lie("false end")
-        self.assertEqual(mount.wait(), 0)
+        self.assertEqual(mount.wait(), 1)
+        self.assertIn("the kernel has given the mount up", mount.log())
         self.assertFalse(is_mounted(self.mountpoint))
 
 

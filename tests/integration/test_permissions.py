@@ -126,6 +126,18 @@ class Permissions(MountTest):
                     read(member)
                     self.assert_errno(errno.EACCES, self.as_other, read, member)
 
+    def test_another_user_with_allow_root(self):
+        """Only who has mounted and root are let in, whoever owns the source."""
+        self.add("everyone.skops", 0o644)
+        os.chown(self.source, OTHER_USER, OTHER_USER)  # whom the worker becomes
+        self.mount("-o", "allow_root")
+        top = self.in_mount("everyone.skops")
+        for call, path in ((os.listdir, self.mountpoint), (os.stat, top), (os.listdir, top),
+                           (os.statvfs, self.mountpoint), (read, os.path.join(top, MEMBER))):
+            self.assert_errno(errno.EACCES, self.as_other, call, path)
+        self.assertEqual(read(os.path.join(top, MEMBER)), archives.content(1, 2))
+        self.assert_errno(errno.EACCES, self.as_other, read, os.path.join(top, MEMBER))
+
     def test_another_user_in_private_folders(self):
         for name, bits in (("private", 0o700), ("pass", 0o711), ("list", 0o744)):
             os.makedirs(self.in_source(name))

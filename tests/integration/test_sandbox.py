@@ -5,13 +5,13 @@ import os
 
 import archives
 from archives import MEMBER
-from mount import main, needs_root, until
+from mount import binary, main, needs_root, until
 from processes import OTHER_USER, in_child
 from shim import ShimTest
 
 # As in shim.c: what it tries, and what must come of it with and without Landlock.
 _ATTEMPTS = ["open /etc/passwd", "create a file", "create an unnamed file", "open its own memory",
-             "fork", "exec", "make an internet socket", "make a local socket",
+             "empty a file", "have the kernel send signals", "change what is shared", "fork", "exec", "make an internet socket", "make a local socket",
              "trace the supervisor", "kill the supervisor", "become root", "change mounts",
              "unlink a file", "map memory to be executed"]
 
@@ -64,6 +64,19 @@ class Sandbox(ShimTest):
         self.assertEqual((worker["NoNewPrivs"], worker["Seccomp"]), ("1", "2"))
         self.assertEqual(os.stat(f"/proc/{mount.worker()}/maps").st_uid, 0,
                          "not to be looked into")
+
+    def test_descriptors_of_the_parent(self):
+        """What the supervisor was given, and the terminal, are not the worker's."""
+        with open(os.path.join(self.folder, "secret"), "w", encoding="ascii"):
+            pass
+        leak = ["sh", "-c", 'exec 9<"$1"; shift; exec "$@"', "sh",
+                os.path.join(self.folder, "secret"), binary()]
+        mount = self.mount(command=leak)
+        self.assertTrue([x for x in mount.descriptors(mount.pid) if x.endswith("secret")])
+        self.assertFalse([x for x in mount.descriptors(mount.worker()) if x.endswith("secret")])
+        if not os.environ.get("SKOPSFS_SANITIZED"):  # which has something to say
+            streams = [os.readlink(f"/proc/{mount.worker()}/fd/{number}") for number in range(3)]
+            self.assertEqual(streams, ["/dev/null"] * 3)
 
     @needs_root
     def test_root_without_capabilities_when_root_owns_the_source(self):

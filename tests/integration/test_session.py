@@ -254,6 +254,24 @@ class Session(MountTest):
             self.assertFalse(is_mounted(self.mountpoint))
             self.assertRaises(OSError, file.read)
 
+    def test_aborted(self):
+        """The kernel fails everything, which is not what unmounting does: the exit code says so."""
+        def force(_):
+            run("umount", "-f", self.mountpoint, check=False)
+
+        def abort(device):
+            with open(f"/sys/fs/fuse/connections/{device}/abort", "w", encoding="ascii") as file:
+                file.write("1")
+        for give_up in (force, abort):
+            with self.subTest(by=give_up.__name__):
+                mount = Mount(self.source, self.mountpoint).start()
+                self.addCleanup(mount.clear)
+                with open(self.member, "rb"):
+                    give_up(os.minor(os.stat(self.mountpoint).st_dev))
+                    self.assertEqual(mount.wait(), 1)
+                self.assertIn("the kernel has given the mount up", mount.log())
+                self.assertFalse(is_mounted(self.mountpoint))
+
     def test_killed(self):
         """A dead mount stays, and the next start clears it."""
         for background in (False, True):

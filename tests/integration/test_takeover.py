@@ -335,7 +335,7 @@ class TakeOver(MountTest):
 
     def test_time_from_a_kill_to_the_next_read(self):
         """No limit: printed for docs/operations.md."""
-        mount = self.mount()
+        mount = self.mount(guard=_GUARD)
         times = []
         with open(self.in_mount("a.skops", MEMBER), "rb", buffering=0) as file:
             for _ in range(_KILLS):

@@ -68,7 +68,35 @@ TEST_F(CrashRecordTest, ARequestThatWasAnsweredStartsAnew) {
 TEST_F(CrashRecordTest, RequestsThatDoNotEnd) {
   for (int i = 0; i < 2; ++i) record_.WorkerDied({At(5, 1, kTimedOut)}, start_);
   EXPECT_THAT(record_.WorkerDied({At(5, 1, kTimedOut)}, start_), ElementsAre(5));
-  EXPECT_EQ(record_.quarantined().at(5), "requests for it did not end, 3 times");
+  EXPECT_EQ(record_.quarantined().at(5), "a request for it did not end, 3 times");
+}
+
+TEST_F(CrashRecordTest, ManyRequestsAtOneDeathAreOneFault) {
+  const std::vector<RequestSeen> many = {At(5, 1, SIGSEGV), At(5, 2, SIGSEGV), At(5, 3, SIGSEGV)};
+  EXPECT_THAT(record_.WorkerDied(many, start_), IsEmpty());
+  EXPECT_THAT(record_.WorkerDied(many, start_), IsEmpty());
+  EXPECT_THAT(record_.WorkerDied(many, start_), ElementsAre(5));
+}
+
+TEST_F(CrashRecordTest, RequestsThatDoNotEndForLong) {
+  const auto hang = [&](int i) {
+    return record_.WorkerDied({At(5, 1, kTimedOut), At(5, 2, kTimedOut), At(6, 3)},
+                              start_ + std::chrono::minutes(5 * i));
+  };
+  EXPECT_THAT(hang(1), IsEmpty());
+  EXPECT_THAT(hang(2), IsEmpty());
+  EXPECT_THAT(hang(3), ElementsAre(5));
+}
+
+// Then it is the source that hangs.
+TEST_F(CrashRecordTest, RequestsOfSeveralVersionsThatDoNotEnd) {
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_THAT(record_.WorkerDied({At(5, 1, kTimedOut), At(6, 2, kTimedOut)}, start_), IsEmpty());
+  }
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_THAT(record_.WorkerDied({At(5, 1, kTimedOut)}, start_), IsEmpty());
+  }
+  EXPECT_THAT(record_.WorkerDied({At(5, 1, kTimedOut)}, start_), ElementsAre(5));
 }
 
 }  // namespace
