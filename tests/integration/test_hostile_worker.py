@@ -34,6 +34,13 @@ class HostileWorker(ShimTest):
         archives.write_version(self.in_source(name), self.versions)
         return self.versions
 
+    def start(self):
+        """A mount that does not end well, and is not to."""
+        mount = Mount(self.source, self.mountpoint, "--revalidate=0",
+                      env=self.shim.environment).start()
+        self.addCleanup(mount.clear)
+        return mount
+
     def lie(self, lie, seed=0):
         """Has the worker that reads liar.skops next do it. What reading comes to is not said: a liar
         answers what it likes."""
@@ -111,9 +118,7 @@ class HostileWorker(ShimTest):
         self.assertEqual(mount.stop(), 0)
 
     def test_memory_that_is_no_more(self):
-        mount = Mount(self.source, self.mountpoint, "--revalidate=0",
-                      env=self.shim.environment).start()
-        self.addCleanup(mount.clear)
+        mount = self.start()
         self.lie("no memory")
         self.assertEqual(mount.wait(), 1)
         self.assertIn("of another version of skopsfs", mount.log())
@@ -121,9 +126,7 @@ class HostileWorker(ShimTest):
         self.assertFalse(is_mounted(self.mountpoint))
 
     def test_a_worker_that_says_all_is_over(self):
-        mount = Mount(self.source, self.mountpoint, "--revalidate=0",
-                      env=self.shim.environment).start()
-        self.addCleanup(mount.clear)
+        mount = self.start()
         self.lie("false end")
         self.assertEqual(mount.wait(), 1)
         self.assertIn("the kernel has given the mount up", mount.log())
