@@ -63,9 +63,13 @@ class Integrity(MountTest):
         with open(self.bad_member, "rb") as file, \
                 mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as mapping:
             pages = touch(mapping, range(PAGES))
-        self.assertEqual(pages[:PAGES // 2],
-                         [self.bad[i * PAGE:(i + 1) * PAGE] for i in range(PAGES // 2)])
-        self.assertEqual(pages[-1], SIGBUS)
+        wanted = [self.bad[i * PAGE:(i + 1) * PAGE] for i in range(PAGES)]
+        self.assertEqual(pages[:PAGES // 2], wanted[:PAGES // 2])
+        # The request that is answered last fails. The kernel has several under way at the end, so
+        # that it need not be the one for the last page.
+        self.assertIn(SIGBUS, pages)
+        self.assertEqual([got for got in pages if got != SIGBUS],
+                         [data for got, data in zip(pages, wanted) if got != SIGBUS])
         self.assert_bad()
 
     def test_parts_are_served(self):
