@@ -34,6 +34,7 @@ void Housekeeper::Run(const std::stop_token& stop) {
       for (auto& release : late_releases_.Wait(stop, kPeriod)) Release(release);
       if (std::chrono::steady_clock::now() < next) continue;
       next = std::chrono::steady_clock::now() + kPeriod;
+      util::TellLeftOutLines();
       file_system_.Tidy();
       DropNamesOfInherited();
       SettleDoubts();

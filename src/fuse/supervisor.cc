@@ -199,7 +199,7 @@ void Supervisor::OnMessage(Worker& worker, Message message) {
         if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
       }
       util::WriteLog(static_cast<util::LogLevel>(std::min<uint64_t>(message.number, 2)),
-                     message.text);
+                     message.text, util::LogOrigin::kWorker);
       return;
     default:
       throw Error(EPROTO, "it says what a worker does not say");
@@ -342,6 +342,7 @@ void Supervisor::StartAgain() {
 
 void Supervisor::OnDeadlines() {
   if (outcome_) return;
+  util::TellLeftOutLines();
   const auto now = Clock::now();
   if (look_at_ && now >= *look_at_) {
     look_at_.reset();

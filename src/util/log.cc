@@ -5,37 +5,41 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdint>
 #include <mutex>
-#include <unordered_map>
+#include <optional>
 
 #include "util/utf8.h"
 
 namespace skopsfs::util {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
-constexpr int kLinesPerPeriod = 5;
-constexpr auto kPeriod = std::chrono::minutes(1);
-constexpr size_t kRemembered = 512;
+constexpr size_t kMostDifferent = 512;
+// Of a worker, which has that budget, too: whatever it lets pass is to be seen, but for a worker
+// that does not obey.
+constexpr size_t kMostDifferentOfWorkers = 4 * kMostDifferent;
 constexpr size_t kLongestLine = 3500;  // bytes; a pipe with room has room for 4096
 
-struct Repeat {
-  Clock::time_point since;
-  int written = 0;
-  uint64_t left_out = 0;
-};
+struct LogState;
+void Emit(LogState& state, LogLevel level, const std::string& line);
 
 struct LogState {
+  LogState() { BeginBudgets(); }
+
+  void BeginBudgets() {
+    const auto write = [this](LogLevel level, const std::string& line) {
+      Emit(*this, level, line);
+    };
+    own.emplace(kMostDifferent, write);
+    workers.emplace(kMostDifferentOfWorkers, write);
+  }
+
   std::mutex mutex;
   bool syslog = false;
   LogSink sink;
-  std::unordered_map<std::string, Repeat> repeats;
-  uint64_t unremembered = 0;
+  std::optional<LineBudget> own;
+  std::optional<LineBudget> workers;
   uint64_t unwritten = 0;
-  Clock::time_point unremembered_said;
 };
 
 LogState& State() {
@@ -73,22 +77,6 @@ void Emit(LogState& state, LogLevel level, const std::string& line) {
   }
 }
 
-void ForgetFinishedPeriods(LogState& state, Clock::time_point now) {
-  std::erase_if(state.repeats,
-                [&](const auto& item) { return now - item.second.since >= kPeriod; });
-}
-
-// For lines that there is no room to remember: names come from strangers, who have many. Says how
-// many there were, once a period.
-void CountUnremembered(LogState& state, Clock::time_point now) {
-  ++state.unremembered;
-  if (now - state.unremembered_said < kPeriod) return;
-  Emit(state, LogLevel::kWarning,
-       fmt::format("too many different lines; {} left out", state.unremembered));
-  state.unremembered = 0;
-  state.unremembered_said = now;
-}
-
 // How many bytes at the front of `text` must not reach a terminal or break a line: control
 // characters, line separators and what turns the direction of writing; all above ASCII unless the
 // text is UTF-8.
@@ -106,25 +94,18 @@ size_t HarmfulPrefix(std::string_view text, bool as_utf8) {
 
 }  // namespace
 
-void WriteLog(LogLevel level, const std::string& line) {
+void WriteLog(LogLevel level, const std::string& line, LogOrigin origin) {
   LogState& state = State();
   const std::lock_guard lock(state.mutex);
-  const auto now = Clock::now();
-  if (state.repeats.size() >= kRemembered) ForgetFinishedPeriods(state, now);
-  const bool known = state.repeats.contains(line);
-  if (!known && state.repeats.size() >= kRemembered) return CountUnremembered(state, now);
-  Repeat& repeat = state.repeats[line];
-  if (repeat.written == 0 || now - repeat.since >= kPeriod) {
-    const uint64_t left_out = repeat.left_out;
-    repeat = {.since = now, .written = 1, .left_out = 0};
-    Emit(state, level,
-         left_out == 0 ? line : fmt::format("{} (and {} more times before)", line, left_out));
-  } else if (repeat.written < kLinesPerPeriod) {
-    ++repeat.written;
-    Emit(state, level, line);
-  } else {
-    ++repeat.left_out;
-  }
+  auto& budget = origin == LogOrigin::kWorker ? state.workers : state.own;
+  budget->Take(level, line, LineBudget::Clock::now());
+}
+
+void TellLeftOutLines() {
+  LogState& state = State();
+  const std::lock_guard lock(state.mutex);
+  const auto now = LineBudget::Clock::now();
+  for (auto* budget : {&state.own, &state.workers}) (*budget)->EndPeriod(now);
 }
 
 void UseSyslog(const char* program) {
@@ -138,7 +119,7 @@ void SetLogSink(LogSink sink) {
   LogState& state = State();
   const std::lock_guard lock(state.mutex);
   state.sink = std::move(sink);
-  state.repeats.clear();
+  state.BeginBudgets();
 }
 
 std::string Quoted(std::string_view text) {

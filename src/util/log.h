@@ -7,15 +7,19 @@
 #include <string_view>
 #include <utility>
 
-// The program's log: one line an event, to stderr until UseSyslog() is called. The same line is
-// written at most five times a minute; the next one after that says how many were left out. Of
-// different lines at most 512 are written in a minute.
-// All functions are thread-safe.
+#include "util/line_budget.h"
+
+// The program's log: one line an event, to stderr until UseSyslog() is called, as many as a
+// LineBudget allows. All functions are thread-safe.
 namespace skopsfs::util {
 
-enum class LogLevel { kError, kWarning, kInfo };
+// Whose line it is. Each has a budget of its own, so that neither can silence the other.
+enum class LogOrigin { kThisProcess, kWorker };
 
-void WriteLog(LogLevel level, const std::string& line);
+void WriteLog(LogLevel level, const std::string& line, LogOrigin origin = LogOrigin::kThisProcess);
+
+// To be called every few seconds: says how many lines were left out, when it is time to.
+void TellLeftOutLines();
 
 template <typename... Args>
 void LogError(fmt::format_string<Args...> format, Args&&... args) {
@@ -33,7 +37,7 @@ void LogInfo(fmt::format_string<Args...> format, Args&&... args) {
 // From now on lines go to syslog (facility daemon), named `program`.
 void UseSyslog(const char* program);
 
-// Lines go to `sink`, one at a time, until it is set back to nullptr.
+// Lines go to `sink`, one at a time, until it is set back to nullptr. All budgets begin anew.
 using LogSink = std::function<void(LogLevel, const std::string&)>;
 void SetLogSink(LogSink sink);
 

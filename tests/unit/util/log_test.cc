@@ -38,22 +38,21 @@ TEST(Log, SameLineFiveTimesAMinute) {
   EXPECT_THAT(log.texts(), ElementsAre("the same", "the same", "the same", "the same", "the same"));
 }
 
-TEST(Log, EachLineIsCountedAlone) {
-  const LogCapture log;
-  for (int i = 0; i < 1000; ++i) LogError("noisy");
-  LogError("another");
-  EXPECT_THAT(log.texts(), SizeIs(6));
-  EXPECT_EQ(log.texts().back(), "another");
-}
-
 // Strangers choose the names in the lines, so there is a bound to different ones too.
 TEST(Log, DifferentLinesHaveABoundTogether) {
   const LogCapture log;
   for (int i = 0; i < 3000; ++i) LogInfo("line {}", i);
   EXPECT_THAT(log.texts(), SizeIs(512 + 1));  // and one that says so
-  LogInfo("line {}", 0);
-  EXPECT_THAT(log.texts(), SizeIs(512 + 2))
-      << "what is remembered is still written, within its own";
+}
+
+TEST(Log, WorkerHasABudgetOfItsOwn) {
+  const LogCapture log;
+  for (int i = 0; i < 3000; ++i) {
+    WriteLog(LogLevel::kInfo, fmt::format("line {}", i), LogOrigin::kWorker);
+  }
+  EXPECT_THAT(log.texts(), SizeIs(2048 + 1));
+  LogError("of this process");
+  EXPECT_EQ(log.texts().back(), "of this process");
 }
 
 TEST(Log, ThreadsLoseNoLine) {

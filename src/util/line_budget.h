@@ -1,0 +1,48 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <unordered_map>
+#include <utility>
+
+namespace skopsfs::util {
+
+enum class LogLevel { kError, kWarning, kInfo };
+
+// Which lines of a log are written: names in them come from strangers, who have many. In a period
+// of a minute the same line is written at most five times, and at most so many different ones are;
+// what was left out is said when the period is over. Not thread-safe.
+class LineBudget {
+ public:
+  using Clock = std::chrono::steady_clock;
+  using Write = std::function<void(LogLevel, const std::string&)>;
+
+  static constexpr auto kPeriod = std::chrono::minutes(1);
+  static constexpr int kMostOfOne = 5;
+
+  LineBudget(size_t most_different, Write write)
+      : most_different_(most_different), write_(std::move(write)) {}
+
+  // A line that is logged at `now`, which never goes back.
+  void Take(LogLevel level, const std::string& line, Clock::time_point now);
+
+  // To be called now and then, or what was left out is said with the next line only.
+  void EndPeriod(Clock::time_point now);
+
+ private:
+  struct Line {
+    LogLevel level{};
+    uint64_t times = 0;
+  };
+
+  const size_t most_different_;
+  const Write write_;
+  Clock::time_point since_;
+  std::unordered_map<std::string, Line> lines_;  // of this period
+  uint64_t unknown_ = 0;                         // for which there was no room in `lines_`
+};
+
+}  // namespace skopsfs::util
