@@ -75,7 +75,7 @@ void Lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
     } else {
       param.entry_timeout = file_system.NegativeTimeout(directory);
     }
-    if (fuse_reply_entry(request, &param) != 0 && entry) file_system.Forget(entry->node, 1);
+    if (!IsTaken(fuse_reply_entry(request, &param)) && entry) file_system.Forget(entry->node, 1);
   });
 }
 
@@ -97,7 +97,7 @@ void GetAttr(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
     const auto attributes =
         info != nullptr ? fs::Attributes{FileOf(request, node, info).attributes, fs::kForever}
                         : FileSystemOf(request).GetAttributes(NodeId::From(node));
-    fuse_reply_attr(request, &attributes.attributes, attributes.timeout);
+    IsTaken(fuse_reply_attr(request, &attributes.attributes, attributes.timeout));
   });
 }
 
@@ -107,7 +107,7 @@ void ReplyOpen(fuse_req_t request, fuse_file_info* info, Handles<Handle>& handle
   const auto slot = handle->slot;
   catalog::Catalog::CountHandle(*slot);
   info->fh = handles.Give(std::move(handle));
-  if (fuse_reply_open(request, info) == 0) return;
+  if (IsTaken(fuse_reply_open(request, info))) return;
   // The caller has gone away meanwhile: no release will come.
   catalog::Catalog::DropHandle(*slot);
   handles.Take(info->fh).reset();
@@ -134,7 +134,7 @@ void Open(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
 }
 
 void ReplyBytes(fuse_req_t request, std::span<const std::byte> bytes) {
-  fuse_reply_buf(request, reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  IsTaken(fuse_reply_buf(request, reinterpret_cast<const char*>(bytes.data()), bytes.size()));
 }
 
 void Read(fuse_req_t request, fuse_ino_t node, size_t size, off_t start, fuse_file_info* info) {
@@ -211,7 +211,7 @@ void ReadDirectory(fuse_req_t request, fuse_ino_t node, size_t size, off_t posit
     FileSystemOf(request).ReadDirectory(
         DirectoryOf(request, node, info), static_cast<uint64_t>(position), plus,
         [&](const auto& item) { return AppendEntry(request, buffer, used, plus, item); });
-    fuse_reply_buf(request, buffer.data(), used);
+    IsTaken(fuse_reply_buf(request, buffer.data(), used));
   });
 }
 
@@ -241,18 +241,18 @@ void ReleaseDir(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
 void StatFs(fuse_req_t request, fuse_ino_t) {
   Answer(request, "statfs", [&] {
     const auto st = FileSystemOf(request).StatFs();
-    fuse_reply_statfs(request, &st);
+    IsTaken(fuse_reply_statfs(request, &st));
   });
 }
 
 // Replies with a value of any size, the way getxattr and listxattr want it.
 void ReplyXattr(fuse_req_t request, const std::string& value, size_t size) {
   if (size == 0) {
-    fuse_reply_xattr(request, value.size());
+    IsTaken(fuse_reply_xattr(request, value.size()));
   } else if (value.size() > size) {
-    fuse_reply_err(request, ERANGE);
+    IsTaken(fuse_reply_err(request, ERANGE));
   } else {
-    fuse_reply_buf(request, value.data(), value.size());
+    IsTaken(fuse_reply_buf(request, value.data(), value.size()));
   }
 }
 
@@ -275,7 +275,9 @@ void ListXattr(fuse_req_t request, fuse_ino_t node, size_t size) {
 }
 
 // The mount is read-only, so the kernel answers these itself, unless somebody remounts it.
-constexpr auto kRefuse = [](fuse_req_t request, auto...) { fuse_reply_err(request, EROFS); };
+constexpr auto kRefuse = [](fuse_req_t request, auto...) {
+  IsTaken(fuse_reply_err(request, EROFS));
+};
 
 }  // namespace
 

@@ -1,7 +1,12 @@
 #pragma once
 
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
 #include <exception>
 #include <new>
+#include <system_error>
 
 #include "catalog/catalog.h"
 #include "fuse/libfuse.h"
@@ -9,6 +14,17 @@
 #include "util/log.h"
 
 namespace skopsfs::fuse {
+
+// What a fuse_reply function made of it: whether the kernel has taken the answer. Else nobody waits
+// for it any more. An answer that the kernel refuses is a request that hangs: then this process
+// ends, and the kernel asks its successor.
+inline bool IsTaken(int result) {
+  if (result == 0) return true;
+  if (result == -ENOENT) return false;
+  util::LogError("an answer does not reach the kernel: {}; the worker leaves",
+                 std::generic_category().message(-result));
+  _exit(EXIT_FAILURE);
+}
 
 // Runs the body of one callback. It replies itself when all is well; whatever it throws becomes the
 // error reply, so nothing escapes into C and no request stays unanswered. `operation` is its name
@@ -27,13 +43,13 @@ void Answer(fuse_req_t request, const char* operation, const Body& body) noexcep
   } catch (const std::exception& error) {
     util::LogError("{}: unexpected failure: {}", operation, error.what());
   }
-  fuse_reply_err(request, code);
+  IsTaken(fuse_reply_err(request, code));
 }
 
 // Answers the release of a handle of `slot`, if that is known, and only then counts it: when this
 // process dies before, the kernel asks the next one.
 inline void ReplyRelease(fuse_req_t request, catalog::Slot* slot) {
-  fuse_reply_err(request, 0);
+  IsTaken(fuse_reply_err(request, 0));
   if (slot != nullptr) catalog::Catalog::DropHandle(*slot);
 }
 

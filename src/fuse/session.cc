@@ -15,6 +15,7 @@
 
 #include "fuse/callbacks.h"
 #include "fuse/housekeeper.h"
+#include "fuse/reply.h"
 #include "util/error.h"
 #include "util/log.h"
 #include "util/unique_fd.h"
@@ -136,10 +137,7 @@ void Session::Process(fuse_buf& buffer) {
 
 void Session::Refuse(uint64_t unique) const {
   const fuse_out_header reply{.len = sizeof(reply), .error = -EACCES, .unique = unique};
-  if (write(options_.mount, &reply, sizeof(reply)) < 0 && errno != ENOENT) {
-    util::LogWarning("a refusal does not reach the kernel: {}",
-                     std::generic_category().message(errno));
-  }
+  IsTaken(write(options_.mount, &reply, sizeof(reply)) < 0 ? -errno : 0);
 }
 
 void Session::Serve(RequestRecord& record) {

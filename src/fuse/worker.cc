@@ -3,9 +3,12 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <cstdlib>
+#include <mutex>
 #include <sstream>
+#include <system_error>
 
 #include "util/error.h"
 #include "util/log.h"
@@ -80,6 +83,21 @@ void BecomeWorker(const Channel& supervisor) {
   const pid_t parent = getppid();
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != parent) _exit(EXIT_FAILURE);
+}
+
+uint64_t KeptBySupervisor::Keep(uint64_t slot_id, int fd) noexcept {
+  const uint64_t number = ++last_;
+  if (!supervisor_.Send(Tell::kKeep, number, slot_id, fd)) {
+    util::LogWarning("an open archive cannot be given to the supervisor: {}",
+                     std::generic_category().message(errno));
+  }
+  return number;
+}
+
+void KeptBySupervisor::Drop(uint64_t number) noexcept {
+  const std::lock_guard lock(mutex_);
+  undropped_.push_back(number);
+  std::erase_if(undropped_, [&](uint64_t told) { return supervisor_.Send(Tell::kDrop, told); });
 }
 
 }  // namespace skopsfs::fuse

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -46,22 +47,22 @@ Inheritance WaitForTurn(Channel& supervisor);
 // supervisor, which must live as long as the process.
 void BecomeWorker(const Channel& supervisor);
 
-// Has the supervisor keep descriptors.
+// Has the supervisor keep descriptors. When there is no memory for a message, that descriptor is
+// not kept, or it is dropped with the next message: what has no name any more would go on filling a
+// disk.
 class KeptBySupervisor : public catalog::DescriptorKeeper {
  public:
   KeptBySupervisor(Channel& supervisor, uint32_t generation)
       : supervisor_(supervisor), last_(uint64_t{generation} << 32) {}
 
-  uint64_t Keep(uint64_t slot_id, int fd) noexcept override {
-    const uint64_t number = ++last_;
-    supervisor_.Send(Tell::kKeep, number, slot_id, fd);
-    return number;
-  }
-  void Drop(uint64_t number) noexcept override { supervisor_.Send(Tell::kDrop, number); }
+  uint64_t Keep(uint64_t slot_id, int fd) noexcept override;
+  void Drop(uint64_t number) noexcept override;
 
  private:
   Channel& supervisor_;
   std::atomic<uint64_t> last_;
+  std::mutex mutex_;                 // guards what follows
+  std::vector<uint64_t> undropped_;  // numbers that the supervisor is still to be told
 };
 
 }  // namespace skopsfs::fuse

@@ -22,6 +22,7 @@
 #include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -38,7 +39,7 @@ struct Control {
   _Atomic uint64_t old_kernel;         // the kernel looks like one that asks nothing again
   _Atomic uint64_t die_at_start;       // a worker kills itself before it does anything
   _Atomic uint64_t hanging;            // how often somebody has begun to wait
-  _Atomic uint64_t faults;             // the worker's calls below are counted, and one fails
+  _Atomic uint64_t faults;             // a bit for each kind of call that counts, and one fails
   _Atomic uint64_t fault_at;           // which one, by its number
   _Atomic uint64_t fault_errno;        // how, or kShort
   _Atomic uint64_t fault_calls;        // how many there were
@@ -63,6 +64,8 @@ enum Call {
   kFstatvfs,
   kFdopendir,
   kReaddir,
+  kSendmsg,
+  kWritev,
 };
 // What a worker may do to its supervisor and to its successor, in the order of LIES in
 // test_hostile_worker.py.
@@ -109,7 +112,7 @@ __attribute__((constructor)) static void Map(void) {
 
 // Whether this call is the one to fail; then errno is set.
 static int Fails(enum Call call) {
-  if (!is_worker || !control->faults) return 0;
+  if (!is_worker || !(control->faults >> call & 1)) return 0;
   if (atomic_fetch_add(&control->fault_calls, 1) != control->fault_at) return 0;
   if (control->fault_errno == kShort && call != kPread) return 0;
   atomic_fetch_or(&control->faulty, UINT64_C(1) << call);
@@ -270,6 +273,10 @@ SHIM(kFstatfs, int, -1, fstatfs64, (int fd, struct statfs64* st), (fd, st))
 SHIM(kFstatvfs, int, -1, fstatvfs64, (int fd, struct statvfs64* st), (fd, st))
 SHIM(kFdopendir, DIR*, NULL, fdopendir, (int fd), (fd))
 SHIM(kReaddir, struct dirent64*, NULL, readdir64, (DIR * folder), (folder))
+SHIM(kSendmsg, ssize_t, -1, sendmsg, (int fd, const struct msghdr* message, int flags),
+     (fd, message, flags))
+SHIM(kWritev, ssize_t, -1, writev, (int fd, const struct iovec* parts, int count),
+     (fd, parts, count))
 
 // The worker only opens what exists, so there is no mode.
 int open64(const char* path, int flags, ...) {

@@ -17,7 +17,9 @@ from shim import ShimTest
 
 # As in shim.c.
 CALLS = ("pread", "open", "openat", "openat2", "fstat", "statx", "readlinkat", "getxattr", "fcntl",
-         "posix_fadvise", "fstatfs", "fstatvfs", "fdopendir", "readdir")
+         "posix_fadvise", "fstatfs", "fstatvfs", "fdopendir", "readdir", "sendmsg", "writev")
+_ANSWERS = 1 << CALLS.index("writev")
+_ALL_BUT_ANSWERS = _ANSWERS - 1
 SHORT = 1000
 FAULTS = (errno.EIO, errno.ENOMEM, errno.EMFILE, errno.EINTR, errno.ESTALE, SHORT)
 PAGES = 40
@@ -95,7 +97,7 @@ class Faults(ShimTest):
                 self.shim.fault_calls = 0
                 self.shim.fault_errno = fault
                 self.shim.fault_at = number
-                self.shim.faults = 1
+                self.shim.faults = _ALL_BUT_ANSWERS
                 code = self.attempt(lambda s=subject: request(s))
                 self.shim.faults = 0
                 allowed = {0, errno.EIO} | ({fault} if fault != SHORT else set())
@@ -138,14 +140,35 @@ class Faults(ShimTest):
             self.try_all(mount, what, make, request)
         sys.stderr.write(f"faults: {sum(self.delivered.values())}, of "
                          f"{', '.join(f'{n} {c}' for c, n in self.delivered.items())} ")
-        for call in CALLS:
+        for call in CALLS[:CALLS.index("writev")]:
             self.assertGreater(self.delivered[call], 0, call)
+        self.read_member(self.new_archive(archives.STORED), archives.STORED)  # tells of all dropped
         until(lambda: not self.archives_open(mount), "idle archives are closed")
         after = self.held(mount)
         self.assertLessEqual(after[0], before[0])
         self.assertLessEqual(after[1], before[1])
         if not os.environ.get("SKOPSFS_SANITIZED"):  # whose allocator goes on mapping more
             self.assertLessEqual(after[2], before[2] + 8)  # the heap's own pieces
+
+    def test_answers_that_the_kernel_does_not_take(self):
+        """Or the request would hang: the next worker is asked."""
+        mount = self.mount("--revalidate=0", guard=4 * HANG)
+        self.shim.fault_errno = errno.ENOMEM
+        for number in itertools.count():
+            name = self.new_archive(archives.STORED)
+            worker = mount.worker()
+            self.shim.fault_calls = 0
+            self.shim.fault_at = number
+            self.shim.faults = _ANSWERS
+            self.read_member(name, archives.STORED)
+            self.list_folder(None)
+            self.shim.faults = 0
+            if number >= self.shim.fault_calls:
+                break
+            until(lambda w=worker: mount.workers() not in ([], [w]), "another worker serves")
+            self.assertLess(number, MOST_CALLS)
+        self.assertGreater(number, 10)
+        mount.wait_for_log("an answer does not reach the kernel", os.strerror(errno.ENOMEM))
 
     def archives_open(self, mount):
         return [name for name in mount.descriptors() if name.endswith(".skops")]
@@ -160,7 +183,7 @@ class Faults(ShimTest):
                         self.shim.fault_calls = 0
                         self.shim.fault_errno = fault
                         self.shim.fault_at = number
-                        self.shim.faults = 1
+                        self.shim.faults = _ALL_BUT_ANSWERS
                         code = self.attempt(lambda f=file: os.pread(f.fileno(), 4096, 0))
                         self.shim.faults = 0
                         self.assertIn(code, {0, errno.EIO, fault})
