@@ -69,7 +69,10 @@ constexpr std::array<Option, 11> kOptions = {{
        o.decoder_memory = ParseMebibytes("decoder-memory", value);
      }},
     {0, "user", "USER[:GROUP]", "serve as this user when started as root (the source's owner)",
-     [](Options& o, std::string_view value) { o.user = value; }},
+     [](Options& o, std::string_view value) {
+       if (value.empty()) throw UsageError("--user wants a name or a number");
+       o.user = value;
+     }},
     {0, "sandbox", "on|off", "whether the serving process gives up its powers (on)",
      [](Options& o, std::string_view value) {
        o.sandbox = ParseChoice("sandbox", value, "off", "on");

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -58,6 +59,14 @@ UniqueFd TakePassed(int descriptor) {
   return own;
 }
 
+// A worker that was taken over could answer with links that lead its users elsewhere. Best effort:
+// takes root, and Linux 5.12.
+void FollowNoLinks(const std::string& mountpoint) {
+  mount_attr no_links{};
+  no_links.attr_set = MOUNT_ATTR_NOSYMFOLLOW;
+  mount_setattr(AT_FDCWD, mountpoint.c_str(), 0, &no_links, sizeof(no_links));
+}
+
 }  // namespace
 
 std::optional<int> PassedDescriptor(const std::string& mountpoint) {
@@ -92,7 +101,10 @@ Mount::Mount(const MountOptions& options) : mountpoint_(options.mountpoint) {
     reason = capture.Line();
   }
   mount_id_ = TopMountId(mountpoint_);
-  if (mounted_) return;
+  if (mounted_) {
+    FollowNoLinks(mountpoint_);
+    return;
+  }
   fuse_session_destroy(session_);
   if (reason.empty()) reason = TakeLastMessage();
   throw Error(EIO, "cannot mount on " + util::Quoted(mountpoint_) + ": " + reason);

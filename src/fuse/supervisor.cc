@@ -213,6 +213,7 @@ void Supervisor::OnServing(Worker& worker) {
   worker.since = Clock::now();
   stalled_since_.reset();
   look_at_ = Clock::now();
+  if (worker.program != program_) util::LogInfo("the upgrade is done: the new worker serves");
   if (upgrade_wanted_) Upgrade();
   if (!on_ready_) return;
   std::exchange(on_ready_, nullptr)();

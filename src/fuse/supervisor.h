@@ -101,7 +101,7 @@ class Supervisor {
   const WorkerOptions worker_options_;
   std::function<void()> on_ready_;
   std::string program_path_;
-  std::shared_ptr<util::UniqueFd> program_;  // of the worker that is known to come up
+  std::shared_ptr<util::UniqueFd> program_;  // of the workers that are known to serve well
   util::UniqueFd signals_;
   util::UniqueFd session_memory_;
   util::UniqueFd slot_memory_;

@@ -22,6 +22,7 @@ constexpr auto kLook = std::chrono::milliseconds(5000);
 constexpr auto kShortest = std::chrono::milliseconds(10);
 constexpr auto kLongest = std::chrono::milliseconds(1000);
 constexpr auto kLooksWell = std::chrono::milliseconds(100);  // of serving
+constexpr auto kProven = std::chrono::seconds(10);  // of serving, for a program that is new
 
 }  // namespace
 
@@ -47,14 +48,16 @@ void Supervisor::OnCrash(const Worker& ended, int status, std::vector<RequestSee
                     "over: the mount is given up",
                     Describe(status)));
   }
-  const bool well_before = served && Clock::now() - ended.since > kLooksWell;
-  if (well_before) program_ = ended.program;
+  const auto lived = served ? Clock::now() - ended.since : Clock::duration::zero();
+  const bool well_before = lived > kLooksWell;
+  if (lived > kProven) program_ = ended.program;
   short_lives_ = well_before ? 0 : short_lives_ + 1;
   failed_starts_ = served ? 0 : failed_starts_ + 1;
   if (failed_starts_ >= kMostFailedStarts) {
     return GiveUp(fmt::format("no worker can be started, the last {}", Describe(status)));
   }
-  util::LogError("the worker {}; another one takes over", Describe(status));
+  util::LogError("the worker {}; another one takes over{}", Describe(status),
+                 ended.program == program_ ? "" : ", of the program from before the upgrade");
   for (auto& request : requests) {
     const bool timed_out = std::any_of(timed_out_.begin(), timed_out_.end(),
                                        [&](auto& other) { return other.unique == request.unique; });

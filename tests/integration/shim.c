@@ -22,6 +22,7 @@
 #include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/uio.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -38,6 +39,8 @@ struct Control {
   _Atomic uint64_t no_exec;            // no worker can be started
   _Atomic uint64_t old_kernel;         // the kernel looks like one that asks nothing again
   _Atomic uint64_t die_at_start;       // a worker kills itself before it does anything
+  _Atomic uint64_t die_soon;           // inode of a program: its workers die after half a second
+  _Atomic uint64_t no_landlock;        // the kernel looks like one that has none
   _Atomic uint64_t hanging;            // how often somebody has begun to wait
   _Atomic uint64_t faults;             // a bit for each kind of call that counts, and one fails
   _Atomic uint64_t fault_at;           // which one, by its number
@@ -108,6 +111,11 @@ __attribute__((constructor)) static void Map(void) {
   is_worker = got > 0 && strncmp(first, "--worker=", 9) == 0;
   if (is_worker) channel = atoi(first + 9);
   if (control->die_at_start && is_worker) raise(SIGKILL);
+  struct stat program;
+  if (is_worker && stat("/proc/self/exe", &program) == 0 && program.st_ino == control->die_soon) {
+    const struct itimerval soon = {.it_value = {.tv_usec = 500 * 1000}};
+    setitimer(ITIMER_REAL, &soon, NULL);
+  }
 }
 
 // Whether this call is the one to fail; then errno is set.
@@ -309,6 +317,10 @@ long syscall(long number, ...) {
   long a[6];
   for (int i = 0; i < 6; ++i) a[i] = va_arg(rest, long);
   va_end(rest);
+  if (number == SYS_landlock_create_ruleset && control->no_landlock) {
+    errno = ENOSYS;
+    return -1;
+  }
   if (number == SYS_openat2 && Fails(kOpenat2)) return -1;
   return real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }

@@ -4,13 +4,14 @@ import contextlib
 import errno
 import os
 import resource
+import shutil
 import signal
 import struct
 import threading
 
 import archives
 from archives import MEMBER
-from mount import Mount, is_mounted, main, until
+from mount import Mount, binary, is_mounted, main, until
 from processes import Child
 from shim import ShimTest
 
@@ -40,6 +41,21 @@ class Crashes(ShimTest):
         mount = Mount(self.source, self.mountpoint, *options, env=self.shim.environment).start()
         self.addCleanup(mount.clear)
         return mount
+
+    def test_upgrade_to_a_program_that_dies_soon(self):
+        """Not right away, as when its housekeeping crashes: what served before serves again."""
+        program = os.path.join(self.folder, "skopsfs")
+        shutil.copy(binary(), program)
+        mount = self.mount(command=[program])
+        good = os.stat(program).st_ino
+        shutil.copy(binary(), program + ".new")
+        os.rename(program + ".new", program)
+        self.shim.die_soon = program
+        mount.send(signal.SIGUSR2)
+        mount.wait_for_log("the upgrade is done")
+        mount.wait_for_log("of the program from before the upgrade")
+        self.assertTrue(os.listdir(self.mountpoint))
+        self.assertEqual(os.stat(f"/proc/{mount.worker()}/exe").st_ino, good)
 
     def test_an_archive_that_crashes_the_worker_is_served_no_more(self):
         mount = self.mount("--revalidate=0")

@@ -5,13 +5,14 @@ import os
 
 import archives
 from archives import MEMBER
-from mount import binary, main, needs_root, until
+from mount import binary, main, mounts, needs_root, until
 from processes import OTHER_USER, in_child
 from shim import ShimTest
 
 # As in shim.c: what it tries, and what must come of it with and without Landlock.
 _ATTEMPTS = ["open /etc/passwd", "create a file", "create an unnamed file", "open its own memory",
-             "empty a file", "have the kernel send signals", "change what is shared", "fork", "exec", "make an internet socket", "make a local socket",
+             "empty a file", "have the kernel send signals", "change what is shared", "fork",
+             "exec", "make an internet socket", "make a local socket",
              "trace the supervisor", "kill the supervisor", "become root", "change mounts",
              "unlink a file", "map memory to be executed"]
 
@@ -50,6 +51,22 @@ class Sandbox(ShimTest):
                 self.assertIn(result, (errno.EPERM, errno.EACCES))
         self.assertFalse(os.path.exists("/tmp/skopsfs-was-here"))
 
+    def test_every_wall_but_landlock(self):
+        """On older kernels. Archives are found beneath the source all the same."""
+        os.mkdir(self.in_source("folder"))
+        archives.write_version(self.in_source("folder", "b.skops"), 2)
+        os.symlink("folder/b.skops", self.in_source("link.skops"))
+        os.symlink("/etc/passwd", self.in_source("out.skops"))
+        self.shim.no_landlock = 1
+        mount = self.mount()
+        mount.wait_for_log("this kernel has no Landlock")
+        for name, result in self.attack(mount).items():
+            with self.subTest(attempt=name):
+                allowed = (0,) if name == "open /etc/passwd" else (errno.EPERM, errno.EACCES)
+                self.assertIn(result, allowed)
+        self.assertEqual(read(self.in_mount("link.skops", MEMBER)), archives.content(2))
+        self.assert_errno(errno.ENOENT, os.stat, self.in_mount("out.skops"))
+
     @needs_root
     def test_what_the_kernel_says_of_the_worker(self):
         os.chown(self.source, OTHER_USER, OTHER_USER)
@@ -64,6 +81,17 @@ class Sandbox(ShimTest):
         self.assertEqual((worker["NoNewPrivs"], worker["Seccomp"]), ("1", "2"))
         self.assertEqual(os.stat(f"/proc/{mount.worker()}/maps").st_uid, 0,
                          "not to be looked into")
+        if not os.environ.get("SKOPSFS_SANITIZED"):  # which takes terabytes
+            with open(f"/proc/{mount.worker()}/limits", encoding="ascii") as limits:
+                bound = next(line for line in limits if line.startswith("Max data size"))
+            self.assertEqual(bound.split()[3:5], [str(4 << 30)] * 2)
+
+    @needs_root
+    def test_links_are_not_followed(self):
+        """Nor is there one, unless the worker has been taken over."""
+        self.mount()
+        options = next(mount[3] for mount in mounts() if mount[0] == self.mountpoint)
+        self.assertLessEqual({"nosymfollow", "ro", "nosuid", "nodev"}, options)
 
     def test_descriptors_of_the_parent(self):
         """What the supervisor was given, and the terminal, are not the worker's."""

@@ -253,8 +253,8 @@ class TakeOver(MountTest):
                 self.assertEqual(os.stat(f"/proc/{mount.worker()}/exe").st_ino, inode)
                 forget(file)
                 self.assertEqual(os.pread(file.fileno(), 1 << 20, 0), archives.content(1, _PAGES))
-            # What has served well for a moment is what is started again after a crash.
-            time.sleep(0.3)
+            until(lambda: mount.log().count("the upgrade is done") == 3, "the log has said it")
+            time.sleep(11)  # what has served well for ten seconds is started again after a crash
             self.kill(mount)
             os.listdir(self.mountpoint)
             self.assertEqual(os.stat(f"/proc/{mount.worker()}/exe").st_ino, inode)

@@ -47,6 +47,7 @@ TEST(ParseOptions, Verify) {
 TEST(ParseOptions, DecoderMemory) {
   EXPECT_EQ(ParseOptions(Words{"--decoder-memory=64", "a", "b"}).decoder_memory, 64U);
   EXPECT_EQ(ParseOptions(Words{"-odecoder-memory=0", "a", "b"}).decoder_memory, 0U);
+  EXPECT_THROW(ParseOptions(Words{"--user=", "a", "b"}), UsageError);
   for (const auto* bad : {"--decoder-memory=-1", "--decoder-memory=1.5", "--decoder-memory=2049",
                           "--decoder-memory=", "--decoder-memory=12M"}) {
     EXPECT_THAT(Complaint({bad, "a", "b"}), HasSubstr("wants MiB")) << bad;
