@@ -4,9 +4,11 @@
 #include <poll.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <charconv>
 #include <string_view>
 #include <utility>
@@ -125,6 +127,15 @@ void Mount::Unmount() {
   if (IsThere()) DetachMount(mountpoint_);
 }
 
-bool Mount::IsThere() const { return mount_id_ && TopMountId(mountpoint_) == mount_id_; }
+bool Mount::IsThere() const {
+  if (!mount_id_ || TopMountId(mountpoint_) != mount_id_) return false;
+  pollfd connection{descriptor(), POLLIN, 0};
+  poll(&connection, 1, 0);
+  if ((connection.revents & POLLERR) == 0) return true;
+  // The kernel gives numbers of mounts again: once ours has lost its connection, one that is alive
+  // is somebody else's.
+  struct statvfs st {};
+  return statvfs(mountpoint_.c_str(), &st) != 0 && (errno == ENOTCONN || errno == ECONNABORTED);
+}
 
 }  // namespace skopsfs::fuse

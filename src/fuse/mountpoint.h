@@ -12,7 +12,7 @@ namespace skopsfs::fuse {
 std::string PrepareMountpoint(const std::string& path);
 
 // The kernel's number of the skopsfs that is mounted topmost at the canonical `path`; nothing when
-// none is.
+// none is. Once a mount is gone, another may be given its number.
 std::optional<uint64_t> TopMountId(const std::string& path);
 
 // Detaches what is mounted topmost at `path`, dead or in use. False when it cannot.
