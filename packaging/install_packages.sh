@@ -1,19 +1,22 @@
 #!/bin/sh
 # Installs Debian's packages for one purpose: `build` (compile skopsfs), `run` (build, and NumPy to
-# try it with), `test` (all of that, and what the tests use). Does nothing when all are there.
+# try it with), `test` (all of that, and what the tests use), `benchmark` (all of that, and the peers
+# and pictures of the benchmarks). Does nothing when all are there.
 set -eu
 
 build="cmake ninja-build g++ pkg-config fuse3 libfuse3-dev libzip-dev libfmt-dev liblzma-dev
   libdeflate-dev libseccomp-dev zlib1g-dev"
 run="$build python3 python3-numpy attr"
 test="$run libgtest-dev libgmock-dev python3-scipy python3-sklearn clang clang-format clang-tidy
-  libclang-rt-14-dev rsync ripgrep tar unzip util-linux procps mount"
+  libclang-rt-14-dev libbenchmark-dev e2fsprogs rsync ripgrep tar unzip util-linux procps mount"
+benchmark="$test fuse-zip archivemount squashfuse squashfs-tools python3-matplotlib"
 
 case "${1:-}" in
   build) packages=$build ;;
   run) packages=$run ;;
   test) packages=$test ;;
-  *) echo "usage: $0 build|run|test" >&2; exit 2 ;;
+  benchmark) packages=$benchmark ;;
+  *) echo "usage: $0 build|run|test|benchmark" >&2; exit 2 ;;
 esac
 
 missing=""

@@ -1,0 +1,178 @@
+"""Loading as programs do it, with NumPy: rows at random, small members, whole models."""
+
+import glob
+import os
+import shutil
+import time
+import zipfile
+
+import python_workers as python
+from machine import drop_caches, memory_in_use, memory_of, storage_reads
+from peers import Skopsfs, in_shared_memory, unzip
+from rows import Curve, Row, interleaved, ratios
+from samples import LARGE, write_large, write_small
+
+ROWS = 10_000
+WORKERS = 4
+LOADS = 2000  # of a small member
+SMALL = "140117532755408.npy"
+
+
+def rows(bench):
+    source, plain = os.path.join(bench.folder, "source"), os.path.join(bench.folder, "plain")
+    point = os.path.join(bench.folder, "mount")
+    os.makedirs(source)
+    write_large(os.path.join(source, "large.skops"), bench.size)
+    write_large(os.path.join(source, "model.skops"), bench.size // 2)
+    write_small(os.path.join(source, "small.skops"), 10)
+    for path in bench.genuine:
+        shutil.copy(path, source)
+    for name in os.listdir(source):
+        unzip(os.path.join(source, name), os.path.join(plain, name))
+    yield from random_rows(bench, source, plain, point)
+    with Skopsfs(bench.program, source, point):
+        yield small_member(bench, plain, point)
+        yield from genuine(bench, source, plain, point)
+    yield from model(bench, source, plain, point)
+    yield from by_processes(bench, source, plain, point)
+    shutil.rmtree(source)
+    shutil.rmtree(plain)
+
+
+def random_rows(bench, source, plain, point):
+    """Plain np.load(mmap_mode="r"), no advice given."""
+    member = os.path.join("large.skops", LARGE)
+
+    def ours():
+        with Skopsfs(bench.program, source, point) as mounted:
+            drop_caches()
+            before = storage_reads(mounted.worker)
+            seconds, _, total = python.call(python.read_random_rows, os.path.join(point, member), ROWS)
+            return seconds, storage_reads(mounted.worker) - before, total
+
+    def unzipped():
+        drop_caches()
+        return python.call(python.read_random_rows, os.path.join(plain, member), ROWS)
+    found = interleaved({"skopsfs": ours, "unzipped on ext4": unzipped}, bench.cold_rounds)
+    if len({total for values in found.values() for _, _, total in values}) != 1:
+        raise RuntimeError("they do not read the same")
+    for index, (what, unit) in enumerate((("time", "seconds"), ("bytes read from the source", "bytes"))):
+        values = {way: [value[index] for value in found[way]] for way in found}
+        yield Row("6", f"{ROWS:,} random rows of a mapped array, cold: {what} over the unzipped copy",
+                  unit, ("<=", 1.0), values, ratios(values["skopsfs"], values["unzipped on ext4"]))
+
+
+def small_member(bench, plain, point):
+    member = os.path.join("small.skops", SMALL)
+    values = {"skopsfs": [], "unzipped on ext4": []}
+    for _ in range(bench.rounds):
+        seconds = python.call(python.load_often,
+                              [os.path.join(point, member), os.path.join(plain, member)], LOADS)
+        for way, value in zip(values, seconds):
+            values[way].append(value)
+    return Row("7", "warm np.load(mmap_mode='r') of a small member, time over the unzipped copy",
+               "seconds", ("<=", 1.5), values, ratios(values["skopsfs"], values["unzipped on ext4"]))
+
+
+def genuine(bench, source, plain, point):
+    """All members of archives that skops wrote, by a process that has not seen them before: warm, and
+    as the first after the mount has forgotten them."""
+    for path in bench.genuine:
+        name = os.path.basename(path)
+        ways = {"skopsfs": lambda n=name: python.call(python.read_all, os.path.join(point, n)),
+                "unzipped on ext4":
+                    lambda n=name: python.call(python.read_all, os.path.join(plain, n)),
+                "zipfile":
+                    lambda n=name: python.call(python.read_all_zipped, os.path.join(source, n))}
+
+        def cold(way):
+            drop_caches()
+            return way()
+        for state, ways_of in (("warm", ways),
+                               ("cold", {k: lambda w=way: cold(w) for k, way in ways.items()})):
+            found = interleaved(ways_of, bench.cold_rounds)
+            values = {way: [seconds for seconds, _ in found[way]] for way in found}
+            for over, most in (("unzipped on ext4", 2.0), ("zipfile", 1.0)):
+                yield Row("15", f"all members of {name}, opened and read, {state}: time over {over}",
+                          "seconds", ("<=", most), values, ratios(values["skopsfs"], values[over]))
+
+
+def use_by_all(count, path, mapped, servers=()):
+    """`count` new processes load the array and predict with it, cold: seconds until the last is done,
+    the memory of all of them and the servers, that of the machine, and their answers."""
+    drop_caches()
+    before = memory_in_use()
+    begin = time.perf_counter()
+    workers = [python.Worker(python.predict, path, mapped) for _ in range(count)]
+    answers = {worker.answer()[1] for worker in workers}
+    seconds = time.perf_counter() - begin
+    taken = memory_of([worker.pid for worker in workers] + list(servers))
+    of_machine = memory_in_use() - before
+    for worker in workers:
+        worker.end()
+    if len(answers) != 1:
+        raise RuntimeError("they do not predict the same")
+    return seconds, taken, of_machine
+
+
+def model(bench, source, plain, point):
+    """To the first prediction in all workers, the start of Python included."""
+    member = os.path.join("model.skops", LARGE)
+
+    def ours():
+        with Skopsfs(bench.program, source, point) as mounted:
+            return use_by_all(WORKERS, os.path.join(point, member), True, mounted.pids)
+    found = interleaved(
+        {"skopsfs": ours,
+         "unzipped on ext4": lambda: use_by_all(WORKERS, os.path.join(plain, member), True),
+         "zipfile": lambda: use_by_all(WORKERS, os.path.join(source, member), False)},
+        bench.cold_rounds)
+    for index, over, what, unit, most in ((0, "unzipped on ext4", "time", "seconds", 1.05),
+                                          (0, "zipfile", "time", "seconds", 0.15),
+                                          (1, "zipfile", "memory", "bytes", 0.26)):
+        values = {way: [value[index] for value in found[way]] for way in found}
+        yield Row("8", f"from start to first prediction in {WORKERS} processes, cold: {what} over "
+                       f"{over}", unit, ("<=", most), values, ratios(values["skopsfs"], values[over]))
+
+
+def by_processes(bench, source, plain, point):
+    """Two pictures: what a model takes of memory, and how much of it is used a second."""
+    member = os.path.join("model.skops", LARGE)
+    size = os.path.getsize(os.path.join(plain, member))
+    with in_shared_memory(os.path.join(source, "model.skops"), None) as copy:
+        def ours(count):
+            with Skopsfs(bench.program, source, point) as mounted:
+                return use_by_all(count, os.path.join(point, member), True, mounted.pids)
+        ways = {"skopsfs": ours,
+                "unzipped on ext4": lambda n: use_by_all(n, os.path.join(plain, member), True),
+                "copy on /dev/shm": lambda n: use_by_all(n, os.path.join(copy, LARGE), True),
+                "zipfile": lambda n: use_by_all(n, os.path.join(source, member), False)}
+        memory = {way: {} for way in ways}
+        throughput = {way: {} for way in ways}
+        for count in bench.processes:
+            found = interleaved({way: lambda w=way, n=count: ways[w](n) for way in ways},
+                                bench.few_rounds)
+            for way, values in found.items():
+                # The copy was in memory before, and is.
+                already = size if way == "copy on /dev/shm" else 0
+                memory[way][count] = [used + already for _, _, used in values]
+                throughput[way][count] = [count * size / seconds for seconds, _, _ in values]
+    yield Curve("memory", f"memory that a model of {size >> 20:,} MiB takes, page cache and all",
+                "bytes", memory)
+    yield Curve("throughput", "the model used, cold, the start of Python included", "bytes a second",
+                throughput)
+
+
+def genuine_archives():
+    """With the most members, and the most typical one."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    found = glob.glob(os.path.join(here, "../../../shared/corpus/skops/*.skops"))
+    found = found or glob.glob(os.path.join(here, "../data/*.skops"))
+
+    def infos(path):
+        with zipfile.ZipFile(path) as archive:
+            return archive.infolist()
+    found = [path for path in found
+             if all(info.compress_type == zipfile.ZIP_STORED for info in infos(path))]
+    found.sort(key=lambda path: len(infos(path)))
+    return sorted({found[-1], found[len(found) // 2]})

@@ -1,0 +1,109 @@
+"""Python processes that do with arrays what programs do with them, each new to what it reads."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+import zipfile
+
+_kept = []  # what the process holds until it ends
+
+
+class Worker:
+    """A Python of its own in which a function below runs, with arguments that JSON knows."""
+
+    def __init__(self, function, *arguments):
+        self._process = subprocess.Popen(
+            [sys.executable, "-B", __file__, function.__name__, json.dumps(arguments)], text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.pid = self._process.pid
+
+    def answer(self):
+        """What the function returned, while the process still holds what it has loaded."""
+        return json.loads(self._process.stdout.readline() or "null")
+
+    def end(self):
+        self._process.communicate("\n")
+        if self._process.returncode != 0:
+            raise RuntimeError(f"{self._process.args}: exit {self._process.returncode}")
+
+
+def call(function, *arguments):
+    """What a function below returns in a new process."""
+    worker = Worker(function, *arguments)
+    found = worker.answer()
+    worker.end()
+    return found
+
+
+def read_random_rows(path, count):
+    """Of a mapped array: seconds, bytes that were fetched from a disk on its behalf, and a sum."""
+    import numpy as np
+    from machine import storage_reads
+    array = np.load(path, mmap_mode="r")
+    choice = np.random.default_rng(1).integers(0, len(array), count)
+    before, begin = storage_reads("self"), time.perf_counter()
+    total = 0.0
+    for row in choice:
+        total += float(array[row].sum())
+    return time.perf_counter() - begin, storage_reads("self") - before, total
+
+
+def load_often(paths, count):
+    """Seconds a load, for each path in turn."""
+    import numpy as np
+    for path in paths:
+        np.load(path, mmap_mode="r")
+    seconds = []
+    for path in paths:
+        begin = time.perf_counter()
+        for _ in range(count):
+            np.load(path, mmap_mode="r")
+        seconds.append((time.perf_counter() - begin) / count)
+    return seconds
+
+
+def read_all(folder):
+    """Seconds, and bytes, for all members of an archive that is a folder."""
+    begin = time.perf_counter()
+    size = 0
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            with open(entry.path, "rb", buffering=0) as file:
+                size += len(file.read())
+    return time.perf_counter() - begin, size
+
+
+def read_all_zipped(path):
+    """The same of one that is not."""
+    begin = time.perf_counter()
+    size = 0
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            size += len(archive.read(name))
+    return time.perf_counter() - begin, size
+
+
+def predict(path, mapped):
+    """Loads weights, mapped or as skops does it, and makes one prediction with all of them. The
+    seconds that took, and what came of it."""
+    import numpy as np
+    begin = time.perf_counter()
+    if mapped:
+        weights = np.load(path, mmap_mode="r")
+    else:
+        archive, member = os.path.split(path)
+        with zipfile.ZipFile(archive) as opened:
+            weights = np.load(io.BytesIO(opened.read(member)))
+    _kept.append(weights)
+    sample = np.random.default_rng(2).standard_normal(weights.shape[1])
+    # A block at a time: who copies a mapped array to multiply it measures that.
+    answer = max(float((weights[at:at + 4096] @ sample).max()) for at in range(0, len(weights), 4096))
+    return time.perf_counter() - begin, answer
+
+
+if __name__ == "__main__":
+    print(json.dumps(globals()[sys.argv[1]](*json.loads(sys.argv[2]))), flush=True)
+    sys.stdin.readline()  # until it may end
