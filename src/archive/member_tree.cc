@@ -1,6 +1,8 @@
 #include "archive/member_tree.h"
 
 #include <algorithm>
+#include <compare>
+#include <iterator>
 
 #include "util/error.h"
 #include "zip/limits.h"
@@ -26,6 +28,23 @@ std::string_view ReasonToHide(std::string_view name) {
   }
 }
 
+// The front of a name as numbers that are in the order of PathLess(), which then need not look at
+// most of the names. Names have no NUL, so 256 values are enough for '/', bytes and an end.
+struct FrontOfName {
+  explicit FrontOfName(std::string_view name) {
+    for (size_t i = 0; i < 2 * sizeof(uint64_t); ++i) {
+      const unsigned char byte = i < name.size() ? static_cast<unsigned char>(name[i]) : 0;
+      const unsigned char place = byte == '/' ? 1 : byte > 0 && byte < '/' ? byte + 1 : byte;
+      auto& half = i < sizeof(uint64_t) ? first : second;
+      half = half << 8 | place;
+    }
+  }
+  auto operator<=>(const FrontOfName&) const = default;
+
+  uint64_t first = 0;
+  uint64_t second = 0;
+};
+
 // Byte order with '/' before everything else: what is below a directory follows it directly.
 bool PathLess(std::string_view a, std::string_view b) {
   const auto [in_a, in_b] = std::mismatch(a.begin(), a.end(), b.begin(), b.end());
@@ -39,26 +58,37 @@ bool PathLess(std::string_view a, std::string_view b) {
 // The entries to show, sorted by name; of several with one name the last, as in zipfile.
 std::vector<uint32_t> SortedEntries(const zip::CentralDirectory& directory,
                                     const HiddenReport& report) {
-  std::vector<uint32_t> sorted;
-  sorted.reserve(directory.entries.size());
+  struct Item {
+    FrontOfName front;
+    uint32_t entry;
+  };
+  std::vector<Item> items;
+  items.reserve(directory.entries.size());
   for (uint32_t i = 0; i < directory.entries.size(); ++i) {
     const auto name = directory.Name(directory.entries[i]);
     const auto reason = ReasonToHide(name);
     if (reason.empty()) {
-      sorted.push_back(i);
+      items.push_back({FrontOfName(name), i});
     } else {
       report(name, reason);
     }
   }
-  const auto name_of = [&](uint32_t i) { return directory.Name(directory.entries[i]); };
-  std::sort(sorted.begin(), sorted.end(), [&](uint32_t a, uint32_t b) {
+  const auto name_of = [&](const Item& item) {
+    return directory.Name(directory.entries[item.entry]);
+  };
+  std::sort(items.begin(), items.end(), [&](const Item& a, const Item& b) {
+    if (a.front != b.front) return a.front < b.front;
     const auto name_a = name_of(a);
     const auto name_b = name_of(b);
-    return name_a == name_b ? a > b : PathLess(name_a, name_b);
+    return name_a == name_b ? a.entry > b.entry : PathLess(name_a, name_b);
   });
-  const auto last = std::unique(sorted.begin(), sorted.end(),
-                                [&](uint32_t a, uint32_t b) { return name_of(a) == name_of(b); });
-  sorted.erase(last, sorted.end());
+  const auto last = std::unique(items.begin(), items.end(), [&](const Item& a, const Item& b) {
+    return a.front == b.front && name_of(a) == name_of(b);
+  });
+  std::vector<uint32_t> sorted;
+  sorted.reserve(static_cast<size_t>(last - items.begin()));
+  std::transform(items.begin(), last, std::back_inserter(sorted),
+                 [](const Item& item) { return item.entry; });
   return sorted;
 }
 

@@ -27,6 +27,12 @@ Lead LeadOf(unsigned char byte) {
 
 }  // namespace
 
+bool IsAscii(std::string_view text) {
+  unsigned char all = 0;  // rather than a way out of the loop, so that it works on many at a time
+  for (const char c : text) all |= static_cast<unsigned char>(c);
+  return all < 0x80;
+}
+
 bool IsUtf8(std::string_view text) {
   for (size_t i = 0; i < text.size();) {
     const Lead lead = LeadOf(static_cast<unsigned char>(text[i++]));

@@ -8,4 +8,6 @@ namespace skopsfs::util {
 // nothing above U+10FFFF.
 bool IsUtf8(std::string_view text);
 
+bool IsAscii(std::string_view text);
+
 }  // namespace skopsfs::util

@@ -114,9 +114,17 @@ void SetDataLimits(CentralDirectory& directory) {
   auto& entries = directory.entries;
   std::vector<uint32_t> order(entries.size());
   std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
-    return entries[a].header_offset > entries[b].header_offset;
-  });
+  // Nearly every archive lists its members as they follow one another.
+  const auto unordered = std::adjacent_find(
+      entries.begin(), entries.end(),
+      [](const Entry& a, const Entry& b) { return a.header_offset >= b.header_offset; });
+  if (unordered == entries.end()) {
+    std::reverse(order.begin(), order.end());
+  } else {
+    std::stable_sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
+      return entries[a].header_offset > entries[b].header_offset;
+    });
+  }
   uint64_t limit = directory.start;
   for (const uint32_t i : order) {
     // zipfile lets data run past the start of the central directory when another entry claims to

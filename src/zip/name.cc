@@ -40,6 +40,7 @@ void AppendUtf8(std::string& out, uint16_t code) {
 }  // namespace
 
 std::string DecodeName(std::string_view raw, bool utf8) {
+  if (util::IsAscii(raw)) return std::string(raw);
   if (utf8) {
     if (!util::IsUtf8(raw)) throw util::Error(EIO, "a name is marked as UTF-8 but is not UTF-8");
     return std::string(raw);

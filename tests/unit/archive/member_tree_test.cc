@@ -192,8 +192,12 @@ TEST(MemberTree, RandomNamesAgainstAModel) {
     std::vector<std::string> names(random() % 40);
     for (auto& name : names) {
       const auto depth = random() % 3;
-      for (unsigned i = 0; i < depth; ++i) name += std::string(1, "ab-.0"[random() % 5]) + "x/";
-      name += std::string(1, "ab-.0"[random() % 5]) + "x";
+      // Bytes beside '/', and both sides of where comparing goes on by the whole name.
+      const auto component = [&] {
+        return std::string(random() % 3 == 0 ? 7 : 1, 'x') + "ab-.0\x01\xff"[random() % 7] + "x";
+      };
+      for (unsigned i = 0; i < depth; ++i) name += component() + "/";
+      name += component();
     }
     std::map<std::string, uint32_t> expected;
     for (uint32_t i = 0; i < names.size(); ++i) expected[names[i]] = i;
