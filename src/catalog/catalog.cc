@@ -37,7 +37,8 @@ Catalog::Catalog(Source source, const OpenArchives::Budget& budget,
 void Catalog::Inherit(InheritedDescriptor descriptor) {
   auto kept = std::make_shared<KeptDescriptor>(*keeper_, descriptor.number);
   const auto slot = Get(descriptor.slot_id);
-  if (!slot) return;
+  // Nor is it needed when the predecessor was only about to close it.
+  if (!slot || (slot->record && slot->record->handles == 0)) return;
   slot->inherited = open_.AdoptInherited(std::move(descriptor.fd), slot->st);
   slot->inherited_kept = std::move(kept);
   const std::lock_guard lock(inherited_mutex_);
@@ -108,7 +109,7 @@ std::shared_ptr<Slot> Catalog::Acquire(const std::shared_ptr<Slot>& folder, cons
     // Its descriptor goes now, unless open handles hold the file; or a little later, when somebody
     // is reading its central directory just now.
     const std::unique_lock lock(replaced->mutex, std::try_to_lock);
-    if (lock) replaced->file.reset();
+    if (lock) replaced->CloseFile();
   }
   return slot;
 }
@@ -129,7 +130,7 @@ OpenArchive Catalog::Open(const std::shared_ptr<Slot>& slot) {
   if (slot->failure) throw Error(*slot->failure);
   try {
     RefuseQuarantined(*slot);
-    if (slot->file && !slot->file->IsCurrent()) slot->file.reset();
+    if (slot->file && !slot->file->IsCurrent()) slot->CloseFile();
     if (!slot->file) OpenFile(*slot);
     if (!slot->index) ReadIndex(*slot);
   } catch (const Error& error) {
@@ -138,7 +139,7 @@ OpenArchive Catalog::Open(const std::shared_ptr<Slot>& slot) {
     }
     throw;
   } catch (const std::bad_alloc&) {
-    slot->file.reset();
+    slot->CloseFile();
     util::LogError("{}: cannot be opened: out of memory", Quoted(LabelOf(*slot)));
     throw Error(ENOMEM, "out of memory");
   }
@@ -168,11 +169,11 @@ OpenArchive Catalog::OpenInherited(const std::shared_ptr<Slot>& slot) {
 std::shared_ptr<const KeptDescriptor> Catalog::Keep(Slot& slot, const archive::ArchiveFile& file) {
   if (keeper_ == nullptr) return nullptr;
   const std::lock_guard lock(slot.mutex);
-  auto kept = slot.inherited_kept ? slot.inherited_kept : slot.kept.lock();
-  if (!kept) {
-    kept = std::make_shared<KeptDescriptor>(*keeper_, keeper_->Keep(slot.id, file.descriptor()));
-    slot.kept = kept;
-  }
+  if (slot.inherited_kept) return slot.inherited_kept;
+  const bool is_open = slot.file.get() == &file;
+  if (is_open && slot.kept) return slot.kept;
+  auto kept = std::make_shared<KeptDescriptor>(*keeper_, keeper_->Keep(slot.id, file.descriptor()));
+  if (is_open) slot.kept = kept;
   return kept;
 }
 
@@ -212,14 +213,14 @@ void Catalog::OpenFile(Slot& slot) {
   const Found found = OpenAgain(slot);
   if (!S_ISREG(found.st.st_mode)) throw Error(ESTALE, Quoted(slot.path) + " is no archive by now");
   util::UniqueFd fd = Source::OpenForReading(found);
-  // An upload that is going on is said to be one, before it is told from the version it was.
-  if (archive::IsOpenForWriting(fd.get())) throw Error(EIO, kBeingWritten);
   if (archive::IdentityOf(found.st) != slot.identity) {
+    // An upload that is going on is said to be one.
+    if (archive::IsOpenForWriting(fd.get())) throw Error(EIO, kBeingWritten);
     throw Error(ESTALE, Quoted(slot.path) + " is another version by now");
   }
   archive::WaitUntilSettled(slot.identity.ctime);
   auto file = open_.Adopt(std::move(fd), found.st, slot);
-  // Again, and in this order: whoever begins to write after the first moves the times of the
+  // In this order: whoever begins to write after the first moves the times of the
   // second.
   if (file->IsBeingWritten()) throw Error(EIO, kBeingWritten);
   if (!file->IsCurrent()) throw Error(ESTALE, Quoted(slot.path) + " is being changed");
@@ -252,7 +253,7 @@ void Catalog::ReadIndex(Slot& slot) {
     if (!slot.file->IsCurrent()) throw Error(ESTALE, Quoted(label) + " is being changed");
     const bool is_lasting = error.code() != ENOMEM && !slot.file->failed_to_read();
     if (is_lasting) slot.failure = error;
-    slot.file.reset();
+    slot.CloseFile();
     throw;
   }
 }

@@ -110,7 +110,7 @@ void OpenArchives::Evict(What what, const Slot* except, const Enough& enough) {
     if (slot == except) continue;
     const std::unique_lock lock(slot->mutex, std::try_to_lock);
     if (!lock) continue;  // in use this very moment
-    if (what == What::kFile && IsIdle(slot->file)) slot->file.reset();
+    if (what == What::kFile && IsIdle(slot->file)) slot->CloseFile();
     if (what == What::kIndex && IsIdle(slot->index)) slot->index.reset();
   }
 }
@@ -129,7 +129,7 @@ void OpenArchives::Tidy() {
     const std::unique_lock lock(slot->mutex, std::try_to_lock);
     if (!lock || !slot->file) continue;
     if (slot->last_used <= unused_since && IsIdle(slot->file)) {
-      slot->file.reset();
+      slot->CloseFile();
     } else {
       slot->file->DropPagesIfQuiet();
     }

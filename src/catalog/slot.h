@@ -58,7 +58,15 @@ struct Slot {
   // slot: which of its handles are still open the kernel does not tell.
   std::shared_ptr<const archive::ArchiveFile> inherited;
   std::shared_ptr<const KeptDescriptor> inherited_kept;
-  std::weak_ptr<const KeptDescriptor> kept;  // of `file`, while members of it are open
+  // Of `file`, from the first time that somebody had something of it open. Not given up with the
+  // last handle: that would be two messages to the keeper each time a member is opened and closed.
+  std::shared_ptr<const KeptDescriptor> kept;
+
+  // To be called with the mutex held.
+  void CloseFile() {
+    file.reset();
+    kept.reset();
+  }
 };
 
 }  // namespace skopsfs::catalog

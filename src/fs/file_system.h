@@ -54,8 +54,10 @@ struct DirectoryHandle {
   NodeId node;
   std::shared_ptr<catalog::Slot> slot;
   std::shared_ptr<const archive::ArchiveIndex> archive;  // nullptr for a folder
-  std::shared_ptr<const catalog::KeptDescriptor> kept;   // of an archive
-  std::map<uint64_t, std::string> names;                 // of a folder, by position
+  // Of an archive, once a reply has not had room for all: what one holds needs nothing kept.
+  std::weak_ptr<const archive::ArchiveFile> file;
+  std::shared_ptr<const catalog::KeptDescriptor> kept;
+  std::map<uint64_t, std::string> names;  // of a folder, by position
 };
 
 struct DirectoryEntry {
@@ -114,7 +116,7 @@ class FileSystem {
   std::unique_ptr<DirectoryHandle> OpenDirectory(NodeId node);
   std::unique_ptr<DirectoryHandle> OpenInheritedDirectory(NodeId node);
   // Gives `sink` the entries from `position` on until it is full. With `lookup`, each entry other
-  // than "." and ".." that was taken has one lookup more.
+  // than "." and ".." that was taken has one lookup more. One caller at a time for each handle.
   void ReadDirectory(DirectoryHandle& handle, uint64_t position, bool lookup,
                      const DirectorySink& sink);
 
