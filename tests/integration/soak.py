@@ -7,6 +7,7 @@ upgraded. Every minute it prints what the processes hold; at the end, when nobod
 the kernel has been told to forget, all of it must be as it was at the beginning.
 """
 
+import contextlib
 import os
 import random
 import signal
@@ -74,10 +75,10 @@ class Soak(MountTest):
 
     def slots(self, mount):
         """How many slots there are, and the lookups and handles of all."""
-        for number in os.listdir(f"/proc/{mount.pid}/fd"):
-            path = f"/proc/{mount.pid}/fd/{number}"
-            if "skopsfs-slots" in os.readlink(path):
-                break
+        folder = f"/proc/{mount.pid}/fd"
+        # Held from the beginning, before all that comes and goes and so among the lowest.
+        path = next(path for path in (f"{folder}/{number}" for number in range(100))
+                    if os.path.islink(path) and "skopsfs-slots" in os.readlink(path))
         with open(path, "rb") as memory:
             _, size, _, used = struct.unpack("<QQQI", memory.read(28))
             memory.seek(4096)
@@ -90,8 +91,9 @@ class Soak(MountTest):
         """What the processes hold: descriptors, MiB of their own, slots, lookups, handles."""
         rss = 0
         for process in mount.processes():
-            with open(f"/proc/{process}/status", encoding="ascii") as status:
-                rss += int(next(x for x in status if x.startswith("RssAnon")).split()[1])
+            with contextlib.suppress(OSError, StopIteration):  # it has just been killed
+                with open(f"/proc/{process}/status", encoding="ascii") as status:
+                    rss += int(next(x for x in status if x.startswith("RssAnon")).split()[1])
         return (len(mount.descriptors()), rss // 1024, *self.slots(mount))
 
     def show(self, mount, when, more=""):
@@ -165,7 +167,8 @@ class Soak(MountTest):
         def is_as_before():
             self.forget()
             now = self.held(mount)
-            return now[0] <= before[0] + 4 and now[2] <= before[2] + 4 and now[4] == 0
+            return (now[0] <= before[0] + 4 and now[2] <= before[2] + 4
+                    and now[3] <= before[3] + 4 and now[4] == 0)
         try:
             until(is_as_before, "all is as it was", 60)
         finally:
