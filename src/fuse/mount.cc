@@ -15,6 +15,7 @@
 
 #include "fuse/libfuse.h"
 #include "fuse/mountpoint.h"
+#include "fuse/read_ahead.h"
 #include "fuse/stderr_capture.h"
 #include "util/error.h"
 #include "util/log.h"
@@ -102,7 +103,7 @@ Mount::Mount(const MountOptions& options) : mountpoint_(options.mountpoint) {
     mounted_ = fuse_session_mount(session_, mountpoint_.c_str()) == 0;
     reason = capture.Line();
   }
-  mount_id_ = TopMountId(mountpoint_);
+  found_ = TopMount(mountpoint_);
   if (mounted_) {
     FollowNoLinks(mountpoint_);
     return;
@@ -127,8 +128,13 @@ void Mount::Unmount() {
   if (IsThere()) DetachMount(mountpoint_);
 }
 
+void Mount::ReadAheadAsOn(dev_t source) const {
+  if (found_) TakeOverReadAhead(source, found_->device);
+}
+
 bool Mount::IsThere() const {
-  if (!mount_id_ || TopMountId(mountpoint_) != mount_id_) return false;
+  const auto now = TopMount(mountpoint_);
+  if (!found_ || !now || now->id != found_->id) return false;
   pollfd connection{descriptor(), POLLIN, 0};
   poll(&connection, 1, 0);
   if ((connection.revents & POLLERR) == 0) return true;

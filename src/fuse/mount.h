@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "fuse/mountpoint.h"
 #include "util/unique_fd.h"
 
 struct fuse_session;  // libfuse's
@@ -42,6 +43,9 @@ class Mount {
   // Whether it is still at its mountpoint. Never for a passed one, whose place is not known.
   bool IsThere() const;
 
+  // To be called once it is served. Sets its read-ahead, see TakeOverReadAhead().
+  void ReadAheadAsOn(dev_t source) const;
+
   // Detaches it lazily when it is in use. Does nothing to a passed one.
   void Unmount();
 
@@ -50,7 +54,7 @@ class Mount {
   util::UniqueFd passed_;
   ::fuse_session* session_ = nullptr;  // never serves; none for a passed mount
   bool mounted_ = false;
-  std::optional<uint64_t> mount_id_;  // the kernel's number for our mount
+  std::optional<FoundMount> found_;  // ours, as the kernel lists it
 };
 
 }  // namespace skopsfs::fuse

@@ -81,18 +81,18 @@ bool DetachMount(const std::string& path) {
   return umount2(path.c_str(), MNT_DETACH) == 0 || DetachWithHelper(path);
 }
 
-std::optional<uint64_t> TopMountId(const std::string& path) {
+std::optional<FoundMount> TopMount(const std::string& path) {
   std::ifstream mounts("/proc/self/mountinfo");
-  std::optional<uint64_t> top;
+  std::optional<FoundMount> top;
   for (std::string line; std::getline(mounts, line);) {
     std::istringstream fields(line);
-    uint64_t id = 0;
+    FoundMount mount;
     std::string skipped;
     std::string target;
-    fields >> id >> skipped >> skipped >> skipped >> target;
+    fields >> mount.id >> skipped >> mount.device >> skipped >> target;
     if (Unescaped(target) != path) continue;
     const bool ours = line.find(" - fuse.skopsfs ") != std::string::npos;
-    top = ours ? std::optional(id) : std::nullopt;
+    top = ours ? std::optional(mount) : std::nullopt;
   }
   return top;
 }
@@ -105,7 +105,7 @@ std::string PrepareMountpoint(const std::string& path) {
     throw Error(ENOTDIR, "mountpoint " + Quoted(path) + " is not a folder");
   }
   std::string canonical = std::filesystem::canonical(path).string();
-  if (TopMountId(canonical)) {
+  if (TopMount(canonical)) {
     throw Error(EBUSY, "mountpoint " + Quoted(path) +
                            " is busy: a skopsfs is mounted there already (unmount it with "
                            "fusermount3 -u or umount)");

@@ -11,9 +11,14 @@ namespace skopsfs::fuse {
 // a live skopsfs is mounted on it already.
 std::string PrepareMountpoint(const std::string& path);
 
-// The kernel's number of the skopsfs that is mounted topmost at the canonical `path`; nothing when
-// none is. Once a mount is gone, another may be given its number.
-std::optional<uint64_t> TopMountId(const std::string& path);
+// A skopsfs that is mounted.
+struct FoundMount {
+  uint64_t id = 0;     // the kernel's number; once a mount is gone, another may be given it
+  std::string device;  // "MAJOR:MINOR"
+};
+
+// The one that is mounted topmost at the canonical `path`; nothing when none is.
+std::optional<FoundMount> TopMount(const std::string& path);
 
 // Detaches what is mounted topmost at `path`, dead or in use. False when it cannot.
 bool DetachMount(const std::string& path);

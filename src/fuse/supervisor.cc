@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -216,6 +217,8 @@ void Supervisor::OnServing(Worker& worker) {
   if (worker.program != program_) util::LogInfo("the upgrade is done: the new worker serves");
   if (upgrade_wanted_) Upgrade();
   if (!on_ready_) return;
+  struct stat source {};
+  if (fstat(source_.folder.get(), &source) == 0) mount_->ReadAheadAsOn(source.st_dev);
   std::exchange(on_ready_, nullptr)();
   kernel_resends_ = KernelResends();
   if (!*kernel_resends_) {

@@ -11,6 +11,7 @@ import archives
 from archives import MEMBER, PAGE
 from mount import (Mount, MountTest, background_pid, become_subreaper, binary, detach, is_mounted,
                    main, mounts, needs_root, run, until)
+from processes import read_ahead
 
 
 def read(path):
@@ -226,6 +227,11 @@ class Session(MountTest):
                     self.assertEqual(read(self.member), archives.content(1))
                     run(*command, self.mountpoint)
                     self.assert_ended(mount)
+
+    @needs_root
+    def test_reads_ahead_as_the_disk_of_the_source_does(self):
+        self.mount()
+        self.assertEqual(read_ahead(self.mountpoint), max(read_ahead(self.source), 128))
 
     def test_unmounted_at_once(self):
         for _ in range(20):
