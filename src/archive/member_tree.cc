@@ -1,8 +1,8 @@
 #include "archive/member_tree.h"
 
 #include <algorithm>
-#include <compare>
 #include <iterator>
+#include <utility>
 
 #include "util/error.h"
 #include "zip/limits.h"
@@ -30,20 +30,18 @@ std::string_view ReasonToHide(std::string_view name) {
 
 // The front of a name as numbers that are in the order of PathLess(), which then need not look at
 // most of the names. Names have no NUL, so 256 values are enough for '/', bytes and an end.
-struct FrontOfName {
-  explicit FrontOfName(std::string_view name) {
-    for (size_t i = 0; i < 2 * sizeof(uint64_t); ++i) {
-      const unsigned char byte = i < name.size() ? static_cast<unsigned char>(name[i]) : 0;
-      const unsigned char place = byte == '/' ? 1 : byte > 0 && byte < '/' ? byte + 1 : byte;
-      auto& half = i < sizeof(uint64_t) ? first : second;
-      half = half << 8 | place;
-    }
-  }
-  auto operator<=>(const FrontOfName&) const = default;
+using FrontOfName = std::pair<uint64_t, uint64_t>;
 
-  uint64_t first = 0;
-  uint64_t second = 0;
-};
+FrontOfName FrontOf(std::string_view name) {
+  FrontOfName front;
+  for (size_t i = 0; i < 2 * sizeof(uint64_t); ++i) {
+    const unsigned char byte = i < name.size() ? static_cast<unsigned char>(name[i]) : 0;
+    const unsigned char place = byte == '/' ? 1 : byte > 0 && byte < '/' ? byte + 1 : byte;
+    auto& half = i < sizeof(uint64_t) ? front.first : front.second;
+    half = half << 8 | place;
+  }
+  return front;
+}
 
 // Byte order with '/' before everything else: what is below a directory follows it directly.
 bool PathLess(std::string_view a, std::string_view b) {
@@ -68,7 +66,7 @@ std::vector<uint32_t> SortedEntries(const zip::CentralDirectory& directory,
     const auto name = directory.Name(directory.entries[i]);
     const auto reason = ReasonToHide(name);
     if (reason.empty()) {
-      items.push_back({FrontOfName(name), i});
+      items.push_back({FrontOf(name), i});
     } else {
       report(name, reason);
     }

@@ -172,7 +172,9 @@ std::shared_ptr<const KeptDescriptor> Catalog::Keep(Slot& slot, const archive::A
   if (slot.inherited_kept) return slot.inherited_kept;
   const bool is_open = slot.file.get() == &file;
   if (is_open && slot.kept) return slot.kept;
-  auto kept = std::make_shared<KeptDescriptor>(*keeper_, keeper_->Keep(slot.id, file.descriptor()));
+  const uint64_t number = keeper_->Keep(slot.id, file.descriptor());
+  if (number == 0) return nullptr;
+  auto kept = std::make_shared<KeptDescriptor>(*keeper_, number);
   if (is_open) slot.kept = kept;
   return kept;
 }

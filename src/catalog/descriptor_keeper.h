@@ -13,7 +13,7 @@ class DescriptorKeeper {
   virtual ~DescriptorKeeper() = default;
 
   // Keeps a duplicate of `fd`, which is open on the version of that slot. Returns a number for
-  // Drop(), never the same twice.
+  // Drop(), never the same twice; 0 when it cannot.
   virtual uint64_t Keep(uint64_t slot_id, int fd) noexcept = 0;
   virtual void Drop(uint64_t number) noexcept = 0;
 };

@@ -78,7 +78,7 @@ std::unique_ptr<DirectoryHandle> FileSystem::MakeHandle(NodeId node, std::shared
     const auto archive = (catalog_.*open)(handle->slot);
     if (node.index >= archive.index->node_count()) throw Error(ESTALE, "no such node");
     handle->archive = archive.index;
-    handle->file = archive.file;
+    handle->kept = catalog_.Keep(*handle->slot, *archive.file);
   }
   return handle;
 }
@@ -141,8 +141,6 @@ void FileSystem::ReadArchive(DirectoryHandle& handle, uint64_t position, bool lo
     }
     if (!sink(item)) {
       if (lookup) Forget(item.entry.node, 1);
-      const auto file = handle.kept ? nullptr : handle.file.lock();
-      if (file) handle.kept = catalog_.Keep(*handle.slot, *file);
       return;
     }
   }

@@ -54,10 +54,8 @@ struct DirectoryHandle {
   NodeId node;
   std::shared_ptr<catalog::Slot> slot;
   std::shared_ptr<const archive::ArchiveIndex> archive;  // nullptr for a folder
-  // Of an archive, once a reply has not had room for all: what one holds needs nothing kept.
-  std::weak_ptr<const archive::ArchiveFile> file;
-  std::shared_ptr<const catalog::KeptDescriptor> kept;
-  std::map<uint64_t, std::string> names;  // of a folder, by position
+  std::shared_ptr<const catalog::KeptDescriptor> kept;   // of an archive
+  std::map<uint64_t, std::string> names;                 // of a folder, by position
 };
 
 struct DirectoryEntry {

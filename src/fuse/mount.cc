@@ -121,25 +121,33 @@ Mount::~Mount() {
 int Mount::descriptor() const { return is_passed() ? passed_.get() : fuse_session_fd(session_); }
 
 void Mount::Unmount() {
-  if (!std::exchange(mounted_, false)) return;
   // By path, so only while it is ours that is there: after a lazy unmount another may be.
-  if (IsThere()) fuse_session_unmount(session_);
-  // Which leaves a dead one.
-  if (IsThere()) DetachMount(mountpoint_);
+  if (!std::exchange(mounted_, false) || !IsThere()) return;
+  if (IsConnected()) {
+    fuse_session_unmount(session_);
+  } else {
+    DetachMount(mountpoint_);  // libfuse leaves a dead one
+  }
 }
 
 void Mount::ReadAheadAsOn(dev_t source) const {
   if (found_) TakeOverReadAhead(source, found_->device);
 }
 
-bool Mount::IsThere() const {
-  const auto now = TopMount(mountpoint_);
-  if (!found_ || !now || now->id != found_->id) return false;
+bool Mount::IsConnected() const {
   pollfd connection{descriptor(), POLLIN, 0};
   poll(&connection, 1, 0);
-  if ((connection.revents & POLLERR) == 0) return true;
-  // The kernel gives numbers of mounts again: once ours has lost its connection, one that is alive
-  // is somebody else's.
+  return (connection.revents & POLLERR) == 0;
+}
+
+bool Mount::IsThere() const {
+  const auto now = TopMount(mountpoint_);
+  if (!found_ || !now || now->id != found_->id || now->device != found_->device) return false;
+  // The kernel gives both again.
+  if (found_->unique_id) return now->unique_id == found_->unique_id;
+  // Before Linux 6.8. While ours is connected, its device is nobody else's; then a mount that is
+  // alive is somebody else's.
+  if (IsConnected()) return true;
   struct statvfs st {};
   return statvfs(mountpoint_.c_str(), &st) != 0 && (errno == ENOTCONN || errno == ECONNABORTED);
 }

@@ -53,6 +53,8 @@ class Mount {
   const std::string mountpoint_;
   util::UniqueFd passed_;
   ::fuse_session* session_ = nullptr;  // never serves; none for a passed mount
+  bool IsConnected() const;
+
   bool mounted_ = false;
   std::optional<FoundMount> found_;  // ours, as the kernel lists it
 };

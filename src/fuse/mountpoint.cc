@@ -61,6 +61,14 @@ void DetachDeadMounts(const std::string& path) {
   }
 }
 
+// Of what is mounted at `path`, without asking who serves it.
+std::optional<uint64_t> UniqueId(const std::string& path) {
+  constexpr unsigned kUniqueId = 0x4000;  // STATX_MNT_ID_UNIQUE, not in the headers of Debian 12
+  struct statx st {};
+  if (statx(AT_FDCWD, path.c_str(), AT_STATX_DONT_SYNC, kUniqueId, &st) != 0) return std::nullopt;
+  return (st.stx_mask & kUniqueId) != 0 ? std::optional<uint64_t>(st.stx_mnt_id) : std::nullopt;
+}
+
 // mountinfo writes spaces, tabs, newlines and backslashes as octal.
 std::string Unescaped(const std::string& text) {
   std::string out;
@@ -94,6 +102,7 @@ std::optional<FoundMount> TopMount(const std::string& path) {
     const bool ours = line.find(" - fuse.skopsfs ") != std::string::npos;
     top = ours ? std::optional(mount) : std::nullopt;
   }
+  if (top) top->unique_id = UniqueId(path);
   return top;
 }
 

@@ -14,7 +14,8 @@ std::string PrepareMountpoint(const std::string& path);
 // A skopsfs that is mounted.
 struct FoundMount {
   uint64_t id = 0;     // the kernel's number; once a mount is gone, another may be given it
-  std::string device;  // "MAJOR:MINOR"
+  std::string device;  // "MAJOR:MINOR"; likewise
+  std::optional<uint64_t> unique_id;  // given once; since Linux 6.8
 };
 
 // The one that is mounted topmost at the canonical `path`; nothing when none is.

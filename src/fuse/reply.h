@@ -21,8 +21,12 @@ namespace skopsfs::fuse {
 inline bool IsTaken(int result) {
   if (result == 0) return true;
   if (result == -ENOENT) return false;
-  util::LogError("an answer does not reach the kernel: {}; the worker leaves",
-                 std::generic_category().message(-result));
+  try {
+    util::LogError("an answer does not reach the kernel: {}; the worker leaves",
+                   std::generic_category().message(-result));
+  } catch (const std::exception&) {
+    // No memory to say so.
+  }
   _exit(EXIT_FAILURE);
 }
 

@@ -34,7 +34,8 @@ using util::UniqueFd;
 constexpr auto kStartPatience = std::chrono::seconds(30);
 constexpr auto kEndPatience = std::chrono::seconds(7);  // the worker's own is 5 s
 constexpr auto kKillPatience = std::chrono::seconds(2);
-constexpr size_t kOwnDescriptors = 32;  // of the supervisor
+constexpr auto kProven = std::chrono::seconds(10);  // of serving, for a program that is new
+constexpr size_t kOwnDescriptors = 32;              // of the supervisor
 
 sigset_t Signals() {
   sigset_t set;
@@ -80,6 +81,9 @@ bool Supervisor::Run() {
   sigprocmask(SIG_BLOCK, &signals, nullptr);
   signals_.Reset(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!signals_) throw ErrnoError("signalfd");
+  struct stat source {};
+  const auto& folder = source_.is_single_archive ? source_.canonical_folder : source_.folder;
+  if (fstat(folder.get(), &source) == 0) source_device_ = source.st_dev;
   mount_ = std::make_unique<Mount>(mount_options_);
   current_ = Start(program_);
   while (!outcome_) Loop();
@@ -217,8 +221,7 @@ void Supervisor::OnServing(Worker& worker) {
   if (worker.program != program_) util::LogInfo("the upgrade is done: the new worker serves");
   if (upgrade_wanted_) Upgrade();
   if (!on_ready_) return;
-  struct stat source {};
-  if (fstat(source_.folder.get(), &source) == 0) mount_->ReadAheadAsOn(source.st_dev);
+  if (source_device_) mount_->ReadAheadAsOn(*source_device_);
   std::exchange(on_ready_, nullptr)();
   kernel_resends_ = KernelResends();
   if (!*kernel_resends_) {
@@ -310,6 +313,8 @@ void Supervisor::OnCurrentEnded(int status) {
     OnReadable(current_);
   }
   const auto ended = std::move(current_);
+  const bool served = ended->stage == Worker::Stage::kServing;
+  if (served && Clock::now() - ended->since > kProven) program_ = ended->program;
   kill_at_.reset();
   const auto requests = SessionState::ReadRequests(session_memory_.get());
   SessionState::ForgetRequests(session_memory_.get());

@@ -106,6 +106,7 @@ class Supervisor {
   util::UniqueFd session_memory_;
   util::UniqueFd slot_memory_;
   std::unique_ptr<Mount> mount_;
+  std::optional<dev_t> source_device_;  // that its archives lie on
 
   std::unique_ptr<Worker> current_;
   std::unique_ptr<Worker> next_;  // to take over from `current_`, when that still serves

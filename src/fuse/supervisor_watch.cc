@@ -22,7 +22,6 @@ constexpr auto kLook = std::chrono::milliseconds(5000);
 constexpr auto kShortest = std::chrono::milliseconds(10);
 constexpr auto kLongest = std::chrono::milliseconds(1000);
 constexpr auto kLooksWell = std::chrono::milliseconds(100);  // of serving
-constexpr auto kProven = std::chrono::seconds(10);  // of serving, for a program that is new
 
 }  // namespace
 
@@ -48,9 +47,7 @@ void Supervisor::OnCrash(const Worker& ended, int status, std::vector<RequestSee
                     "over: the mount is given up",
                     Describe(status)));
   }
-  const auto lived = served ? Clock::now() - ended.since : Clock::duration::zero();
-  const bool well_before = lived > kLooksWell;
-  if (lived > kProven) program_ = ended.program;
+  const bool well_before = served && Clock::now() - ended.since > kLooksWell;
   short_lives_ = well_before ? 0 : short_lives_ + 1;
   failed_starts_ = served ? 0 : failed_starts_ + 1;
   if (failed_starts_ >= kMostFailedStarts) {

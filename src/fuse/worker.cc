@@ -90,6 +90,7 @@ uint64_t KeptBySupervisor::Keep(uint64_t slot_id, int fd) noexcept {
   if (!supervisor_.Send(Tell::kKeep, number, slot_id, fd)) {
     util::LogWarning("an open archive cannot be given to the supervisor: {}",
                      std::generic_category().message(errno));
+    return 0;
   }
   return number;
 }

@@ -268,9 +268,10 @@ ssize_t pread64(int fd, void* bytes, size_t size, off64_t offset) {
 
 struct statx;
 SHIM(kFstat, int, -1, fstat64, (int fd, struct stat64* st), (fd, st))
+static const unsigned kUniqueMountId = 0x4000;  // as in fuse/mountpoint.cc
 SHIM(kStatx, int, -1, statx,
      (int folder, const char* restrict path, int flags, unsigned mask, struct statx* restrict st),
-     (folder, path, flags, mask, st))
+     (folder, path, flags, control->old_kernel ? mask & ~kUniqueMountId : mask, st))
 SHIM(kReadlinkat, ssize_t, -1, readlinkat,
      (int folder, const char* path, char* target, size_t size), (folder, path, target, size))
 SHIM(kGetxattr, ssize_t, -1, getxattr,

@@ -8,6 +8,7 @@ import shutil
 import signal
 import struct
 import threading
+import time
 
 import archives
 from archives import MEMBER
@@ -47,12 +48,18 @@ class Crashes(ShimTest):
         program = os.path.join(self.folder, "skopsfs")
         shutil.copy(binary(), program)
         mount = self.mount(command=[program])
+
+        def upgrade(count):
+            shutil.copy(binary(), program + ".new")
+            os.rename(program + ".new", program)
+            if count > 1:
+                self.shim.die_soon = program
+            mount.send(signal.SIGUSR2)
+            until(lambda: mount.log().count("the upgrade is done") == count, "it is upgraded")
+        upgrade(1)
         good = os.stat(program).st_ino
-        shutil.copy(binary(), program + ".new")
-        os.rename(program + ".new", program)
-        self.shim.die_soon = program
-        mount.send(signal.SIGUSR2)
-        mount.wait_for_log("the upgrade is done")
+        time.sleep(11)  # after ten seconds it is that one to which the next falls back
+        upgrade(2)
         mount.wait_for_log("of the program from before the upgrade")
         self.assertTrue(os.listdir(self.mountpoint))
         self.assertEqual(os.stat(f"/proc/{mount.worker()}/exe").st_ino, good)

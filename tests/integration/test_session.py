@@ -248,19 +248,6 @@ class Session(MountTest):
             self.assertEqual(file.read(), archives.content(1))
         self.assert_ended(mount)
 
-    def test_another_has_been_given_its_number(self):
-        """The kernel gives the numbers of mounts again, so that they alone do not tell whose it is."""
-        old = self.mount()
-        old.send(signal.SIGSTOP)  # until somebody else has its place
-        try:
-            run("umount", self.mountpoint)
-            new = self.mount()
-        finally:
-            old.send(signal.SIGCONT)
-        self.assertEqual(old.wait(), 0)
-        self.assertEqual(read(self.member), archives.content(1))
-        self.assertEqual(new.stop(), 0)
-
     def test_another_has_taken_the_mountpoint(self):
         """Its end does not take the other's mount away."""
         old = self.mount()

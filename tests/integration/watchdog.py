@@ -1,5 +1,6 @@
 """A guard against tests that hang: ends a mount that takes too long, so that requests to it fail."""
 
+import contextlib
 import os
 import subprocess
 
@@ -32,5 +33,7 @@ class Watchdog:
 
     def stop(self):
         """Returns whether it had to end the mount."""
-        self._process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):  # it has ended the mount already
+            self._process.stdin.write(b"x")  # closing is not enough: children have copies of the pipe
+            self._process.stdin.close()
         return self._process.wait() != 0
