@@ -381,11 +381,6 @@ void Supervisor::OnDeadlines() {
   }
 }
 
-void Supervisor::GiveUp(const std::string& reason) {
-  if (!reason.empty()) util::LogError("{}", reason);
-  outcome_ = false;
-}
-
 void Supervisor::End() {
   if (ending_) return;
   ending_ = true;

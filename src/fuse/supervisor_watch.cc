@@ -69,6 +69,11 @@ void Supervisor::OnCrash(const Worker& ended, int status, std::vector<RequestSee
   for (const auto slot : crashes_.WorkerDied(requests)) Quarantine(slot);
 }
 
+void Supervisor::GiveUp(const std::string& reason) {
+  if (!reason.empty()) util::LogError("{}", reason);
+  outcome_ = false;
+}
+
 // Before the next start, longer each time.
 Supervisor::Clock::duration Supervisor::Delay() const {
   if (short_lives_ == 0) return {};
