@@ -13,7 +13,7 @@ import struct
 import sys
 import traceback
 
-from mount import HANG
+from mount import HANG, until
 
 PAGE = mmap.PAGESIZE
 OTHER_USER = 54321  # an id that nobody has
@@ -214,6 +214,9 @@ def read_ahead(path):
         return int(file.read())
 
 
-def set_read_ahead(path, kib):
-    with open(_read_ahead_file(path), "w", encoding="ascii") as file:
+def set_read_ahead(mountpoint, source, kib):
+    """Once the server has set it, which it does soon after it serves."""
+    wanted = max(read_ahead(source), 128)
+    until(lambda: read_ahead(mountpoint) == wanted, f"the read-ahead is {wanted} KiB")
+    with open(_read_ahead_file(mountpoint), "w", encoding="ascii") as file:
         file.write(str(kib))

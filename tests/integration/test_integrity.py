@@ -34,7 +34,7 @@ class Integrity(MountTest):
         """Read ahead by 128 KiB, whatever the disk here has: of so many requests some come late."""
         mount = super().mount(*options, **more)
         if os.geteuid() == 0:
-            set_read_ahead(self.mountpoint, 128)
+            set_read_ahead(self.mountpoint, self.source, 128)
         return mount
 
     def read_in_order(self, path, size=PAGE):
