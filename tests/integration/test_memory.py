@@ -99,7 +99,9 @@ class Memory(MountTest):
         before = self.private_bytes()
         for _ in range(3):
             in_child(scan, self.member)
-            self.assertLess(self.private_bytes() - before, _SIZE // 2)
+            # A sanitizer has memory of its own for each buffer of a thread.
+            most = 2 * _SIZE if os.environ.get("SKOPSFS_SANITIZED") else _SIZE // 2
+            self.assertLess(self.private_bytes() - before, most)
 
     def private_bytes(self):
         total = 0
