@@ -18,7 +18,8 @@ using util::Error;
 
 namespace {
 
-constexpr size_t kRememberedProofs = 1024;  // before those of closed members are looked for
+constexpr size_t kRememberedProofs = 1024;        // before those of closed members are looked for
+constexpr size_t kLargeRead = size_t{256} << 10;  // bytes; what is tried for more of them must pay
 
 bool IsInMemory(int fd) {
   struct statfs st {};
@@ -41,19 +42,53 @@ size_t ArchiveFile::ReadAt(uint64_t offset, std::span<std::byte> out) const {
   const auto wanted = static_cast<size_t>(std::min<uint64_t>(out.size(), identity_.size - offset));
   has_pages_.store(true, std::memory_order_relaxed);
   was_read_.store(true, std::memory_order_relaxed);
-  size_t done = 0;
-  while (done < wanted) {
-    const ssize_t got =
-        pread(fd_.get(), out.data() + done, wanted - done, static_cast<off_t>(offset + done));
+  out = out.first(wanted);
+  if (wanted < kLargeRead || runs_.GoesOn(offset, wanted) || !ReadDirectly(offset, out)) {
+    ReadThroughCache(offset, out);
+  }
+  return wanted;
+}
+
+// All but the ends, which others read too when they read what lies beside it. False when that is
+// not possible, or no good since it is in the page cache.
+bool ArchiveFile::ReadDirectly(uint64_t offset, std::span<std::byte> out) const {
+  constexpr auto kBlock = DirectFile::kBlock;
+  const auto address = reinterpret_cast<uintptr_t>(out.data());
+  if (address % kBlock != offset % kBlock || IsInPageCache(fd_.get(), offset, out.size())) {
+    return false;
+  }
+  std::call_once(direct_opened_, [&] { direct_ = DirectFile::Open(fd_.get()); });
+  if (!direct_) return false;
+  const size_t before = (kBlock - offset % kBlock) % kBlock;
+  const size_t blocks = (out.size() - before) / kBlock * kBlock;
+  const size_t after = out.size() - before - blocks;
+  const uint64_t end = offset + before + blocks;
+  // Fetched while the disk is at the rest.
+  if (before > 0) AskFor(offset, before);
+  if (after > 0) AskFor(end, after);
+  if (!direct_->Read(offset + before, out.subspan(before, blocks))) return false;
+  ReadThroughCache(offset, out.first(before));
+  ReadThroughCache(end, out.last(after));
+  return true;
+}
+
+void ArchiveFile::AskFor(uint64_t offset, size_t size) const {
+  posix_fadvise(fd_.get(), static_cast<off_t>(offset), static_cast<off_t>(size),
+                POSIX_FADV_WILLNEED);
+}
+
+void ArchiveFile::ReadThroughCache(uint64_t offset, std::span<std::byte> out) const {
+  while (!out.empty()) {
+    const ssize_t got = pread(fd_.get(), out.data(), out.size(), static_cast<off_t>(offset));
     if (got < 0 && errno == EINTR) continue;
     if (got <= 0) {
       failed_to_read_ = true;
       if (got < 0) throw ErrnoError("reading the archive");
       throw Error(EIO, "the archive became shorter");
     }
-    done += static_cast<size_t>(got);
+    out = out.subspan(static_cast<size_t>(got));
+    offset += static_cast<size_t>(got);
   }
-  return done;
 }
 
 struct stat ArchiveFile::Stat() const {

@@ -9,8 +9,10 @@
 #include <optional>
 #include <unordered_map>
 
+#include "archive/direct_file.h"
 #include "archive/identity.h"
 #include "archive/passing_crc.h"
+#include "archive/read_runs.h"
 #include "util/unique_fd.h"
 #include "zip/byte_source.h"
 
@@ -38,7 +40,8 @@ struct Proof {
 //
 // It drops the archive's page-cache pages behind the reads, because the bytes live on in the pages
 // of the mounted files: each window of 8 MiB (of very large files, more) once that many bytes of it
-// have been served, the rest when DropPages() is called or the object goes.
+// have been served, the rest when DropPages() is called or the object goes. Large reads that jump
+// go past the page cache where that is possible.
 class ArchiveFile : public zip::ByteSource {
  public:
   // `identity` is what fstat said of `fd` when it was opened.
@@ -49,6 +52,7 @@ class ArchiveFile : public zip::ByteSource {
   int descriptor() const { return fd_.get(); }
   uint64_t size() const override { return identity_.size; }
 
+  // Fastest into memory that lies in its block of DirectFile::kBlock bytes as the offset does.
   size_t ReadAt(uint64_t offset, std::span<std::byte> out) const override;
 
   // Throws util::Error(EIO) unless the file still is the version it was opened as. What was read
@@ -87,12 +91,18 @@ class ArchiveFile : public zip::ByteSource {
   static constexpr uint64_t kMostWindows = 16384;  // the file's size is a stranger's claim
 
   struct stat Stat() const;
+  bool ReadDirectly(uint64_t offset, std::span<std::byte> out) const;
+  void AskFor(uint64_t offset, size_t size) const;
+  void ReadThroughCache(uint64_t offset, std::span<std::byte> out) const;
 
   util::UniqueFd fd_;
   Identity identity_;
   bool times_may_lie_ = false;  // a mapping may be written without a change of times: tmpfs
   uint64_t window_;             // bytes
   std::unique_ptr<std::atomic<uint64_t>[]> served_;  // bytes, one counter a window
+  mutable ReadRuns runs_;
+  mutable std::once_flag direct_opened_;
+  mutable std::unique_ptr<const DirectFile> direct_;
   mutable std::mutex proofs_mutex_;
   mutable std::unordered_map<uint64_t, std::weak_ptr<Proof>> proofs_;  // of open members
   mutable std::atomic<bool> failed_to_read_ = false;

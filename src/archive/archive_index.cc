@@ -44,7 +44,7 @@ std::string ArchiveIndex::PathOf(uint32_t index) const {
 
 size_t ArchiveIndex::memory_bytes() const {
   return sizeof(*this) + directory_.entries.capacity() * sizeof(zip::Entry) +
-         directory_.names.capacity() + tree_.nodes().capacity() * sizeof(Node);
+         directory_.names.capacity() + tree_.memory_bytes();
 }
 
 uint64_t ArchiveIndex::Mark() const {
@@ -64,14 +64,16 @@ uint64_t ArchiveIndex::Mark() const {
 }
 
 time_t ModificationTime(const zip::Entry& entry) {
-  if (entry.has_unix_mtime) return static_cast<int32_t>(entry.unix_mtime);
+  if (entry.has_unix_time != 0) return static_cast<int32_t>(entry.modified);
+  const auto date = static_cast<int>(entry.modified >> 16);
+  const auto day_time = static_cast<int>(entry.modified & 0xffff);
   std::tm tm{};
-  tm.tm_year = 80 + (entry.dos_date >> 9);
-  tm.tm_mon = std::clamp((entry.dos_date >> 5) & 15, 1, 12) - 1;
-  tm.tm_mday = std::max(entry.dos_date & 31, 1);
-  tm.tm_hour = entry.dos_time >> 11;
-  tm.tm_min = (entry.dos_time >> 5) & 63;
-  tm.tm_sec = 2 * (entry.dos_time & 31);
+  tm.tm_year = 80 + (date >> 9);
+  tm.tm_mon = std::clamp((date >> 5) & 15, 1, 12) - 1;
+  tm.tm_mday = std::max(date & 31, 1);
+  tm.tm_hour = day_time >> 11;
+  tm.tm_min = (day_time >> 5) & 63;
+  tm.tm_sec = 2 * (day_time & 31);
   tm.tm_isdst = -1;
   const time_t time = std::mktime(&tm);
   return time == -1 ? 0 : time;

@@ -25,8 +25,8 @@ class ArchiveIndex {
 
   const zip::CentralDirectory& directory() const { return directory_; }
   const MemberTree& tree() const { return tree_; }
-  const Node& node(uint32_t index) const { return tree_.nodes()[index]; }
-  uint32_t node_count() const { return static_cast<uint32_t>(tree_.nodes().size()); }
+  Node node(uint32_t index) const { return tree_.At(index); }
+  uint32_t node_count() const { return static_cast<uint32_t>(tree_.size()); }
 
   // The entry of a member or an explicit directory; nullptr for implied directories.
   const zip::Entry* EntryOf(uint32_t index) const;

@@ -94,7 +94,8 @@ std::vector<uint32_t> SortedEntries(const zip::CentralDirectory& directory,
 
 struct MemberTree::Pending {
   uint32_t node;
-  uint32_t begin;  // range of the sorted entries below this directory
+  uint32_t directory;  // in directories_
+  uint32_t begin;      // range of the sorted entries below this directory
   uint32_t end;
   uint32_t path_size;  // bytes of the directory's path, its last slash included
 };
@@ -103,11 +104,13 @@ MemberTree::MemberTree(const zip::CentralDirectory& directory, const HiddenRepor
     : directory_(directory) {
   const auto sorted = SortedEntries(directory, report);
   nodes_.reserve(sorted.size() + 1);
-  nodes_.push_back({.is_directory = true});
+  nodes_.push_back({.parent = 0, .name_size = 0, .name_offset = 0, .is_directory = 1, .index = 0});
+  directories_.emplace_back();
   // Breadth first, so that siblings are neighbours.
-  std::vector<Pending> queue{{0, 0, static_cast<uint32_t>(sorted.size()), 0}};
+  std::vector<Pending> queue{{0, 0, 0, static_cast<uint32_t>(sorted.size()), 0}};
   for (size_t i = 0; i < queue.size(); ++i) AddChildren(Pending(queue[i]), sorted, queue, report);
   nodes_.shrink_to_fit();
+  directories_.shrink_to_fit();
 }
 
 void MemberTree::AddChildren(const Pending& pending, std::span<const uint32_t> sorted,
@@ -118,7 +121,7 @@ void MemberTree::AddChildren(const Pending& pending, std::span<const uint32_t> s
     const auto& entry = directory_.entries[sorted[i]];
     const auto path = directory_.Name(entry);
     if (path.size() == pending.path_size) {  // the directory's own entry, "name/"
-      nodes_[pending.node].entry = sorted[i++];
+      directories_[pending.directory].entry = sorted[i++];
       continue;
     }
     const auto component =
@@ -138,31 +141,56 @@ void MemberTree::AddChildren(const Pending& pending, std::span<const uint32_t> s
 
     if (nodes_.size() == kMostNodes) throw util::Error(EFBIG, "it has more members than the limit");
     const auto index = static_cast<uint32_t>(nodes_.size());
-    nodes_.push_back({.parent = pending.node,
-                      .entry = is_directory ? Node::kNoEntry : sorted[i],
-                      .name_offset = entry.name_offset + pending.path_size,
+    const auto directory = static_cast<uint32_t>(directories_.size());
+    nodes_.push_back({.parent = pending.node & (kMostNodes - 1),
                       .name_size = static_cast<uint8_t>(component.size()),
-                      .is_directory = is_directory});
+                      .name_offset = entry.name_offset + pending.path_size,
+                      .is_directory = is_directory,
+                      .index = (is_directory ? directory : sorted[i]) & INT32_MAX});
     if (is_directory) {
-      queue.push_back({index, first_below, end_below, static_cast<uint32_t>(end_of_component + 1)});
+      directories_.emplace_back();
+      queue.push_back(
+          {index, directory, first_below, end_below, static_cast<uint32_t>(end_of_component + 1)});
     }
     i = std::max(end_below, i + 1);
   }
-  nodes_[pending.node].first_child = first_child;
-  nodes_[pending.node].child_count = static_cast<uint32_t>(nodes_.size()) - first_child;
+  auto& made = directories_[pending.directory];
+  made.first_child = first_child;
+  made.child_count = static_cast<uint32_t>(nodes_.size()) - first_child;
+}
+
+Node MemberTree::At(uint32_t index) const {
+  const Packed& packed = nodes_[index];
+  Node node{.parent = packed.parent,
+            .name_offset = packed.name_offset,
+            .name_size = static_cast<uint8_t>(packed.name_size),
+            .is_directory = packed.is_directory != 0};
+  if (!node.is_directory) {
+    node.entry = packed.index;
+  } else {
+    const Directory& directory = directories_[packed.index];
+    node.entry = directory.entry;
+    node.first_child = directory.first_child;
+    node.child_count = directory.child_count;
+  }
+  return node;
 }
 
 std::string_view MemberTree::Name(const Node& node) const {
   return std::string_view(directory_.names).substr(node.name_offset, node.name_size);
 }
 
+std::string_view MemberTree::NameOf(const Packed& node) const {
+  return std::string_view(directory_.names).substr(node.name_offset, node.name_size);
+}
+
 std::optional<uint32_t> MemberTree::Find(uint32_t directory, std::string_view name) const {
-  const Node& parent = nodes_[directory];
+  const Node parent = At(directory);
   const auto begin = nodes_.begin() + parent.first_child;
   const auto end = begin + parent.child_count;
   const auto found = std::lower_bound(
-      begin, end, name, [&](const Node& node, std::string_view n) { return Name(node) < n; });
-  if (found == end || Name(*found) != name) return std::nullopt;
+      begin, end, name, [&](const Packed& node, std::string_view n) { return NameOf(node) < n; });
+  if (found == end || NameOf(*found) != name) return std::nullopt;
   return static_cast<uint32_t>(found - nodes_.begin());
 }
 

@@ -12,7 +12,7 @@
 
 namespace skopsfs::archive {
 
-// One directory or member. 24 bytes, since an archive may have a million of them.
+// One directory or member.
 struct Node {
   static constexpr uint32_t kNoEntry = std::numeric_limits<uint32_t>::max();
 
@@ -40,18 +40,37 @@ class MemberTree {
   // Throws util::Error(EFBIG) where there would be more nodes.
   MemberTree(const zip::CentralDirectory& directory, const HiddenReport& report);
 
-  const std::vector<Node>& nodes() const { return nodes_; }
+  size_t size() const { return nodes_.size(); }
+  Node At(uint32_t index) const;
   std::string_view Name(const Node& node) const;
   std::optional<uint32_t> Find(uint32_t directory, std::string_view name) const;
+  size_t memory_bytes() const {
+    return nodes_.capacity() * sizeof(Packed) + directories_.capacity() * sizeof(Directory);
+  }
 
  private:
+  // As nodes are kept, since an archive may have a million members and few directories.
+  struct Packed {
+    uint32_t parent : 24;
+    uint32_t name_size : 8;
+    uint32_t name_offset;
+    uint32_t is_directory : 1;
+    uint32_t index : 31;  // of the entry; or, of a directory, into directories_
+  };
+  struct Directory {
+    uint32_t entry = Node::kNoEntry;
+    uint32_t first_child = 0;
+    uint32_t child_count = 0;
+  };
   struct Pending;  // a directory whose children are still to be made
 
+  std::string_view NameOf(const Packed& node) const;
   void AddChildren(const Pending& pending, std::span<const uint32_t> sorted,
                    std::vector<Pending>& queue, const HiddenReport& report);
 
   const zip::CentralDirectory& directory_;
-  std::vector<Node> nodes_;
+  std::vector<Packed> nodes_;
+  std::vector<Directory> directories_;
 };
 
 }  // namespace skopsfs::archive

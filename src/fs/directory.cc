@@ -129,7 +129,7 @@ void FileSystem::ReadFolder(DirectoryHandle& handle, uint64_t position, bool loo
 void FileSystem::ReadArchive(DirectoryHandle& handle, uint64_t position, bool lookup,
                              const DirectorySink& sink) {
   const auto& index = *handle.archive;
-  const auto& directory = index.node(handle.node.index);
+  const auto directory = index.node(handle.node.index);
   for (uint64_t i = position - kFirstChild; i < directory.child_count; ++i) {
     const auto child = directory.first_child + static_cast<uint32_t>(i);
     const DirectoryEntry item{.name = index.tree().Name(index.node(child)),

@@ -123,7 +123,7 @@ struct statvfs FileSystem::StatFs() {
 std::unique_ptr<FileHandle> FileSystem::MakeHandle(const Located& located, NodeId node) {
   const auto& archive = *located.open.index;
   const auto& file = located.open.file;
-  const auto& member = archive.node(node.index);
+  const auto member = archive.node(node.index);
   if (member.is_directory) throw Error(EISDIR, "a directory");
   const auto extent = archive::LocateMember(*file, archive, *archive.EntryOf(node.index));
   return std::unique_ptr<FileHandle>(
@@ -246,7 +246,7 @@ std::vector<StaleName> FileSystem::StaleNamesOfInherited(size_t most,
     if (at) at(slot->id);
     try {
       const auto index = catalog_.OpenInherited(slot).index;
-      const auto& root = index->node(0);
+      const auto root = index->node(0);
       for (uint32_t i = 0; i < std::min<size_t>(root.child_count, most); ++i) {
         names.push_back(
             {.parent = is_single ? kRoot : NodeId{.slot = slot->id, .index = 0},

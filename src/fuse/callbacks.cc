@@ -137,20 +137,36 @@ void ReplyBytes(fuse_req_t request, std::span<const std::byte> bytes) {
   IsTaken(fuse_reply_buf(request, reinterpret_cast<const char*>(bytes.data()), bytes.size()));
 }
 
+// Calls `use` with memory for `size` bytes of a member from `offset` on.
+template <typename Use>
+void WithBuffer(fuse_req_t request, const fs::FileHandle& handle, uint64_t offset, size_t size,
+                const Use& use) {
+  constexpr size_t kSmall = size_t{64} << 10;
+  if (size <= kSmall) return use(ThreadBuffer(size));
+  if (size > ReadBuffers::kMost) throw util::Error(EINVAL, "a read of more than was agreed upon");
+  const auto buffer = Context(request).read_buffers.Take();
+  use(buffer.At(handle.reader.PlaceOf(offset), size));
+}
+
 void Read(fuse_req_t request, fuse_ino_t node, size_t size, off_t start, fuse_file_info* info) {
   Answer(request, "read", [&] {
     const auto offset = static_cast<uint64_t>(start);
     auto& handle = FileOf(request, node, info);
-    const auto buffer = ThreadBuffer(size);
-    if (const auto got = FileSystemOf(request).ReadAtOnce(handle, offset, buffer)) {
-      return ReplyBytes(request, buffer.first(*got));
-    }
+    auto& file_system = FileSystemOf(request);
+    bool replied = true;
+    WithBuffer(request, handle, offset, size, [&](auto buffer) {
+      const auto got = file_system.ReadAtOnce(handle, offset, buffer);
+      replied = got.has_value();
+      if (got) ReplyBytes(request, buffer.first(*got));
+    });
+    if (replied) return;
     // The handle outlives its requests.
-    Context(request).slow_lane.Run(node, [=, &handle, what = AtRequest::Current()] {
+    Context(request).slow_lane.Run(node, [=, &handle, &file_system, what = AtRequest::Current()] {
       const AtRequest at(what);
       Answer(request, "read", [&] {
-        const auto later = ThreadBuffer(size);
-        ReplyBytes(request, later.first(FileSystemOf(request).Read(handle, offset, later)));
+        WithBuffer(request, handle, offset, size, [&](auto buffer) {
+          ReplyBytes(request, buffer.first(file_system.Read(handle, offset, buffer)));
+        });
       });
     });
   });

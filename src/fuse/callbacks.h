@@ -4,6 +4,7 @@
 #include "fuse/handles.h"
 #include "fuse/late_releases.h"
 #include "fuse/libfuse.h"
+#include "fuse/read_buffers.h"
 #include "fuse/slow_lane.h"
 
 namespace skopsfs::fuse {
@@ -12,7 +13,7 @@ namespace skopsfs::fuse {
 inline constexpr size_t kSlowThreads = 8;
 
 // Bytes. There are no writes, but the kernel wants room for the largest with each request.
-inline constexpr unsigned kMostWrite = 1 << 20;
+inline constexpr unsigned kMostWrite = ReadBuffers::kMost;
 
 // What the callbacks work on; libfuse hands it to each of them.
 struct CallbackContext {
@@ -22,6 +23,7 @@ struct CallbackContext {
   Handles<fs::DirectoryHandle> directories{};
   SlowLane slow_lane{kSlowThreads};
   LateReleases late_releases{};
+  ReadBuffers read_buffers{};
 };
 
 // The table of callbacks for libfuse, whose user data is a CallbackContext.

@@ -3,11 +3,14 @@
 #include <fmt/format.h>
 #include <sys/sysmacros.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <fstream>
 
 namespace skopsfs::fuse {
 namespace {
+
+constexpr uint64_t kLeast = 1024;  // KiB: a request costs as much as reading this much
 
 // KiB; 0 when there is no such file.
 uint64_t ReadNumber(const std::string& path) {
@@ -30,7 +33,7 @@ uint64_t ReadAheadOf(dev_t device) {
 
 void TakeOverReadAhead(dev_t source, const std::string& mount) {
   const std::string path = "/sys/class/bdi/" + mount + "/read_ahead_kb";
-  const uint64_t wanted = ReadAheadOf(source);
+  const uint64_t wanted = std::max(ReadAheadOf(source), kLeast);
   if (wanted > ReadNumber(path)) std::ofstream(path) << wanted;
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 #include <numeric>
+#include <utility>
 
 #include "util/error.h"
 #include "util/little_endian.h"
@@ -70,7 +71,7 @@ void AppendName(CentralDirectory& directory, Entry& entry, Bytes raw, const Limi
     throw Error(EFBIG, "the names of its members are longer than the limit");
   }
   entry.name_offset = static_cast<uint32_t>(directory.names.size());
-  entry.raw_name_size = static_cast<uint32_t>(name.size());
+  entry.raw_name_size = static_cast<uint32_t>(name.size()) & Entry::kLongestName;
   directory.names += name;
 }
 
@@ -86,8 +87,7 @@ uint64_t ReadEntry(RegionReader& reader, CentralDirectory& directory, __int128 s
   Entry entry{.compressed_size = LoadU32(header, 20),
               .size = LoadU32(header, 24),
               .crc32 = LoadU32(header, 16),
-              .dos_time = LoadU16(header, 12),
-              .dos_date = LoadU16(header, 14),
+              .modified = LoadU32(header, 12),
               .method = LoadU16(header, 10),
               .flags = LoadU16(header, 8)};
   // One byte: the other half of the field is the system it was written for.
@@ -110,8 +110,7 @@ uint64_t ReadEntry(RegionReader& reader, CentralDirectory& directory, __int128 s
 
 // zipfile's rule: an entry's data ends where the next local header begins. Entries that share a
 // local header leave room for the first of them only.
-void SetDataLimits(CentralDirectory& directory) {
-  auto& entries = directory.entries;
+void LinkInFileOrder(std::vector<Entry>& entries) {
   std::vector<uint32_t> order(entries.size());
   std::iota(order.begin(), order.end(), 0);
   // Nearly every archive lists its members as they follow one another.
@@ -125,16 +124,19 @@ void SetDataLimits(CentralDirectory& directory) {
       return entries[a].header_offset > entries[b].header_offset;
     });
   }
-  uint64_t limit = directory.start;
-  for (const uint32_t i : order) {
-    // zipfile lets data run past the start of the central directory when another entry claims to
-    // begin there; we never do.
-    entries[i].data_limit = std::min(limit, directory.start);
-    limit = entries[i].header_offset < 0 ? 0 : static_cast<uint64_t>(entries[i].header_offset);
-  }
+  uint32_t next = Entry::kNone;
+  for (const uint32_t i : order) entries[i].next = std::exchange(next, i);
 }
 
 }  // namespace
+
+uint64_t CentralDirectory::DataLimit(const Entry& entry) const {
+  if (entry.next == Entry::kNone) return start;
+  // zipfile lets data run past the start of the central directory when another entry claims to
+  // begin there; we never do.
+  const int64_t limit = entries[entry.next].header_offset;
+  return limit < 0 ? 0 : std::min(static_cast<uint64_t>(limit), start);
+}
 
 CentralDirectory ReadCentralDirectory(const ByteSource& source, const DirectoryLocation& location,
                                       const Limits& limits) {
@@ -150,7 +152,7 @@ CentralDirectory ReadCentralDirectory(const ByteSource& source, const DirectoryL
     }
     total += ReadEntry(reader, directory, location.shift, limits);
   }
-  SetDataLimits(directory);
+  LinkInFileOrder(directory.entries);
   return directory;
 }
 

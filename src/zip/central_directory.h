@@ -27,6 +27,8 @@ struct CentralDirectory {
     const auto raw = RawName(entry);
     return raw.substr(0, raw.find('\0'));
   }
+  // The offset that the entry's data must not go beyond.
+  uint64_t DataLimit(const Entry& entry) const;
 };
 
 // Reads the directory at `location`, a piece at a time. Throws util::Error(EIO) where zipfile

@@ -5,22 +5,25 @@
 namespace skopsfs::zip {
 
 // One record of the central directory, as Python's zipfile reads it. Plain numbers; nothing in it
-// has been checked against the file it came from.
+// has been checked against the file it came from. Small, since an archive may have a million.
 struct Entry {
   int64_t header_offset = 0;     // of the local header in the file; -1: before its start
   uint64_t compressed_size = 0;  // bytes
   uint64_t size = 0;             // bytes, uncompressed
-  // Data must end at or before this offset: the next local header, or the central directory.
-  uint64_t data_limit = 0;
-  uint32_t name_offset = 0;    // into the directory's names
-  uint32_t raw_name_size = 0;  // of the whole name; it is shown up to its first NUL
+  // Of the entry whose local header is the next one in the file: data must end before it.
+  uint32_t next = kNone;
+  uint32_t name_offset = 0;  // into the directory's names
   uint32_t crc32 = 0;
-  uint32_t unix_mtime = 0;  // seconds (as int32), from the extended timestamp; see has_unix_mtime
-  uint16_t dos_time = 0;
-  uint16_t dos_date = 0;
+  // From the extended timestamp, seconds since 1970 (as int32); or else DOS date << 16 | DOS time.
+  uint32_t modified = 0;
   uint16_t method = 0;
   uint16_t flags = 0;
-  bool has_unix_mtime = false;
+  uint32_t raw_name_size : 31 = 0;  // of the whole name; it is shown up to its first NUL
+  uint32_t has_unix_time : 1 = 0;   // what `modified` is
+
+  static constexpr uint32_t kNone = UINT32_MAX;        // the central directory is next
+  static constexpr uint32_t kLongestName = INT32_MAX;  // far beyond what a ZIP file has room for
 };
+static_assert(sizeof(Entry) == 48);
 
 }  // namespace skopsfs::zip

@@ -36,8 +36,8 @@ void ApplyZip64(Bytes data, Entry& entry, uint64_t& header_offset) {
 void ApplyTimestamp(Bytes data, Entry& entry) {
   constexpr std::byte kHasModificationTime{1};
   if (data.size() < 5 || (data[0] & kHasModificationTime) == std::byte{0}) return;
-  entry.unix_mtime = util::LoadU32(data, 1);
-  entry.has_unix_mtime = true;
+  entry.modified = util::LoadU32(data, 1);
+  entry.has_unix_time = 1;
 }
 
 }  // namespace

@@ -53,7 +53,8 @@ uint64_t LocateData(const ByteSource& source, const CentralDirectory& directory,
     throw Error(EIO, "methods in the central directory and the local header differ");
   }
   const uint64_t data = start + header.size() + name_size + LoadU16(header, 28);
-  if (data > entry.data_limit || entry.compressed_size > entry.data_limit - data) {
+  const uint64_t limit = directory.DataLimit(entry);
+  if (data > limit || entry.compressed_size > limit - data) {
     throw Error(EIO, "overlaps another member or the central directory");
   }
   if ((entry.flags & kFlagEncrypted) != 0) throw Error(EACCES, "encrypted");

@@ -19,7 +19,7 @@ void Require(bool holds) {
 }
 
 void CheckChildren(const ArchiveIndex& index, uint32_t directory) {
-  const Node& node = index.node(directory);
+  const Node node = index.node(directory);
   Require(node.child_count == 0 || node.is_directory);
   std::string_view before;
   for (uint32_t i = 0; i < node.child_count; ++i) {
@@ -47,7 +47,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       CheckChildren(index, i);
       if (i != 0) Require(!index.PathOf(i).empty());
       if (const auto* entry = index.EntryOf(i)) {
-        Require(entry->data_limit <= index.directory().start);
+        Require(index.directory().DataLimit(*entry) <= index.directory().start);
         skopsfs::archive::ModificationTime(*entry);
       }
     }

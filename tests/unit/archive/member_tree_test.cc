@@ -22,7 +22,7 @@ zip::CentralDirectory DirectoryOf(const std::vector<std::string>& names) {
   zip::CentralDirectory directory;
   for (const auto& name : names) {
     directory.entries.push_back({.name_offset = static_cast<uint32_t>(directory.names.size()),
-                                 .raw_name_size = static_cast<uint32_t>(name.size())});
+                                 .raw_name_size = static_cast<uint32_t>(name.size()) & INT32_MAX});
     directory.names += name;
   }
   return directory;
@@ -37,9 +37,9 @@ class Tree {
   // "name" for members, "name/" for directories, in the order of their nodes.
   std::vector<std::string> Children(uint32_t node = 0) const {
     std::vector<std::string> names;
-    const Node& parent = tree_.nodes()[node];
+    const Node parent = tree_.At(node);
     for (uint32_t i = 0; i < parent.child_count; ++i) {
-      const Node& child = tree_.nodes()[parent.first_child + i];
+      const Node child = tree_.At(parent.first_child + i);
       EXPECT_EQ(child.parent, node);
       names.push_back(std::string(tree_.Name(child)) + (child.is_directory ? "/" : ""));
     }
@@ -49,9 +49,9 @@ class Tree {
   std::optional<uint32_t> Find(std::string_view name, uint32_t directory = 0) const {
     return tree_.Find(directory, name);
   }
-  const Node& At(uint32_t index) const { return tree_.nodes()[index]; }
+  Node At(uint32_t index) const { return tree_.At(index); }
   const std::vector<std::pair<std::string, std::string>>& hidden() const { return hidden_; }
-  size_t size() const { return tree_.nodes().size(); }
+  size_t size() const { return tree_.size(); }
 
  private:
   std::vector<std::pair<std::string, std::string>> hidden_;

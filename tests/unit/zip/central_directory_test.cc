@@ -43,8 +43,9 @@ TEST(CentralDirectory, FieldsOfAnEntry) {
                .method = kMethodDeflated,
                .flags = 4,
                .central = {.time = 0x1234, .date = 0x5678, .extra = testing::TimestampExtra(77)}});
+  builder.Add({.name = "third", .central = {.time = 0x1234, .date = 0x5678}});
   const auto directory = Read(builder.Build());
-  ASSERT_EQ(directory.entries.size(), 2U);
+  ASSERT_EQ(directory.entries.size(), 3U);
   EXPECT_EQ(directory.start, builder.layout().directory);
   const Entry& entry = directory.entries[1];
   const auto& item = builder.layout().members[1];
@@ -56,11 +57,10 @@ TEST(CentralDirectory, FieldsOfAnEntry) {
   EXPECT_EQ(entry.crc32, Crc32(data));
   EXPECT_EQ(entry.method, kMethodDeflated);
   EXPECT_EQ(entry.flags, 4);
-  EXPECT_EQ(entry.dos_time, 0x1234);
-  EXPECT_EQ(entry.dos_date, 0x5678);
-  EXPECT_TRUE(entry.has_unix_mtime);
-  EXPECT_EQ(entry.unix_mtime, 77U);
-  EXPECT_FALSE(directory.entries[0].has_unix_mtime);
+  EXPECT_TRUE(entry.has_unix_time);
+  EXPECT_EQ(entry.modified, 77U);
+  EXPECT_FALSE(directory.entries[2].has_unix_time);
+  EXPECT_EQ(directory.entries[2].modified, 0x56781234U);
 }
 
 TEST(CentralDirectory, KeepsOrderAndDuplicates) {
@@ -260,7 +260,8 @@ TEST(CentralDirectoryLimits, Size) {
 
 std::vector<uint64_t> DataLimits(const std::string& archive) {
   std::vector<uint64_t> limits;
-  for (const auto& entry : Read(archive).entries) limits.push_back(entry.data_limit);
+  const auto directory = Read(archive);
+  for (const auto& entry : directory.entries) limits.push_back(directory.DataLimit(entry));
   return limits;
 }
 

@@ -109,13 +109,13 @@ TEST(ExtraFields, FewerThanFourBytesAtTheEndAreIgnored) {
 
 TEST(Timestamp, IsTakenWhenMarkedAsPresent) {
   const auto result = Apply(TimestampExtra(1'700'000'000), {});
-  EXPECT_TRUE(result.entry.has_unix_mtime);
-  EXPECT_EQ(result.entry.unix_mtime, 1'700'000'000U);
+  EXPECT_TRUE(result.entry.has_unix_time);
+  EXPECT_EQ(result.entry.modified, 1'700'000'000U);
 }
 
 TEST(Timestamp, OddOnesAreIgnored) {
   const auto ignored = [](const std::string& data) {
-    return !Apply(ExtraField(kTimestampExtraField, data), {}).entry.has_unix_mtime;
+    return !Apply(ExtraField(kTimestampExtraField, data), {}).entry.has_unix_time;
   };
   EXPECT_TRUE(ignored(""));
   EXPECT_TRUE(ignored("\1"));

@@ -1,0 +1,32 @@
+#include "archive/read_runs.h"
+
+#include <algorithm>
+
+namespace skopsfs::archive {
+namespace {
+
+// In requests. What the kernel asks for at once is not further apart than kNear, and a few such
+// windows may lie side by side by chance.
+constexpr uint64_t kNear = 8;
+constexpr uint64_t kLong = 32;
+
+}  // namespace
+
+bool ReadRuns::GoesOn(uint64_t offset, uint64_t size) {
+  const std::lock_guard lock(mutex_);
+  const uint64_t near = kNear * size;
+  auto run = std::find_if(runs_.begin(), runs_.end(), [&](const Run& known) {
+    return known.length > 0 && offset + near >= known.end && offset <= known.end + near;
+  });
+  if (run == runs_.end()) {
+    run = std::min_element(runs_.begin(), runs_.end(),
+                           [](const Run& a, const Run& b) { return a.used < b.used; });
+    *run = {};
+  }
+  run->end = std::max(run->end, offset + size);
+  run->length += size;
+  run->used = ++reads_;
+  return run->length > kLong * size;
+}
+
+}  // namespace skopsfs::archive

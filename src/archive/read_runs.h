@@ -1,0 +1,30 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <mutex>
+
+namespace skopsfs::archive {
+
+// Tells large reads of a file that go on where others ended from those that jump: the kernel's
+// read-ahead serves the first, and for the second brings in what nobody asked for. Knows several
+// readers apart, and what the kernel asks for at once comes in any order. Thread-safe.
+class ReadRuns {
+ public:
+  // Notes a read; whether it is one of a long run, longer than the kernel reads ahead on a mount
+  // when a single page is asked for.
+  bool GoesOn(uint64_t offset, uint64_t size);
+
+ private:
+  struct Run {
+    uint64_t end = 0;     // where it goes on
+    uint64_t length = 0;  // bytes; 0: none
+    uint64_t used = 0;    // when: the number of the last read
+  };
+
+  std::mutex mutex_;
+  std::array<Run, 16> runs_;
+  uint64_t reads_ = 0;
+};
+
+}  // namespace skopsfs::archive
