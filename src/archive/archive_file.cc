@@ -28,9 +28,10 @@ bool IsInMemory(int fd) {
 
 }  // namespace
 
-ArchiveFile::ArchiveFile(util::UniqueFd fd, const struct stat& opened)
+ArchiveFile::ArchiveFile(util::UniqueFd fd, const struct stat& opened, bool keep_pages)
     : fd_(std::move(fd)),
       identity_(IdentityOf(opened)),
+      keep_pages_(keep_pages),
       times_may_lie_(IsInMemory(fd_.get())),
       window_(std::max(kSmallestWindow, std::bit_ceil(identity_.size / kMostWindows))),
       served_(std::make_unique<std::atomic<uint64_t>[]>(identity_.size / window_ + 1)) {}
@@ -43,9 +44,8 @@ size_t ArchiveFile::ReadAt(uint64_t offset, std::span<std::byte> out) const {
   has_pages_.store(true, std::memory_order_relaxed);
   was_read_.store(true, std::memory_order_relaxed);
   out = out.first(wanted);
-  if (wanted < kLargeRead || runs_.GoesOn(offset, wanted) || !ReadDirectly(offset, out)) {
-    ReadThroughCache(offset, out);
-  }
+  const bool jumps = wanted >= kLargeRead && !keep_pages_ && !runs_.GoesOn(offset, wanted);
+  if (!jumps || !ReadDirectly(offset, out)) ReadThroughCache(offset, out);
   return wanted;
 }
 
@@ -128,7 +128,7 @@ std::shared_ptr<Proof> ArchiveFile::ProofOf(uint64_t offset, uint64_t size) cons
 }
 
 void ArchiveFile::DropPages() const {
-  if (has_pages_.exchange(false, std::memory_order_relaxed)) {
+  if (!keep_pages_ && has_pages_.exchange(false, std::memory_order_relaxed)) {
     posix_fadvise(fd_.get(), 0, 0, POSIX_FADV_DONTNEED);
   }
 }
@@ -138,6 +138,7 @@ void ArchiveFile::DropPagesIfQuiet() const {
 }
 
 void ArchiveFile::Served(uint64_t offset, size_t size) const {
+  if (keep_pages_) return;
   const uint64_t end = offset + size;
   while (offset < end) {
     const uint64_t window = offset / window_;

@@ -38,14 +38,14 @@ struct Proof {
 
 // The open file of one archive version. Owns the descriptor. All members are thread-safe.
 //
-// It drops the archive's page-cache pages behind the reads, because the bytes live on in the pages
-// of the mounted files: each window of 8 MiB (of very large files, more) once that many bytes of it
-// have been served, the rest when DropPages() is called or the object goes. Large reads that jump
-// go past the page cache where that is possible.
+// Unless told to keep them, it drops the archive's page-cache pages behind the reads, because the
+// bytes live on in the pages of the mounted files: each window of 8 MiB (of very large files, more)
+// once that many bytes of it have been served, the rest when DropPages() is called or the object
+// goes. Large reads that jump go past the page cache where that is possible.
 class ArchiveFile : public zip::ByteSource {
  public:
   // `identity` is what fstat said of `fd` when it was opened.
-  ArchiveFile(util::UniqueFd fd, const struct stat& opened);
+  ArchiveFile(util::UniqueFd fd, const struct stat& opened, bool keep_pages = false);
   ~ArchiveFile() override;
 
   const Identity& identity() const { return identity_; }
@@ -97,6 +97,7 @@ class ArchiveFile : public zip::ByteSource {
 
   util::UniqueFd fd_;
   Identity identity_;
+  const bool keep_pages_;
   bool times_may_lie_ = false;  // a mapping may be written without a change of times: tmpfs
   uint64_t window_;             // bytes
   std::unique_ptr<std::atomic<uint64_t>[]> served_;  // bytes, one counter a window

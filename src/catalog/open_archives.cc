@@ -36,7 +36,7 @@ std::shared_ptr<const archive::ArchiveFile> OpenArchives::Adopt(util::UniqueFd f
 
 std::shared_ptr<const archive::ArchiveFile> OpenArchives::AdoptInherited(util::UniqueFd fd,
                                                                          const struct stat& st) {
-  auto adopted = std::make_unique<archive::ArchiveFile>(std::move(fd), st);
+  auto adopted = std::make_unique<archive::ArchiveFile>(std::move(fd), st, budget_.keep_pages);
   ++in_use_->files;
   return {adopted.release(), [in_use = in_use_](const archive::ArchiveFile* file) {
             delete file;

@@ -22,6 +22,7 @@ class OpenArchives {
     size_t idle_index_bytes = size_t{64} << 20;  // beyond which indexes that nobody uses go
     size_t index_bytes = size_t{1} << 30;        // of all
     size_t reading_bytes = size_t{3} << 29;      // of what is made of them while they are read
+    bool keep_pages = false;  // of archives in the page cache, see archive::ArchiveFile
   };
 
   // The right to read a large central directory, for as long as it lives.

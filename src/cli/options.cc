@@ -24,14 +24,14 @@ double ParseSeconds(std::string_view option, std::string_view text) {
   return seconds;
 }
 
-size_t ParseMebibytes(std::string_view option, std::string_view text) {
-  constexpr size_t kMost = 2048;  // of the worker's 4 GiB
-  size_t mebibytes = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), mebibytes);
-  if (error != std::errc() || end != text.data() + text.size() || mebibytes > kMost) {
-    throw UsageError(fmt::format("--{} wants MiB from 0 to {}, not '{}'", option, kMost, text));
+unsigned ParseAmount(std::string_view option, std::string_view unit, unsigned most,
+                     std::string_view text) {
+  unsigned amount = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), amount);
+  if (error != std::errc() || end != text.data() + text.size() || amount > most) {
+    throw UsageError(fmt::format("--{} wants {} from 0 to {}, not '{}'", option, unit, most, text));
   }
-  return mebibytes;
+  return amount;
 }
 
 // Whether it is the second of two.
@@ -54,7 +54,7 @@ struct Option {
   Apply apply;
 };
 
-constexpr std::array<Option, 11> kOptions = {{
+constexpr std::array<Option, 13> kOptions = {{
     {'f', "foreground", "", "stay in front and log to stderr",
      [](Options& o, std::string_view) { o.foreground = true; }},
     {'o', "", "OPT[,OPT...]", "mount options, see below", AddMountOptions},
@@ -66,7 +66,17 @@ constexpr std::array<Option, 11> kOptions = {{
      }},
     {0, "decoder-memory", "MIB", "memory for decoding compressed members (128)",
      [](Options& o, std::string_view value) {
-       o.decoder_memory = ParseMebibytes("decoder-memory", value);
+       constexpr unsigned kMost = 2048;  // of the worker's 4 GiB
+       o.decoder_memory = ParseAmount("decoder-memory", "MiB", kMost, value);
+     }},
+    {0, "readahead", "KIB", "how far the kernel reads ahead in the mount (as on the source's disk)",
+     [](Options& o, std::string_view value) {
+       constexpr unsigned kMost = 65536;
+       o.read_ahead = ParseAmount("readahead", "KiB", kMost, value);
+     }},
+    {0, "cache", "drop|keep", "whether pages of an archive go when its members have them (drop)",
+     [](Options& o, std::string_view value) {
+       o.keep_archives = ParseChoice("cache", value, "drop", "keep");
      }},
     {0, "user", "USER[:GROUP]", "serve as this user when started as root (the source's owner)",
      [](Options& o, std::string_view value) {

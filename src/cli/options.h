@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -20,6 +21,8 @@ struct Options {
   double worker_timeout = 0;  // seconds; 0: none
   bool verify_on_open = false;
   size_t decoder_memory = 128;             // MiB
+  std::optional<unsigned> read_ahead;      // KiB; none: as on the source's disk
+  bool keep_archives = false;              // in the page cache, besides their members
   std::string user;                        // whom a worker of root becomes; empty: the owner
   bool sandbox = true;                     // of the worker
   std::vector<std::string> mount_options;  // -o options that are handed on to libfuse

@@ -68,12 +68,13 @@ void Serve(fuse::Channel& supervisor, const Options& options) {
   // What follows is never destroyed, whatever is thrown: that would undo what a successor needs.
   store->Hold();
   auto& keeper = *new fuse::KeptBySupervisor(supervisor, setup.generation);
-  auto& file_system = *new fs::FileSystem(catalog::Source(std::move(setup.source)),
-                                          {.revalidate = options.revalidate,
-                                           .budget = {.descriptors = DescriptorBudget()},
-                                           .decoder_bytes = options.decoder_memory << 20,
-                                           .verify_on_open = options.verify_on_open},
-                                          std::move(store), &keeper);
+  auto& file_system = *new fs::FileSystem(
+      catalog::Source(std::move(setup.source)),
+      {.revalidate = options.revalidate,
+       .budget = {.descriptors = DescriptorBudget(), .keep_pages = options.keep_archives},
+       .decoder_bytes = options.decoder_memory << 20,
+       .verify_on_open = options.verify_on_open},
+      std::move(store), &keeper);
   auto& catalog = file_system.catalog();
   for (auto& [identity, reason] : inheritance.quarantined) catalog.Quarantine(identity, reason);
   for (auto& descriptor : inheritance.descriptors) catalog.Inherit(std::move(descriptor));

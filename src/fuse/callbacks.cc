@@ -144,7 +144,7 @@ void WithBuffer(fuse_req_t request, const fs::FileHandle& handle, uint64_t offse
   constexpr size_t kSmall = size_t{64} << 10;
   if (size <= kSmall) return use(ThreadBuffer(size));
   if (size > ReadBuffers::kMost) throw util::Error(EINVAL, "a read of more than was agreed upon");
-  const auto buffer = Context(request).read_buffers.Take();
+  const ReadBuffers::Buffer buffer(Context(request).read_buffers);
   use(buffer.At(handle.reader.PlaceOf(offset), size));
 }
 

@@ -84,7 +84,8 @@ std::optional<int> PassedDescriptor(const std::string& mountpoint) {
   return descriptor;
 }
 
-Mount::Mount(const MountOptions& options) : mountpoint_(options.mountpoint) {
+Mount::Mount(const MountOptions& options)
+    : mountpoint_(options.mountpoint), read_ahead_(options.read_ahead) {
   if (options.passed) {
     passed_ = TakePassed(*options.passed);
     return;
@@ -130,8 +131,8 @@ void Mount::Unmount() {
   }
 }
 
-void Mount::ReadAheadAsOn(dev_t source) const {
-  if (found_) TakeOverReadAhead(source, found_->device);
+void Mount::SetReadAhead(std::optional<dev_t> source) const {
+  if (found_) fuse::SetReadAhead(found_->device, read_ahead_, source);
 }
 
 bool Mount::IsConnected() const {

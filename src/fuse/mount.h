@@ -20,6 +20,7 @@ struct MountOptions {
   std::vector<std::string> options;  // further -o options for the kernel and libfuse
   // The descriptor of a mount that somebody else has made. Then the options are theirs to give.
   std::optional<int> passed = std::nullopt;
+  std::optional<unsigned> read_ahead = std::nullopt;  // KiB, see SetReadAhead()
 };
 
 // The number in "/dev/fd/N", which stands for a mountpoint when somebody else has mounted; nothing
@@ -43,14 +44,15 @@ class Mount {
   // Whether it is still at its mountpoint. Never for a passed one, whose place is not known.
   bool IsThere() const;
 
-  // To be called once it is served. Sets its read-ahead, see TakeOverReadAhead().
-  void ReadAheadAsOn(dev_t source) const;
+  // To be called once it is served. `source` is the disk that the archives lie on.
+  void SetReadAhead(std::optional<dev_t> source) const;
 
   // Detaches it lazily when it is in use. Does nothing to a passed one.
   void Unmount();
 
  private:
   const std::string mountpoint_;
+  const std::optional<unsigned> read_ahead_;
   util::UniqueFd passed_;
   ::fuse_session* session_ = nullptr;  // never serves; none for a passed mount
   bool IsConnected() const;

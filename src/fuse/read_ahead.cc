@@ -7,10 +7,13 @@
 #include <cstdint>
 #include <fstream>
 
+#include "util/log.h"
+
 namespace skopsfs::fuse {
 namespace {
 
-constexpr uint64_t kLeast = 1024;  // KiB: a request costs as much as reading this much
+// KiB. With the kernel's own 128 each request costs more than what it brings.
+constexpr uint64_t kLeast = 1024;
 
 // KiB; 0 when there is no such file.
 uint64_t ReadNumber(const std::string& path) {
@@ -31,10 +34,13 @@ uint64_t ReadAheadOf(dev_t device) {
 
 }  // namespace
 
-void TakeOverReadAhead(dev_t source, const std::string& mount) {
+void SetReadAhead(const std::string& mount, std::optional<unsigned> wanted,
+                  std::optional<dev_t> source) {
   const std::string path = "/sys/class/bdi/" + mount + "/read_ahead_kb";
-  const uint64_t wanted = std::max(ReadAheadOf(source), kLeast);
-  if (wanted > ReadNumber(path)) std::ofstream(path) << wanted;
+  const uint64_t target = wanted.value_or(std::max(source ? ReadAheadOf(*source) : 0, kLeast));
+  std::ofstream file(path);
+  file << target << std::flush;
+  if (!file && wanted) util::LogWarning("the read-ahead cannot be set in {}", path);
 }
 
 }  // namespace skopsfs::fuse

@@ -2,15 +2,18 @@
 
 #include <sys/types.h>
 
+#include <optional>
 #include <string>
 
 namespace skopsfs::fuse {
 
-// Has the kernel read as far ahead in a mount as on the disk `source` that its archives lie on, if
-// that is further than it does now: one request then fetches more. `mount` is the mount's device as
-// /sys names it, "MAJOR:MINOR". Best effort: takes root and a /sys that can be written to, and a
-// source whose device the kernel knows, or all stays as it is. To be called once the mount is
-// served, for the first answer of a server sets it anew.
-void TakeOverReadAhead(dev_t source, const std::string& mount);
+// Sets how far the kernel reads ahead in a mount, and thereby how much a request fetches: to
+// `wanted` KiB; if that is not given, to what it is on the disk `source` that the archives lie on,
+// or to a MiB if that is more. `mount` is the mount's device as /sys names it, "MAJOR:MINOR". Takes
+// root and a /sys that can be written to: without them all stays as it is, which is logged when it
+// was asked for. To be called once the mount is served, for the first answer of a server sets it
+// anew.
+void SetReadAhead(const std::string& mount, std::optional<unsigned> wanted,
+                  std::optional<dev_t> source);
 
 }  // namespace skopsfs::fuse

@@ -36,16 +36,16 @@ ReadBuffers::~ReadBuffers() {
   if (!kept_.empty()) munmap(kept_.data(), kept_.size());
 }
 
-ReadBuffers::Buffer ReadBuffers::Take() {
+std::byte* ReadBuffers::Take() {
   {
     const std::lock_guard lock(mutex_);
     if (!free_.empty()) {
       std::byte* const start = free_.back();
       free_.pop_back();
-      return {*this, start};
+      return start;
     }
   }
-  return {*this, static_cast<std::byte*>(::operator new (kMost + kPage, std::align_val_t{kPage}))};
+  return static_cast<std::byte*>(::operator new (kMost + kPage, std::align_val_t{kPage}));
 }
 
 void ReadBuffers::GiveBack(std::byte* start) noexcept {

@@ -17,17 +17,16 @@ class ReadBuffers {
   // One piece, given back when it goes.
   class Buffer {
    public:
-    // Up to kMost bytes that begin in a page where `place` says.
-    std::span<std::byte> At(size_t place, size_t size) const;
-
+    // Throws std::bad_alloc.
+    explicit Buffer(ReadBuffers& buffers) : buffers_(buffers), start_(buffers.Take()) {}
     ~Buffer() { buffers_.GiveBack(start_); }
     Buffer(const Buffer&) = delete;
     Buffer& operator=(const Buffer&) = delete;
 
-   private:
-    friend class ReadBuffers;
-    Buffer(ReadBuffers& buffers, std::byte* start) : buffers_(buffers), start_(start) {}
+    // Up to kMost bytes that begin in a page where `place` says.
+    std::span<std::byte> At(size_t place, size_t size) const;
 
+   private:
     ReadBuffers& buffers_;
     std::byte* const start_;
   };
@@ -37,10 +36,8 @@ class ReadBuffers {
   ReadBuffers(const ReadBuffers&) = delete;
   ReadBuffers& operator=(const ReadBuffers&) = delete;
 
-  // Throws std::bad_alloc.
-  Buffer Take();
-
  private:
+  std::byte* Take();
   void GiveBack(std::byte* start) noexcept;
 
   std::span<std::byte> kept_;  // all of those that are kept

@@ -221,7 +221,7 @@ void Supervisor::OnServing(Worker& worker) {
   if (worker.program != program_) util::LogInfo("the upgrade is done: the new worker serves");
   if (upgrade_wanted_) Upgrade();
   if (!on_ready_) return;
-  if (source_device_) mount_->ReadAheadAsOn(*source_device_);
+  mount_->SetReadAhead(source_device_);
   std::exchange(on_ready_, nullptr)();
   kernel_resends_ = KernelResends();
   if (!*kernel_resends_) {

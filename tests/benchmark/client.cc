@@ -5,7 +5,9 @@
 //   benchmark_client read PATH OFFSET SIZE   the same by read calls of 1 MiB; SIZE 0: to its end
 //   benchmark_client touch PATH COUNT        maps it, takes a byte of COUNT random pages
 //   benchmark_client ask PATH COUNT          asks for its attributes, which the server must answer
-//   benchmark_client spread THREADS PATH...  reads blocks of all files in random order, once each
+//   benchmark_client look PATH...            the same of many files, once each
+//   benchmark_client spread THREADS BLOCK PATH...
+//                                            reads blocks of all files in random order, once each
 //   benchmark_client resident PATH           how many of its bytes are in the page cache
 
 #include <fcntl.h>
@@ -32,7 +34,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 constexpr size_t kPage = 4096;
 constexpr size_t kBlock = 1 << 20;
-constexpr size_t kSpreadBlock = 128 << 10;
 
 [[noreturn]] void Fail(const char* what) {
   std::perror(what);
@@ -138,12 +139,12 @@ void Touch(const char* path, size_t count) {
   PrintEach(seconds);
 }
 
-void Ask(const char* path, size_t count) {
+void Ask(const std::vector<const char*>& paths) {
   std::vector<double> seconds;
-  seconds.reserve(count);
+  seconds.reserve(paths.size());
   struct statx st;
   WaitForGo();
-  for (size_t i = 0; i < count; ++i) {
+  for (const char* path : paths) {
     const auto start = Clock::now();
     if (statx(AT_FDCWD, path, AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, &st) != 0) Fail("statx");
     seconds.push_back(Since(start));
@@ -151,7 +152,7 @@ void Ask(const char* path, size_t count) {
   PrintEach(seconds);
 }
 
-void Spread(size_t threads, std::span<char*> paths) {
+void Spread(size_t threads, size_t block_size, std::span<char*> paths) {
   struct Piece {
     int fd;
     uint64_t offset;
@@ -159,7 +160,7 @@ void Spread(size_t threads, std::span<char*> paths) {
   std::vector<Piece> pieces;
   for (const char* path : paths) {
     const int fd = Open(path);
-    for (uint64_t at = 0; at < SizeOf(fd); at += kSpreadBlock) pieces.push_back({fd, at});
+    for (uint64_t at = 0; at < SizeOf(fd); at += block_size) pieces.push_back({fd, at});
   }
   std::shuffle(pieces.begin(), pieces.end(), std::mt19937_64(1));
   std::atomic<size_t> next = 0;
@@ -170,13 +171,13 @@ void Spread(size_t threads, std::span<char*> paths) {
   std::vector<std::thread> running;
   for (size_t i = 0; i < threads; ++i) {
     running.emplace_back([&] {
-      std::vector<std::byte> block(kSpreadBlock);
+      std::vector<std::byte> block(block_size);
       for (size_t at = next++; at < pieces.size(); at = next++) {
         const ssize_t got =
             pread(pieces[at].fd, block.data(), block.size(), static_cast<off_t>(pieces[at].offset));
         if (got <= 0) Fail("pread");
         total += static_cast<uint64_t>(got);
-        sum += Sum(std::span(block).first(kPage));
+        sum += Sum(std::span(block).first(std::min(kPage, block.size())));
       }
     });
   }
@@ -208,9 +209,11 @@ int main(int argc, char** argv) {
   } else if (what == "touch") {
     Touch(words[2], number(3));
   } else if (what == "ask") {
-    Ask(words[2], number(3));
+    Ask(std::vector<const char*>(number(3), words[2]));
+  } else if (what == "look") {
+    Ask({words.begin() + 2, words.end()});
   } else if (what == "spread") {
-    Spread(number(2), words.subspan(3));
+    Spread(number(2), number(3), words.subspan(4));
   } else if (what == "resident") {
     Resident(words[2]);
   } else {

@@ -6,10 +6,14 @@ import statistics
 
 def line(row):
     """One row, as it is printed while others are measured."""
-    comparison, number = row.bound
     low, high = min(row.ratios), max(row.ratios)
-    return (f"{row.number:>5}  {row.figure:10.3f}  ({low:.3f} to {high:.3f}; wanted {comparison} "
-            f"{number})  {'' if row.holds else 'FALLS SHORT  '}{row.what}")
+    return (f"{row.number:>5}  {row.figure:10.3f}  ({low:.3f} to {high:.3f}; wanted {wanted(row.bound)})  "
+            f"{'' if row.holds else 'FALLS SHORT  '}{row.what}")
+
+
+def wanted(bound):
+    """The bound of a row."""
+    return "-" if bound is None else f"{bound[0]} {bound[1]:g}"
 
 
 def value(number, unit):
@@ -30,8 +34,7 @@ def tables(results):
     """The figures, and the medians that they were made of."""
     lines = ["| # | what | wanted | measured | rounds from to |", "|---|---|---|---|---|"]
     for row in results["rows"]:
-        comparison, number = row["bound"]
-        lines.append(f"| {row['number']} | {row['what']} | {comparison} {number:g} | "
+        lines.append(f"| {row['number']} | {row['what']} | {wanted(row['bound'])} | "
                      f"{'' if row['holds'] else '**falls short** '}{row['figure']:.3g} | "
                      f"{min(row['ratios']):.3g} {max(row['ratios']):.3g} |")
     lines += ["", "Medians of what was measured:", "", "| # | what | way: median |", "|---|---|---|"]

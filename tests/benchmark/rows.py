@@ -8,12 +8,12 @@ import statistics
 class Row:
     """One figure. `values` has, for each way, what each round measured (None where it did not finish);
     `ratios` what each round makes of them, or the one number that is asked for. `bound` is
-    (comparison, number)."""
+    (comparison, number); None where there is nothing to hold it to."""
 
     number: str
     what: str
     unit: str
-    bound: "tuple[str, float]"
+    bound: "tuple[str, float] | None"
     values: "dict[str, list[float | None]]" = dataclasses.field(default_factory=dict)
     ratios: "list[float]" = dataclasses.field(default_factory=list)
 
@@ -23,6 +23,8 @@ class Row:
 
     @property
     def holds(self):
+        if self.bound is None:
+            return True
         comparison, number = self.bound
         return self.figure <= number if comparison == "<=" else self.figure >= number
 

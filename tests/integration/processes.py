@@ -216,7 +216,7 @@ def read_ahead(path):
 
 def set_read_ahead(mountpoint, source, kib):
     """Once the server has set it, which it does soon after it serves."""
-    wanted = max(read_ahead(source), 128)
+    wanted = max(read_ahead(source), 1024)
     until(lambda: read_ahead(mountpoint) == wanted, f"the read-ahead is {wanted} KiB")
     with open(_read_ahead_file(mountpoint), "w", encoding="ascii") as file:
         file.write(str(kib))

@@ -3,6 +3,7 @@
 import mmap
 import os
 import random
+import time
 
 import numpy
 
@@ -12,6 +13,7 @@ from mount import MountTest, main, needs_root, until
 from processes import Child, frames, in_child, resident_pages
 
 _SIZE = 96 << 20
+_MADV_POPULATE_READ = 22  # Linux 5.14; mmap has a name for it since Python 3.13
 _SLACK = 24 << 20  # of the archive: windows that are not yet behind all readers
 
 
@@ -78,6 +80,39 @@ class Memory(MountTest):
             for block in blocks:
                 os.pread(file.fileno(), 64 << 10, block * (64 << 10))
             until(lambda: self.archive_bytes() <= 1 << 20, "the archive is dropped")
+
+    def test_rows_here_and_there(self):
+        """What the kernel reads around each of them goes past the archive's pages, or is dropped."""
+        offsets = list(range(0, _SIZE - PAGE, 1 << 20))
+        random.Random(8).shuffle(offsets)
+        with open(self.member, "rb") as file:
+            with mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as mapping:
+                for offset in offsets:
+                    mapping[offset + 1000]
+                data = numpy.frombuffer(mapping, dtype=numpy.uint8)
+                self.assertEqual(int(data.sum(dtype=numpy.uint64)), self.sum)
+                del data
+            until(lambda: self.archive_bytes() <= 1 << 20, "the archive is dropped")
+
+    def test_asked_for_in_advance(self):
+        """By posix_fadvise and madvise, of which a FUSE server hears nothing but reads."""
+        step = 1 << 20
+        with open(self.member, "rb") as file:
+            for offset in range(0, _SIZE // 2, step):
+                os.posix_fadvise(file.fileno(), offset, step, os.POSIX_FADV_WILLNEED)
+            until(lambda: resident_pages(self.member) * PAGE >= _SIZE * 0.49, "a half is there")
+            with mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as mapping:
+                mapping.madvise(_MADV_POPULATE_READ)
+                self.assertGreaterEqual(resident_pages(self.member) * PAGE, _SIZE * 0.99)
+            until(lambda: self.archive_bytes() <= 1 << 20, "the archive is dropped")
+
+    def test_archive_stays_if_told_so(self):
+        self.held.stop()
+        self.mount("--cache=keep")
+        in_child(scan, self.member)
+        self.assertGreaterEqual(self.archive_bytes(), _SIZE * 0.9)
+        time.sleep(2.5)  # when the quiet ones would be dropped
+        self.assertGreaterEqual(self.archive_bytes(), _SIZE * 0.9)
 
     def test_pages_of_an_old_version_go(self):
         """Rename over, close: neither the old member's pages nor the old archive's stay."""

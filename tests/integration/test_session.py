@@ -231,8 +231,13 @@ class Session(MountTest):
     @needs_root
     def test_reads_ahead_as_the_disk_of_the_source_does(self):
         self.mount()
-        wanted = max(read_ahead(self.source), 128)
+        wanted = max(read_ahead(self.source), 1024)
         until(lambda: read_ahead(self.mountpoint) == wanted, f"it is {wanted} KiB")
+
+    @needs_root
+    def test_reads_ahead_as_told(self):
+        self.mount("--readahead=256")
+        until(lambda: read_ahead(self.mountpoint) == 256, "it is 256 KiB")
 
     def test_unmounted_at_once(self):
         for _ in range(20):

@@ -35,6 +35,8 @@ TEST(ParseOptions, Defaults) {
   EXPECT_FALSE(options.version);
   EXPECT_EQ(options.revalidate, 1);
   EXPECT_EQ(options.decoder_memory, 128U);
+  EXPECT_EQ(options.read_ahead, std::nullopt);
+  EXPECT_FALSE(options.keep_archives);
   EXPECT_THAT(options.mount_options, IsEmpty());
 }
 
@@ -52,6 +54,21 @@ TEST(ParseOptions, DecoderMemory) {
                           "--decoder-memory=", "--decoder-memory=12M"}) {
     EXPECT_THAT(Complaint({bad, "a", "b"}), HasSubstr("wants MiB")) << bad;
   }
+}
+
+TEST(ParseOptions, ReadAhead) {
+  EXPECT_EQ(ParseOptions(Words{"--readahead=128", "a", "b"}).read_ahead, 128U);
+  EXPECT_EQ(ParseOptions(Words{"-oreadahead=0", "a", "b"}).read_ahead, 0U);
+  for (const auto* bad :
+       {"--readahead=-1", "--readahead=", "--readahead=1M", "--readahead=65537"}) {
+    EXPECT_THAT(Complaint({bad, "a", "b"}), HasSubstr("wants KiB from 0 to 65536")) << bad;
+  }
+}
+
+TEST(ParseOptions, Cache) {
+  EXPECT_TRUE(ParseOptions(Words{"--cache=keep", "a", "b"}).keep_archives);
+  EXPECT_FALSE(ParseOptions(Words{"--cache=drop", "a", "b"}).keep_archives);
+  EXPECT_THAT(Complaint({"--cache=all", "a", "b"}), HasSubstr("--cache is drop or keep"));
 }
 
 TEST(ParseOptions, Flags) {
@@ -227,7 +244,7 @@ TEST(Usage, EveryOptionThatItNamesIsTaken) {
     EXPECT_EQ(Complaint({word.c_str(), "a", "b"}), "") << word;
     ++checked;
   }
-  EXPECT_EQ(checked, 10);
+  EXPECT_EQ(checked, 12);
 }
 
 TEST(Usage, FitsTheScreen) {

@@ -1,0 +1,60 @@
+#include "archive/read_runs.h"
+
+#include <gtest/gtest.h>
+
+#include <random>
+
+namespace skopsfs::archive {
+namespace {
+
+constexpr uint64_t kSize = uint64_t{1} << 20;
+
+// How many of `count` reads in order from `offset` on are not yet a long run.
+uint64_t ShortPart(ReadRuns& runs, uint64_t offset, uint64_t count) {
+  uint64_t jumps = 0;
+  for (uint64_t i = 0; i < count; ++i) jumps += runs.GoesOn(offset + i * kSize, kSize) ? 0 : 1;
+  return jumps;
+}
+
+TEST(ReadRuns, InOrder) {
+  ReadRuns runs;
+  EXPECT_EQ(ShortPart(runs, 12345, 1000), 32U);
+  EXPECT_TRUE(runs.GoesOn(12345 + 1000 * kSize, kSize));
+}
+
+TEST(ReadRuns, WindowsAsTheKernelAsksForThem) {
+  ReadRuns runs;
+  for (uint64_t window = 0; window < 100; ++window) {
+    for (const uint64_t piece : {3, 0, 1, 2, 7, 5, 6, 4}) {
+      EXPECT_EQ(runs.GoesOn((window * 8 + piece) * kSize, kSize), window >= 4) << window;
+    }
+  }
+}
+
+TEST(ReadRuns, SeveralReaders) {
+  ReadRuns runs;
+  for (uint64_t i = 0; i < 100; ++i) {
+    for (uint64_t reader = 0; reader < 16; ++reader) {
+      EXPECT_EQ(runs.GoesOn((reader * 1000 + i) * kSize, kSize), i >= 32);
+    }
+  }
+}
+
+TEST(ReadRuns, Jumps) {
+  ReadRuns runs;
+  std::mt19937_64 random(1);
+  for (uint64_t i = 0; i < 10000; ++i) {
+    const uint64_t window = random() % (uint64_t{1} << 40) / kSize * kSize;
+    EXPECT_EQ(ShortPart(runs, window, 8), 8U);
+  }
+}
+
+TEST(ReadRuns, AtTheEndsOfWhatNumbersCanSay) {
+  ReadRuns runs;
+  EXPECT_FALSE(runs.GoesOn(0, kSize));
+  EXPECT_FALSE(runs.GoesOn(UINT64_MAX - kSize, kSize));
+  EXPECT_FALSE(runs.GoesOn(UINT64_MAX / 2, kSize));
+}
+
+}  // namespace
+}  // namespace skopsfs::archive
