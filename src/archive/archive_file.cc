@@ -49,6 +49,13 @@ size_t ArchiveFile::ReadAt(uint64_t offset, std::span<std::byte> out) const {
   return wanted;
 }
 
+const DirectFile* ArchiveFile::Direct() const {
+  const std::lock_guard lock(direct_mutex_);
+  if (!direct_is_possible_) direct_is_possible_ = DirectFile::IsPossible(fd_.get());
+  if (*direct_is_possible_ && !direct_) direct_ = DirectFile::Open(fd_.get());
+  return direct_.get();
+}
+
 // All but the ends, which others read too when they read what lies beside it. False when that is
 // not possible, or no good since it is in the page cache.
 bool ArchiveFile::ReadDirectly(uint64_t offset, std::span<std::byte> out) const {
@@ -57,8 +64,8 @@ bool ArchiveFile::ReadDirectly(uint64_t offset, std::span<std::byte> out) const 
   if (address % kBlock != offset % kBlock || IsInPageCache(fd_.get(), offset, out.size())) {
     return false;
   }
-  std::call_once(direct_opened_, [&] { direct_ = DirectFile::Open(fd_.get()); });
-  if (!direct_) return false;
+  const DirectFile* const direct = Direct();
+  if (direct == nullptr) return false;
   const size_t before = (kBlock - offset % kBlock) % kBlock;
   const size_t blocks = (out.size() - before) / kBlock * kBlock;
   const size_t after = out.size() - before - blocks;
@@ -66,7 +73,7 @@ bool ArchiveFile::ReadDirectly(uint64_t offset, std::span<std::byte> out) const 
   // Fetched while the disk is at the rest.
   if (before > 0) AskFor(offset, before);
   if (after > 0) AskFor(end, after);
-  if (!direct_->Read(offset + before, out.subspan(before, blocks))) return false;
+  if (!direct->Read(offset + before, out.subspan(before, blocks))) return false;
   ReadThroughCache(offset, out.first(before));
   ReadThroughCache(end, out.last(after));
   return true;

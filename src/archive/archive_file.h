@@ -91,6 +91,7 @@ class ArchiveFile : public zip::ByteSource {
   static constexpr uint64_t kMostWindows = 16384;  // the file's size is a stranger's claim
 
   struct stat Stat() const;
+  const DirectFile* Direct() const;
   bool ReadDirectly(uint64_t offset, std::span<std::byte> out) const;
   void AskFor(uint64_t offset, size_t size) const;
   void ReadThroughCache(uint64_t offset, std::span<std::byte> out) const;
@@ -102,8 +103,9 @@ class ArchiveFile : public zip::ByteSource {
   uint64_t window_;             // bytes
   std::unique_ptr<std::atomic<uint64_t>[]> served_;  // bytes, one counter a window
   mutable ReadRuns runs_;
-  mutable std::once_flag direct_opened_;
-  mutable std::unique_ptr<const DirectFile> direct_;
+  mutable std::mutex direct_mutex_;
+  mutable std::optional<bool> direct_is_possible_;
+  mutable std::unique_ptr<const DirectFile> direct_;  // stays once it is there
   mutable std::mutex proofs_mutex_;
   mutable std::unordered_map<uint64_t, std::weak_ptr<Proof>> proofs_;  // of open members
   mutable std::atomic<bool> failed_to_read_ = false;

@@ -1,22 +1,34 @@
 #include "archive/direct_file.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <string>
+#include <utility>
 
 namespace skopsfs::archive {
 namespace {
 
-constexpr int kMostOpen = 100;  // of the descriptors that are not counted, see DescriptorBudget()
 std::atomic<int> open_files = 0;
 
-// Since Linux 6.5; not in the headers of Debian 12.
-constexpr long kCacheStat = 451;  // NOLINT(google-runtime-int): as syscall() wants it
+// Of those that are not counted by whoever bounds the number of open archives.
+int MostOpen() {
+  constexpr rlim_t kMost = 100;
+  constexpr rlim_t kPart = 8;
+  rlimit limit{};
+  return getrlimit(RLIMIT_NOFILE, &limit) == 0
+             ? static_cast<int>(std::min(kMost, limit.rlim_cur / kPart))
+             : 0;
+}
+
 struct CacheStatRange {
   uint64_t offset;
   uint64_t size;  // bytes
@@ -29,28 +41,30 @@ struct CacheStat {  // pages
   uint64_t recently_evicted;
 };
 
-bool CanReadBlocks(int fd) {
-  struct statx st {};
-  return statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &st) == 0 &&
-         (st.stx_mask & STATX_DIOALIGN) != 0 && st.stx_dio_mem_align > 0 &&
-         DirectFile::kBlock % st.stx_dio_mem_align == 0 && st.stx_dio_offset_align > 0 &&
-         DirectFile::kBlock % st.stx_dio_offset_align == 0;
-}
-
 }  // namespace
 
-std::unique_ptr<DirectFile> DirectFile::Open(int fd) {
-  if (!CanReadBlocks(fd)) return nullptr;
-  if (++open_files <= kMostOpen) {
-    const std::string path = "/proc/self/fd/" + std::to_string(fd);
-    util::UniqueFd again(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_DIRECT));
-    if (again) return std::unique_ptr<DirectFile>(new DirectFile(std::move(again)));
-  }
-  --open_files;
-  return nullptr;
+bool DirectFile::IsPossible(int fd) {
+  struct statfs filesystem {};
+  struct statx st {};
+  return fstatfs(fd, &filesystem) == 0 && filesystem.f_type != OVERLAYFS_SUPER_MAGIC &&
+         statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &st) == 0 &&
+         (st.stx_mask & STATX_DIOALIGN) != 0 && st.stx_dio_mem_align > 0 &&
+         kBlock % st.stx_dio_mem_align == 0 && st.stx_dio_offset_align > 0 &&
+         kBlock % st.stx_dio_offset_align == 0;
 }
 
+DirectFile::DirectFile() { ++open_files; }
+
 DirectFile::~DirectFile() { --open_files; }
+
+std::unique_ptr<DirectFile> DirectFile::Open(int fd) {
+  static const int most = MostOpen();
+  std::unique_ptr<DirectFile> file(new DirectFile());
+  if (open_files > most) return nullptr;
+  const std::string path = "/proc/self/fd/" + std::to_string(fd);
+  file->fd_.Reset(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_DIRECT));
+  return file->fd_ ? std::move(file) : nullptr;
+}
 
 bool DirectFile::Read(uint64_t offset, std::span<std::byte> out) const {
   while (!out.empty()) {

@@ -16,8 +16,12 @@ class DirectFile {
   // Offsets, sizes and addresses are multiples of this. Disks may allow less, and are slow at it.
   static constexpr size_t kBlock = 4096;
 
-  // Opens the file behind `fd` again. nullptr where the filesystem does not say that it can do this
-  // (before Linux 6.1, or none on a disk of its own), or where a hundred files are open so already.
+  // Whether the filesystem of the file behind `fd` can do this and says so: none before Linux 6.1,
+  // none without a disk of its own, nor overlayfs, whose page cache is elsewhere.
+  static bool IsPossible(int fd);
+
+  // Opens the file behind `fd` again. nullptr when that fails, or when a hundred files are open so
+  // already (or an eighth of the descriptors that there may be).
   static std::unique_ptr<DirectFile> Open(int fd);
 
   ~DirectFile();
@@ -28,13 +32,17 @@ class DirectFile {
   bool Read(uint64_t offset, std::span<std::byte> out) const;
 
  private:
-  explicit DirectFile(util::UniqueFd fd) : fd_(std::move(fd)) {}
+  DirectFile();
 
-  const util::UniqueFd fd_;
+  util::UniqueFd fd_;
 };
 
+// The system call that tells what is in the page cache. Since Linux 6.5; not in the headers of
+// Debian 12.
+inline constexpr int kCacheStat = 451;
+
 // Whether an eighth or more of a range of the file is in the page cache. True also where the kernel
-// does not say: before Linux 6.5, or since 6.13 to those who may not write the file.
+// does not say: on older ones, or, since 2025, to those who neither own nor may write the file.
 bool IsInPageCache(int fd, uint64_t offset, uint64_t size);
 
 }  // namespace skopsfs::archive

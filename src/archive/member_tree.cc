@@ -142,6 +142,7 @@ void MemberTree::AddChildren(const Pending& pending, std::span<const uint32_t> s
     if (nodes_.size() == kMostNodes) throw util::Error(EFBIG, "it has more members than the limit");
     const auto index = static_cast<uint32_t>(nodes_.size());
     const auto directory = static_cast<uint32_t>(directories_.size());
+    // No bits are lost: nodes are counted above, and entries are fewer (zip/limits.h).
     nodes_.push_back({.parent = pending.node & (kMostNodes - 1),
                       .name_size = static_cast<uint8_t>(component.size()),
                       .name_offset = entry.name_offset + pending.path_size,

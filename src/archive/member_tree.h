@@ -57,6 +57,7 @@ class MemberTree {
     uint32_t is_directory : 1;
     uint32_t index : 31;  // of the entry; or, of a directory, into directories_
   };
+  static_assert(sizeof(Packed) == 12);
   struct Directory {
     uint32_t entry = Node::kNoEntry;
     uint32_t first_child = 0;

@@ -23,8 +23,9 @@ bool ReadRuns::GoesOn(uint64_t offset, uint64_t size) {
                            [](const Run& a, const Run& b) { return a.used < b.used; });
     *run = {};
   }
-  run->end = std::max(run->end, offset + size);
-  run->length += size;
+  const uint64_t end = std::max(run->end, offset + size);
+  run->length += run->length == 0 ? size : end - run->end;  // what is read again is no progress
+  run->end = end;
   run->used = ++reads_;
   return run->length > kLong * size;
 }

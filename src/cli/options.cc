@@ -69,7 +69,7 @@ constexpr std::array<Option, 13> kOptions = {{
        constexpr unsigned kMost = 2048;  // of the worker's 4 GiB
        o.decoder_memory = ParseAmount("decoder-memory", "MiB", kMost, value);
      }},
-    {0, "readahead", "KIB", "how far the kernel reads ahead in the mount (as on the source's disk)",
+    {0, "readahead", "KIB", "how far to read ahead (as on the source's disk, 1024 at least)",
      [](Options& o, std::string_view value) {
        constexpr unsigned kMost = 65536;
        o.read_ahead = ParseAmount("readahead", "KiB", kMost, value);

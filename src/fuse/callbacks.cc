@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -137,36 +138,29 @@ void ReplyBytes(fuse_req_t request, std::span<const std::byte> bytes) {
   IsTaken(fuse_reply_buf(request, reinterpret_cast<const char*>(bytes.data()), bytes.size()));
 }
 
-// Calls `use` with memory for `size` bytes of a member from `offset` on.
-template <typename Use>
-void WithBuffer(fuse_req_t request, const fs::FileHandle& handle, uint64_t offset, size_t size,
-                const Use& use) {
+// Replies to a read, unless it could take long: then it returns false.
+bool ReadAtOnce(fuse_req_t request, fs::FileHandle& handle, uint64_t offset, size_t size) {
   constexpr size_t kSmall = size_t{64} << 10;
-  if (size <= kSmall) return use(ThreadBuffer(size));
   if (size > ReadBuffers::kMost) throw util::Error(EINVAL, "a read of more than was agreed upon");
-  const ReadBuffers::Buffer buffer(Context(request).read_buffers);
-  use(buffer.At(handle.reader.PlaceOf(offset), size));
+  std::optional<ReadBuffers::Buffer> large;
+  if (size > kSmall) large.emplace(Context(request).read_buffers);
+  const auto buffer = large ? large->At(handle.reader.PlaceOf(offset), size) : ThreadBuffer(size);
+  const auto got = FileSystemOf(request).ReadAtOnce(handle, offset, buffer);
+  if (got) ReplyBytes(request, buffer.first(*got));
+  return got.has_value();
 }
 
 void Read(fuse_req_t request, fuse_ino_t node, size_t size, off_t start, fuse_file_info* info) {
   Answer(request, "read", [&] {
     const auto offset = static_cast<uint64_t>(start);
     auto& handle = FileOf(request, node, info);
-    auto& file_system = FileSystemOf(request);
-    bool replied = true;
-    WithBuffer(request, handle, offset, size, [&](auto buffer) {
-      const auto got = file_system.ReadAtOnce(handle, offset, buffer);
-      replied = got.has_value();
-      if (got) ReplyBytes(request, buffer.first(*got));
-    });
-    if (replied) return;
+    if (ReadAtOnce(request, handle, offset, size)) return;
     // The handle outlives its requests.
-    Context(request).slow_lane.Run(node, [=, &handle, &file_system, what = AtRequest::Current()] {
+    Context(request).slow_lane.Run(node, [=, &handle, what = AtRequest::Current()] {
       const AtRequest at(what);
       Answer(request, "read", [&] {
-        WithBuffer(request, handle, offset, size, [&](auto buffer) {
-          ReplyBytes(request, buffer.first(file_system.Read(handle, offset, buffer)));
-        });
+        const auto buffer = ThreadBuffer(size);  // not to keep one that others share for so long
+        ReplyBytes(request, buffer.first(FileSystemOf(request).Read(handle, offset, buffer)));
       });
     });
   });

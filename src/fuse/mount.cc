@@ -132,7 +132,8 @@ void Mount::Unmount() {
 }
 
 void Mount::SetReadAhead(std::optional<dev_t> source) const {
-  if (found_) fuse::SetReadAhead(found_->device, read_ahead_, source);
+  if (found_) return fuse::SetReadAhead(found_->device, read_ahead_, source);
+  if (read_ahead_) util::LogWarning("the read-ahead of a mount that was passed is not set");
 }
 
 bool Mount::IsConnected() const {

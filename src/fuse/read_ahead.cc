@@ -38,6 +38,7 @@ void SetReadAhead(const std::string& mount, std::optional<unsigned> wanted,
                   std::optional<dev_t> source) {
   const std::string path = "/sys/class/bdi/" + mount + "/read_ahead_kb";
   const uint64_t target = wanted.value_or(std::max(source ? ReadAheadOf(*source) : 0, kLeast));
+  if (!wanted && target <= ReadNumber(path)) return;
   std::ofstream file(path);
   file << target << std::flush;
   if (!file && wanted) util::LogWarning("the read-ahead cannot be set in {}", path);

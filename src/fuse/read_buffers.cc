@@ -5,10 +5,12 @@
 #include <cstdint>
 #include <new>
 
+#include "archive/direct_file.h"
+
 namespace skopsfs::fuse {
 namespace {
 
-constexpr size_t kPage = 4096;
+constexpr size_t kPage = archive::DirectFile::kBlock;
 constexpr size_t kHugePage = size_t{2} << 20;
 constexpr size_t kKept = 8;  // as many requests as the kernel makes at once for one reader
 static_assert(kHugePage >= ReadBuffers::kMost + kPage);

@@ -23,7 +23,7 @@ class ReadBuffers {
     Buffer(const Buffer&) = delete;
     Buffer& operator=(const Buffer&) = delete;
 
-    // Up to kMost bytes that begin in a page where `place` says.
+    // Up to kMost bytes that begin in a block of archive::DirectFile::kBlock where `place` says.
     std::span<std::byte> At(size_t place, size_t size) const;
 
    private:

@@ -11,14 +11,13 @@
 #include <cerrno>
 #include <memory>
 
+#include "archive/direct_file.h"
 #include "util/error.h"
 
 namespace skopsfs::fuse {
 namespace {
 
 using util::Error;
-
-constexpr int kCacheStat = 451;  // not in the headers of Debian 12
 
 // docs/security.md lists them.
 constexpr std::array kAllowed = {
@@ -33,7 +32,7 @@ constexpr std::array kAllowed = {
     SCMP_SYS(fstatfs),
     SCMP_SYS(getdents64),
     SCMP_SYS(fadvise64),
-    kCacheStat,
+    archive::kCacheStat,
     SCMP_SYS(readlink),
     SCMP_SYS(readlinkat),
     SCMP_SYS(getxattr),

@@ -5,7 +5,7 @@
 //   benchmark_client read PATH OFFSET SIZE   the same by read calls of 1 MiB; SIZE 0: to its end
 //   benchmark_client touch PATH COUNT        maps it, takes a byte of COUNT random pages
 //   benchmark_client ask PATH COUNT          asks for its attributes, which the server must answer
-//   benchmark_client look PATH...            the same of many files, once each
+//   benchmark_client look PATH...            asks for attributes of many files, once each
 //   benchmark_client spread THREADS BLOCK PATH...
 //                                            reads blocks of all files in random order, once each
 //   benchmark_client resident PATH           how many of its bytes are in the page cache
@@ -139,14 +139,14 @@ void Touch(const char* path, size_t count) {
   PrintEach(seconds);
 }
 
-void Ask(const std::vector<const char*>& paths) {
+void Ask(const std::vector<const char*>& paths, int flags) {
   std::vector<double> seconds;
   seconds.reserve(paths.size());
   struct statx st;
   WaitForGo();
   for (const char* path : paths) {
     const auto start = Clock::now();
-    if (statx(AT_FDCWD, path, AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, &st) != 0) Fail("statx");
+    if (statx(AT_FDCWD, path, flags, STATX_BASIC_STATS, &st) != 0) Fail("statx");
     seconds.push_back(Since(start));
   }
   PrintEach(seconds);
@@ -209,9 +209,9 @@ int main(int argc, char** argv) {
   } else if (what == "touch") {
     Touch(words[2], number(3));
   } else if (what == "ask") {
-    Ask(std::vector<const char*>(number(3), words[2]));
+    Ask(std::vector<const char*>(number(3), words[2]), AT_STATX_FORCE_SYNC);
   } else if (what == "look") {
-    Ask({words.begin() + 2, words.end()});
+    Ask({words.begin() + 2, words.end()}, 0);
   } else if (what == "spread") {
     Spread(number(2), number(3), words.subspan(4));
   } else if (what == "resident") {

@@ -15,7 +15,7 @@ import zlib
 import numpy
 
 PAGE = 4096
-PAGES = 128  # more than the kernel reads ahead (32)
+PAGES = 128
 MEMBER = "pages.bin"
 STORED = zipfile.ZIP_STORED
 DEFLATED = zipfile.ZIP_DEFLATED

@@ -17,6 +17,7 @@ import tempfile
 import time
 import unittest
 
+from read_ahead import read_ahead
 from watchdog import Watchdog
 
 HANG = 120  # seconds; nothing that works takes this long
@@ -362,6 +363,14 @@ class MountTest(unittest.TestCase):
         mount = Mount(source or self.source, mountpoint or self.mountpoint, *options, **more)
         mount.start()
         self.addCleanup(mount.finish)
+        return mount
+
+    def mount_reading_little_ahead(self, *options, **more):
+        """With the kernel's 128 KiB, where root's mounts would read as far ahead as the disk does."""
+        if os.geteuid() != 0:
+            return self.mount(*options, **more)
+        mount = self.mount(*options, "--readahead=128", **more)
+        until(lambda: read_ahead(self.mountpoint) == 128, "the read-ahead is set")
         return mount
 
     def assert_errno(self, expected, call, *arguments, **more):

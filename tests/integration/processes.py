@@ -196,27 +196,3 @@ def touch(mapping, numbers):
     found.close()
     progress.close()
     return outcome
-
-
-def _read_ahead_file(path):
-    device = os.stat(path).st_dev
-    name = f"{os.major(device)}:{os.minor(device)}"
-    folders = (f"/sys/class/bdi/{name}", f"/sys/dev/block/{name}/bdi", f"/sys/dev/block/{name}/../bdi")
-    return next((f"{folder}/read_ahead_kb" for folder in folders if os.path.exists(folder)), None)
-
-
-def read_ahead(path):
-    """How far, in KiB, the kernel reads ahead on the device of a file; 0 where it does not say."""
-    name = _read_ahead_file(path)
-    if name is None:
-        return 0
-    with open(name, encoding="ascii") as file:
-        return int(file.read())
-
-
-def set_read_ahead(mountpoint, source, kib):
-    """Once the server has set it, which it does soon after it serves."""
-    wanted = max(read_ahead(source), 1024)
-    until(lambda: read_ahead(mountpoint) == wanted, f"the read-ahead is {wanted} KiB")
-    with open(_read_ahead_file(mountpoint), "w", encoding="ascii") as file:
-        file.write(str(kib))

@@ -23,6 +23,7 @@ _ALL_BUT_ANSWERS = _ANSWERS - 1
 SHORT = 1000
 FAULTS = (errno.EIO, errno.ENOMEM, errno.EMFILE, errno.EINTR, errno.ESTALE, SHORT)
 PAGES = 40
+LARGE = 200  # pages: read at once, and straight from the disk where that is possible
 MOST_CALLS = 500  # of one request chain; a guard against counting without end
 
 
@@ -47,6 +48,20 @@ class Faults(ShimTest):
         name = f"{next(self.numbers)}.skops"
         archives.write(self.in_source(name), archives.version_bytes(method, PAGES, method))
         return name
+
+    def new_large_archive(self):
+        """None of which is in the page cache."""
+        name = f"{next(self.numbers)}.skops"
+        archives.write(self.in_source(name), archives.version_bytes(1, LARGE))
+        with open(self.in_source(name), "rb") as file:
+            os.fsync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        return name
+
+    def read_large(self, name):
+        with open(self.in_mount(name, MEMBER), "rb", buffering=0) as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            self.assertEqual(os.pread(file.fileno(), 1 << 20, 0), archives.content(1, LARGE))
 
     def read_member(self, name, method):
         path = self.in_mount(name, MEMBER)
@@ -127,6 +142,7 @@ class Faults(ShimTest):
                        lambda name: self.read_member(name, archives.STORED)),
             "deflated": (lambda: self.new_archive(archives.DEFLATED),
                          lambda name: self.read_member(name, archives.DEFLATED)),
+            "large": (self.new_large_archive, self.read_large),
             "listing": (lambda: None, self.list_folder),
             "link": (lambda: None, self.follow_link),
             "attributes": (lambda: self.new_archive(archives.STORED), self.ask),

@@ -8,7 +8,7 @@ import signal
 import archives
 from archives import PAGE
 from mount import MountTest, main, until
-from processes import SIGBUS, set_read_ahead, touch
+from processes import SIGBUS, touch
 
 PAGES = 512
 
@@ -30,13 +30,6 @@ class Integrity(MountTest):
         self.good_member = self.in_mount("good.skops", archives.MEMBER)
         self.bad_member = self.in_mount("bad.skops", archives.MEMBER)
 
-    def mount(self, *options, **more):
-        """Read ahead by 128 KiB, whatever the disk here has: of so many requests some come late."""
-        mount = super().mount(*options, **more)
-        if os.geteuid() == 0:
-            set_read_ahead(self.mountpoint, self.source, 128)
-        return mount
-
     def read_in_order(self, path, size=PAGE):
         """What it gives, and the errno that ended it."""
         got = b""
@@ -55,7 +48,7 @@ class Integrity(MountTest):
         self.assertIn(b"bad CRC-32", os.getxattr(self.bad_member, "user.skopsfs.error"))
 
     def test_read_in_order(self):
-        mount = self.mount()
+        mount = self.mount_reading_little_ahead()
         self.assertEqual(self.read_in_order(self.good_member), (self.good, 0))
         got, code = self.read_in_order(self.bad_member)
         self.assertEqual(code, errno.EIO)
@@ -66,7 +59,7 @@ class Integrity(MountTest):
         self.assertEqual(self.read_in_order(self.in_mount("bad.skops", "schema.json"))[1], 0)
 
     def test_mapped_in_order(self):
-        self.mount()
+        self.mount_reading_little_ahead()
         with open(self.bad_member, "rb") as file, \
                 mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as mapping:
             pages = touch(mapping, range(PAGES))
@@ -81,7 +74,7 @@ class Integrity(MountTest):
 
     def test_parts_are_served(self):
         """Nobody reads a gigabyte to find out whether one page is right."""
-        self.mount()
+        self.mount_reading_little_ahead()
         with open(self.bad_member, "rb", buffering=0) as file:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
             for number in range(0, PAGES, 3):
@@ -90,13 +83,13 @@ class Integrity(MountTest):
         os.close(os.open(self.bad_member, os.O_RDONLY))
 
     def test_new_version_is_judged_anew(self):
-        self.mount("--revalidate=0")
+        self.mount_reading_little_ahead("--revalidate=0")
         self.assertEqual(self.read_in_order(self.bad_member)[1], errno.EIO)
         archives.write_version(self.in_source("bad.skops"), 3, PAGES)
         self.assertEqual(self.read_in_order(self.bad_member), (archives.content(3, PAGES), 0))
 
     def test_verified_before_it_is_opened(self):
-        mount = self.mount("--verify=open")
+        mount = self.mount_reading_little_ahead("--verify=open")
         for _ in range(2):
             self.assert_bad()
         self.assertEqual(self.read_in_order(self.good_member), (self.good, 0))
@@ -108,13 +101,13 @@ class Integrity(MountTest):
         at = data.index(b"PK\1\2") + 16  # the CRC-32 in the central directory
         local = damaged(data, 14)
         archives.write(self.in_source("wrong.skops"), damaged(local, at))
-        self.mount("--verify=open")
+        self.mount_reading_little_ahead("--verify=open")
         self.assertEqual(self.read_in_order(self.in_mount("deflated.skops", "m"))[1], 0)
         self.assert_errno(errno.EIO, open, self.in_mount("wrong.skops", "m"), "rb")
 
     def test_verified_once_a_version(self):
         """What is changed below the open file afterwards is found by other means."""
-        mount = self.mount("--verify=open")
+        mount = self.mount_reading_little_ahead("--verify=open")
         worker = mount.worker()
 
         def bytes_read():
@@ -127,7 +120,7 @@ class Integrity(MountTest):
         self.assertLess(bytes_read() - before, len(self.good))
 
     def test_verified_again_by_the_next_worker(self):
-        mount = self.mount("--verify=open")
+        mount = self.mount_reading_little_ahead("--verify=open")
         with open(self.good_member, "rb", buffering=0) as file:
             os.kill(mount.worker(), signal.SIGKILL)
             until(lambda: "another one takes over" in mount.log(), "a worker has died")

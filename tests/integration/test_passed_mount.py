@@ -138,6 +138,11 @@ class PassedMount(MountTest):
             self.assertEqual(first, second)
             self.assertNotIn(None, first)
 
+    def test_read_ahead_is_not_ours_to_set(self):
+        with self.served("--readahead=256") as server:
+            self.read()
+            until(lambda: "read-ahead of a mount that was passed is not set" in server.log(), "said")
+
     def test_worker_that_is_killed(self):
         with self.served(user=OTHER_USER) as server, open(self.member, "rb", buffering=0) as file:
             for _ in range(3):

@@ -11,7 +11,7 @@ import archives
 from archives import MEMBER, PAGE
 from mount import (Mount, MountTest, background_pid, become_subreaper, binary, detach, is_mounted,
                    main, mounts, needs_root, run, until)
-from processes import read_ahead
+from read_ahead import read_ahead
 
 
 def read(path):

@@ -16,7 +16,7 @@ from archives import MEMBER, PAGE
 from mount import MountTest, main
 from processes import SIGBUS, touch
 
-_PAGES = 80  # more than twice what the kernel reads ahead
+_PAGES = 80  # more than twice what the kernel reads ahead in these mounts
 _PER_PAGE = range(_PAGES)
 
 
@@ -227,7 +227,7 @@ class VersionMatrix(MountTest):
         cases = [Case(self, i, method, change, use) for i, (method, change, use) in enumerate(
             (method, change, use) for method in (archives.STORED, archives.DEFLATED)
             for change in changes for use in _USES)]
-        self.mount(*options)
+        self.mount_reading_little_ahead(*options)
         for case in cases:
             case.use = case.make(case.member)
             self.addCleanup(case.use.close)

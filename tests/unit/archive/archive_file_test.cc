@@ -1,12 +1,15 @@
 #include "archive/archive_file.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <cstring>
 #include <filesystem>
 #include <limits>
+#include <random>
 #include <string>
 #include <thread>
 #include <vector>
@@ -70,6 +73,44 @@ TEST_F(ArchiveFileTest, ReadsAnyRange) {
   EXPECT_EQ(ReadSome(*file_, 10, 1), "");
   EXPECT_EQ(ReadSome(*file_, UINT64_MAX, 1), "");
   EXPECT_EQ(ReadSome(*file_, 2, 0), "");
+}
+
+// Large reads that jump, into memory that lies as the file does. They go past the page cache, and
+// give what others give.
+TEST_F(ArchiveFileTest, JumpsGoPastThePageCache) {
+  constexpr size_t kBlock = DirectFile::kBlock;
+  constexpr size_t kSize = (size_t{3} << 20) + 1234;
+  std::string noise(kSize, 0);
+  std::mt19937_64 random(1);
+  for (char& c : noise) c = static_cast<char>(random());
+  testing::WriteFile(path_, noise);
+  testing::WaitForNewTime(path_);
+  std::vector<std::byte> memory(kSize + 2 * kBlock);
+  const auto begin = (kBlock - reinterpret_cast<uintptr_t>(memory.data()) % kBlock) % kBlock;
+  const auto at = [&](uint64_t offset, size_t size) {
+    return std::span(memory).subspan(begin + offset % kBlock, size);
+  };
+  for (const size_t from : {0, 1, 511, 512, 4095, 4096, 4097, 867}) {
+    for (const size_t left : {0, 1, 512, 1234, 4096, 5330, 2'880'000}) {
+      const util::UniqueFd fd(open(path_.c_str(), O_RDONLY | O_CLOEXEC));
+      ASSERT_EQ(fsync(fd.get()), 0);
+      posix_fadvise(fd.get(), 0, 0, POSIX_FADV_DONTNEED);
+      const bool tells = !IsInPageCache(fd.get(), 0, kSize);
+      const auto file = OpenArchiveFile(path_);
+      const size_t size = kSize - from - left;
+      const auto out = at(from, size);
+      ASSERT_EQ(file->ReadAt(from, out), size);
+      EXPECT_EQ(std::memcmp(out.data(), noise.data() + from, size), 0) << from << " " << left;
+      EXPECT_EQ(file->CheckUnchanged(), std::nullopt);
+      if (tells && DirectFile::IsPossible(fd.get())) {
+        EXPECT_FALSE(IsInPageCache(fd.get(), kBlock, kSize - left - 2 * kBlock));
+      }
+    }
+  }
+  const auto file = OpenArchiveFile(path_);
+  testing::Overwrite(path_, 1 << 20, "another version");
+  file->ReadAt(0, at(0, kSize));
+  EXPECT_EQ(ErrnoOf([&] { file->CheckUnchanged(); }), EIO);
 }
 
 TEST_F(ArchiveFileTest, IdentityIsTheFiles) {

@@ -29,8 +29,11 @@ class DirectFileTest : public ::testing::Test {
 
   void SetUp() override {
     fd_ = util::UniqueFd(open(path_.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!DirectFile::IsPossible(fd_.get())) {
+      GTEST_SKIP() << "the filesystem of " << path_ << " has no direct reads";
+    }
     direct_ = DirectFile::Open(fd_.get());
-    if (!direct_) GTEST_SKIP() << "the filesystem of " << path_ << " has no direct reads";
+    ASSERT_NE(direct_, nullptr);
   }
 
   std::span<std::byte> Memory(size_t size) {
@@ -81,7 +84,8 @@ TEST_F(DirectFileTest, SoManyAtMost) {
     many.push_back(std::move(another));
     ASSERT_LT(many.size(), 1000U);
   }
-  EXPECT_EQ(many.size(), 99U);
+  EXPECT_GT(many.size(), 1U);
+  EXPECT_LE(many.size(), 99U);
   many.pop_back();
   EXPECT_NE(DirectFile::Open(fd_.get()), nullptr);
 }
@@ -94,14 +98,19 @@ TEST_F(DirectFileTest, LeavesThePageCacheAsItIs) {
   }
   ASSERT_TRUE(direct_->Read(0, Memory(8 * kBlock)));
   EXPECT_FALSE(IsInPageCache(fd_.get(), 0, contents_.size()));
-  // One of eight blocks is a part that counts; of those before it there is none.
-  ASSERT_EQ(pread(fd_.get(), memory_.data(), 1, 8 * kBlock), 1);
-  EXPECT_TRUE(IsInPageCache(fd_.get(), 8 * kBlock, kBlock));
+  // An eighth is a part that counts.
+  posix_fadvise(fd_.get(), 0, 0, POSIX_FADV_RANDOM);  // one page is read, no more
+  ASSERT_EQ(pread(fd_.get(), memory_.data(), 1, 0), 1);
+  EXPECT_TRUE(IsInPageCache(fd_.get(), 0, 8 * kBlock));
+  EXPECT_FALSE(IsInPageCache(fd_.get(), 0, 9 * kBlock));
 }
 
 TEST(IsInPageCache, TrueWhereTheKernelDoesNotSay) { EXPECT_TRUE(IsInPageCache(-1, 0, 4096)); }
 
-TEST(DirectFile, NoneOfWhatIsNoFile) { EXPECT_EQ(DirectFile::Open(-1), nullptr); }
+TEST(DirectFile, NoneOfWhatIsNoFile) {
+  EXPECT_FALSE(DirectFile::IsPossible(-1));
+  EXPECT_EQ(DirectFile::Open(-1), nullptr);
+}
 
 }  // namespace
 }  // namespace skopsfs::archive
