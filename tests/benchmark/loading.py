@@ -7,7 +7,7 @@ import time
 import zipfile
 
 import python_workers as python
-from machine import drop_caches, memory_in_use, memory_of, storage_reads
+from machine import drop_caches, memory_of, storage_reads
 from peers import Skopsfs, in_shared_memory, unzip
 from rows import Curve, Row, interleaved, ratios
 from samples import LARGE, write_large, write_small
@@ -99,20 +99,18 @@ def genuine(bench, source, plain, point):
 
 def use_by_all(count, path, mapped, servers=()):
     """`count` new processes load the array and predict with it, cold: seconds until the last is done,
-    the memory of all of them and the servers, that of the machine, and their answers."""
+    and the memory of all of them and the servers. What they map counts once."""
     drop_caches()
-    before = memory_in_use()
     begin = time.perf_counter()
     workers = [python.Worker(python.predict, path, mapped) for _ in range(count)]
     answers = {worker.answer()[1] for worker in workers}
     seconds = time.perf_counter() - begin
     taken = memory_of([worker.pid for worker in workers] + list(servers))
-    of_machine = memory_in_use() - before
     for worker in workers:
         worker.end()
     if len(answers) != 1:
         raise RuntimeError("they do not predict the same")
-    return seconds, taken, of_machine
+    return seconds, taken
 
 
 def model(bench, source, plain, point):
@@ -139,24 +137,28 @@ def by_processes(bench, source, plain, point):
     """Two pictures: what a model takes of memory, and how much of it is used a second."""
     member = os.path.join("model.skops", LARGE)
     size = os.path.getsize(os.path.join(plain, member))
-    with in_shared_memory(os.path.join(source, "model.skops"), None) as copy:
+    archive = os.path.join(source, "model.skops")
+
+    def use(count, path, mapped, servers=()):
+        """What nobody maps of the archive is in memory, too."""
+        seconds, taken = use_by_all(count, path, mapped, servers)
+        return seconds, taken + bench.clients.resident(archive)
+    with in_shared_memory(archive, None) as copy:
         def ours(count):
             with Skopsfs(bench.program, source, point) as mounted:
-                return use_by_all(count, os.path.join(point, member), True, mounted.pids)
+                return use(count, os.path.join(point, member), True, mounted.pids)
         ways = {"skopsfs": ours,
-                "unzipped on ext4": lambda n: use_by_all(n, os.path.join(plain, member), True),
-                "copy on /dev/shm": lambda n: use_by_all(n, os.path.join(copy, LARGE), True),
-                "zipfile": lambda n: use_by_all(n, os.path.join(source, member), False)}
+                "unzipped on ext4": lambda n: use(n, os.path.join(plain, member), True),
+                "copy on /dev/shm": lambda n: use(n, os.path.join(copy, LARGE), True),
+                "zipfile": lambda n: use(n, os.path.join(source, member), False)}
         memory = {way: {} for way in ways}
         throughput = {way: {} for way in ways}
         for count in bench.processes:
             found = interleaved({way: lambda w=way, n=count: ways[w](n) for way in ways},
                                 bench.few_rounds)
             for way, values in found.items():
-                # The copy was in memory before, and is.
-                already = size if way == "copy on /dev/shm" else 0
-                memory[way][count] = [used + already for _, _, used in values]
-                throughput[way][count] = [count * size / seconds for seconds, _, _ in values]
+                memory[way][count] = [taken for _, taken in values]
+                throughput[way][count] = [count * size / seconds for seconds, _ in values]
     yield Curve("memory", f"memory that a model of {size >> 20:,} MiB takes, page cache and all",
                 "bytes", memory)
     yield Curve("throughput", "the model used, cold, the start of Python included", "bytes a second",

@@ -82,13 +82,6 @@ def processor_seconds(pids):
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def memory_in_use():
-    """Of the whole machine, in bytes, page cache and all."""
-    with open("/proc/meminfo", encoding="ascii") as lines:
-        found = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines}
-    return found["MemTotal"] - found["MemFree"]
-
-
 def storage_reads(pid):
     """Bytes that a process had fetched from disks, read-ahead on its behalf included."""
     with open(f"/proc/{pid}/io", encoding="ascii") as lines:

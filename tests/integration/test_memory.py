@@ -126,6 +126,15 @@ class Memory(MountTest):
                 self.assertGreaterEqual(resident_pages(self.member) * PAGE, _SIZE * 0.99)
             until(lambda: self.archive_bytes() <= 1 << 20, "the archive is dropped")
 
+    def test_what_others_map_of_the_archive_stays(self):
+        with open(self.archive, "rb") as file:
+            with mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as mapping:
+                for offset in range(0, len(mapping), PAGE):
+                    mapping[offset]
+                in_child(scan, self.member)
+                time.sleep(2.5)  # when those of quiet archives are dropped
+                self.assertGreaterEqual(self.archive_bytes(), _SIZE)
+
     def test_archive_stays_if_told_so(self):
         self.held.stop()
         self.mount("--cache=keep")
