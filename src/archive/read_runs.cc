@@ -5,8 +5,8 @@
 namespace skopsfs::archive {
 namespace {
 
-// In requests. What the kernel asks for at once is not further apart than kNear, and a few such
-// windows may lie side by side by chance.
+// In requests, the largest of a run. What the kernel asks for at once is not further apart than
+// kNear, and a few such windows may lie side by side by chance.
 constexpr uint64_t kNear = 8;
 constexpr uint64_t kLong = 32;
 
@@ -14,8 +14,8 @@ constexpr uint64_t kLong = 32;
 
 bool ReadRuns::GoesOn(uint64_t offset, uint64_t size) {
   const std::lock_guard lock(mutex_);
-  const uint64_t near = kNear * size;
   auto run = std::find_if(runs_.begin(), runs_.end(), [&](const Run& known) {
+    const uint64_t near = kNear * std::max(size, known.request);
     return known.length > 0 && offset + near >= known.end && offset <= known.end + near;
   });
   if (run == runs_.end()) {
@@ -26,8 +26,9 @@ bool ReadRuns::GoesOn(uint64_t offset, uint64_t size) {
   const uint64_t end = std::max(run->end, offset + size);
   run->length += run->length == 0 ? size : end - run->end;  // what is read again is no progress
   run->end = end;
+  run->request = std::max(run->request, size);
   run->used = ++reads_;
-  return run->length > kLong * size;
+  return run->length > kLong * run->request;
 }
 
 }  // namespace skopsfs::archive

@@ -17,9 +17,10 @@ class ReadRuns {
 
  private:
   struct Run {
-    uint64_t end = 0;     // where it goes on
-    uint64_t length = 0;  // bytes; 0: none
-    uint64_t used = 0;    // when: the number of the last read
+    uint64_t end = 0;      // where it goes on
+    uint64_t length = 0;   // bytes; 0: none
+    uint64_t request = 0;  // bytes of the largest
+    uint64_t used = 0;     // when: the number of the last read
   };
 
   std::mutex mutex_;

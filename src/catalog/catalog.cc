@@ -101,6 +101,13 @@ std::optional<Found> Catalog::Examine(const Slot& folder, const Found& open,
   return found;
 }
 
+std::optional<struct stat> Catalog::Glance(const Slot& folder, const Found& open,
+                                           const std::string& name) const {
+  if (const auto st = Source::StatArchive(open, name)) return st;
+  const auto found = Examine(folder, open, name);
+  return found ? std::optional(found->st) : std::nullopt;
+}
+
 std::shared_ptr<Slot> Catalog::Acquire(const std::shared_ptr<Slot>& folder, const std::string& name,
                                        const Found& found) {
   std::shared_ptr<Slot> replaced;

@@ -60,6 +60,10 @@ class Catalog {
   std::optional<Found> Examine(const Slot& folder, const Found& open,
                                const std::string& name) const;
 
+  // The type and identity of what Examine() would find, for less: archives are not opened.
+  std::optional<struct stat> Glance(const Slot& folder, const Found& open,
+                                    const std::string& name) const;
+
   // The slot of what Examine() found, with one lookup more.
   std::shared_ptr<Slot> Acquire(const std::shared_ptr<Slot>& folder, const std::string& name,
                                 const Found& found);

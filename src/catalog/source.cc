@@ -20,7 +20,14 @@ using util::Error;
 using util::Quoted;
 using util::UniqueFd;
 
-struct stat StatOf(const struct statx& now) {
+// Nothing, with errno, where there is no such file. On a network file system this asks the server,
+// where fstat may answer with what was known some time ago; for a folder it also makes the lookups
+// in it right.
+std::optional<struct stat> StatAt(int folder, const char* name, int flags) {
+  struct statx now {};
+  if (statx(folder, name, flags | AT_STATX_FORCE_SYNC, STATX_BASIC_STATS, &now) != 0) {
+    return std::nullopt;
+  }
   struct stat st {};
   st.st_dev = makedev(now.stx_dev_major, now.stx_dev_minor);
   st.st_ino = now.stx_ino;
@@ -37,16 +44,13 @@ struct stat StatOf(const struct statx& now) {
 }
 
 Found StatOf(UniqueFd fd) {
-  Found found{std::move(fd), {}};
-  // On a network file system this asks the server, where fstat may answer with what was known some
-  // time ago; for a folder it also makes the lookups in it right.
-  struct statx now {};
-  const int flags = AT_EMPTY_PATH | AT_STATX_FORCE_SYNC;
-  if (statx(found.fd.get(), "", flags, STATX_BASIC_STATS, &now) != 0) {
-    throw ErrnoError("looking at the source");
-  }
-  found.st = StatOf(now);
-  return found;
+  const auto st = StatAt(fd.get(), "", AT_EMPTY_PATH);
+  if (!st) throw ErrnoError("looking at the source");
+  return {std::move(fd), *st};
+}
+
+bool IsChildName(std::string_view name) {
+  return !name.empty() && name != "." && name != ".." && name.find('/') == std::string::npos;
 }
 
 bool MayBeShown(unsigned char type, std::string_view name) {
@@ -134,9 +138,7 @@ Found Source::Open(const std::string& path) const {
 
 std::optional<Found> Source::OpenChild(const Found& folder, const std::string& folder_path,
                                        const std::string& name) const {
-  const bool is_child =
-      !name.empty() && name != "." && name != ".." && name.find('/') == std::string::npos;
-  if (!is_child) return std::nullopt;
+  if (!IsChildName(name)) return std::nullopt;
   UniqueFd fd(openat(folder.fd.get(), name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
   if (!fd && (errno == ENOENT || errno == ENOTDIR)) return std::nullopt;
   if (!fd) throw ErrnoError("opening " + Quoted(JoinPath(folder_path, name)));
@@ -147,6 +149,12 @@ std::optional<Found> Source::OpenChild(const Found& folder, const std::string& f
   if (!shown) return std::nullopt;
   found->st.st_mode = WithinAccessList(found->fd.get(), found->st.st_mode);
   return found;
+}
+
+std::optional<struct stat> Source::StatArchive(const Found& folder, const std::string& name) {
+  if (!IsChildName(name) || !IsArchiveName(name)) return std::nullopt;
+  const auto st = StatAt(folder.fd.get(), name.c_str(), AT_SYMLINK_NOFOLLOW);
+  return st && S_ISREG(st->st_mode) ? st : std::nullopt;
 }
 
 std::optional<Found> Source::FollowLink(const std::string& path) const {

@@ -62,6 +62,10 @@ class Source {
   std::optional<Found> OpenChild(const Found& folder, const std::string& folder_path,
                                  const std::string& name) const;
 
+  // The child's attributes when it is a regular file that is shown; nothing otherwise. In one
+  // system call, without opening it, and so with the mode that it has in the source.
+  static std::optional<struct stat> StatArchive(const Found& folder, const std::string& name);
+
   // Opens the regular file `found` for reading.
   static util::UniqueFd OpenForReading(const Found& found);
 

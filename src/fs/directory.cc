@@ -1,6 +1,7 @@
 // The part of FileSystem that lists directories.
 
 #include <algorithm>
+#include <tuple>
 
 #include "fs/attributes.h"
 #include "fs/file_system.h"
@@ -44,15 +45,20 @@ bool ReadDots(const DirectoryHandle& handle, uint64_t position, const DirectoryS
 
 // Names of a folder at positions that are theirs whatever other names come and go, so that a
 // listing can be gone on with by another process: a hash of the name.
-std::map<uint64_t, std::string> AtPositions(std::vector<std::string> names) {
+std::vector<NameAt> AtPositions(std::vector<std::string> names) {
   constexpr uint64_t kMost = INT64_MAX / 2;
-  std::sort(names.begin(), names.end());  // for the same order among equal hashes
-  std::map<uint64_t, std::string> found;
+  std::vector<NameAt> found;
+  found.reserve(names.size());
   for (auto& name : names) {
     uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
     for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
-    uint64_t position = kFirstChild + hash % kMost;
-    while (!found.try_emplace(position, std::move(name)).second) ++position;
+    found.push_back({kFirstChild + hash % kMost, std::move(name)});
+  }
+  std::sort(found.begin(), found.end(), [](const NameAt& a, const NameAt& b) {
+    return std::tie(a.position, a.name) < std::tie(b.position, b.name);
+  });
+  for (size_t i = 1; i < found.size(); ++i) {
+    found[i].position = std::max(found[i].position, found[i - 1].position + 1);
   }
   return found;
 }
@@ -94,35 +100,41 @@ void FileSystem::ReadDirectory(DirectoryHandle& handle, uint64_t position, bool 
   }
 }
 
+std::optional<Entry> FileSystem::EntryOf(const std::shared_ptr<Slot>& folder,
+                                         const catalog::Found& open, const std::string& name,
+                                         bool lookup) {
+  if (lookup) {
+    const auto found = catalog_.Examine(*folder, open, name);
+    if (!found) return std::nullopt;
+    return SourceEntry(*catalog_.Acquire(folder, name, *found), found->st);
+  }
+  const auto st = catalog_.Glance(*folder, open, name);
+  if (!st) return std::nullopt;
+  return Entry{.node = {},
+               .attributes = SourceAttributes(catalog::JoinPath(folder->path, name), *st)};
+}
+
 void FileSystem::ReadFolder(DirectoryHandle& handle, uint64_t position, bool lookup,
                             const DirectorySink& sink) {
   // Opened again each time, because open directories of the mount must not use up descriptors.
   const catalog::Found folder = catalog_.OpenFolder(*handle.slot);
-  for (auto at = handle.names.lower_bound(position); at != handle.names.end(); ++at) {
-    const std::string& name = at->second;
-    DirectoryEntry item{.name = name, .entry = {}, .next = at->first + 1};
-    std::optional<catalog::Found> found;
+  const auto first = std::lower_bound(
+      handle.names.begin(), handle.names.end(), position,
+      [](const NameAt& known, uint64_t wanted) { return known.position < wanted; });
+  for (auto at = first; at != handle.names.end(); ++at) {
+    DirectoryEntry item{.name = at->name, .entry = {}, .next = at->position + 1};
     try {
-      found = catalog_.Examine(*handle.slot, folder, name);
+      const auto entry = EntryOf(handle.slot, folder, at->name, lookup);
+      if (!entry) continue;
+      item.entry = *entry;
     } catch (const Error&) {
       // The lookup of this name will say why.
       item.is_known = false;
-      item.entry.attributes.st_ino = at->first;
-      if (!sink(item)) return;
-      continue;
+      item.entry.attributes.st_ino = at->position;
     }
-    if (!found) continue;
-    if (!lookup) {
-      item.entry.attributes =
-          SourceAttributes(catalog::JoinPath(handle.slot->path, name), found->st);
-      if (!sink(item)) return;
-      continue;
-    }
-    item.entry = SourceEntry(*catalog_.Acquire(handle.slot, name, *found), found->st);
-    if (!sink(item)) {
-      Forget(item.entry.node, 1);
-      return;
-    }
+    if (sink(item)) continue;
+    if (lookup && item.is_known) Forget(item.entry.node, 1);
+    return;
   }
 }
 

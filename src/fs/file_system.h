@@ -5,7 +5,6 @@
 
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -49,13 +48,19 @@ struct FileHandle {
   std::shared_ptr<const catalog::KeptDescriptor> kept;
 };
 
+// A name in a folder that is being listed.
+struct NameAt {
+  uint64_t position;
+  std::string name;
+};
+
 // An open directory: of an archive version, or a folder with the names it had when it was opened.
 struct DirectoryHandle {
   NodeId node;
   std::shared_ptr<catalog::Slot> slot;
   std::shared_ptr<const archive::ArchiveIndex> archive;  // nullptr for a folder
   std::shared_ptr<const catalog::KeptDescriptor> kept;   // of an archive
-  std::map<uint64_t, std::string> names;                 // of a folder, by position
+  std::vector<NameAt> names;                             // of a folder, in order
 };
 
 struct DirectoryEntry {
@@ -156,6 +161,9 @@ class FileSystem {
       catalog::OpenArchive (catalog::Catalog::*)(const std::shared_ptr<catalog::Slot>&);
   std::unique_ptr<DirectoryHandle> MakeHandle(NodeId node, std::shared_ptr<catalog::Slot> slot,
                                               OpenCall open);
+  // The entry `name` of an open folder by now; nothing when it is gone.
+  std::optional<Entry> EntryOf(const std::shared_ptr<catalog::Slot>& folder,
+                               const catalog::Found& open, const std::string& name, bool lookup);
   void ReadFolder(DirectoryHandle& handle, uint64_t position, bool lookup,
                   const DirectorySink& sink);
   void ReadArchive(DirectoryHandle& handle, uint64_t position, bool lookup,

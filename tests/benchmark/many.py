@@ -34,7 +34,7 @@ def folder(bench):
     source, point = os.path.join(bench.folder, "many"), os.path.join(bench.folder, "mount")
     os.makedirs(point, exist_ok=True)
     write_folder(source, bench.archives, MEMBERS)
-    usable, listed, walked, after = [], [], [], []
+    usable, listed, walked, after, looked_at = [], [], [], [], []
     for _ in range(bench.few_rounds):
         drop_caches()
         run(bench.program, "--version")  # the program is not what is to be read from the disk here
@@ -52,10 +52,15 @@ def folder(bench):
             check(lines == bench.archives * (MEMBERS + 1) + 1)
             walked.append(lines / seconds)
             after.append(memory_of(mounted.pids))
+        drop_caches()
+        seconds, lines = seconds_of("ls", "-lU", source)
+        check(lines == bench.archives + 1)
+        looked_at.append(seconds)
     shutil.rmtree(source)
     yield Row("9", f"mount of a folder with {bench.archives:,} archives until an archive is seen, the folder cold",
               "seconds", ("<=", 0.05), {"skopsfs": usable}, usable)
-    yield Row("10", "ls -U of that folder", "seconds", ("<=", 1.0), {"skopsfs": listed}, listed)
+    yield Row("10", "ls -U of that folder", "seconds", ("<=", 1.0),
+              {"skopsfs": listed, "ls -lU of the source": looked_at}, listed)
     yield Row("10", f"find over all of it, {MEMBERS} members each", "entries a second",
               (">=", 100_000), {"skopsfs": walked}, walked)
     mib = [value / (1 << 20) for value in after]

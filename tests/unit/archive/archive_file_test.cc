@@ -90,6 +90,7 @@ TEST_F(ArchiveFileTest, JumpsGoPastThePageCache) {
   const auto at = [&](uint64_t offset, size_t size) {
     return std::span(memory).subspan(begin + offset % kBlock, size);
   };
+  bool seen_to_go_past = true;
   for (const size_t from : {0, 1, 511, 512, 4095, 4096, 4097, 867}) {
     for (const size_t left : {0, 1, 512, 1234, 4096, 5330, 2'880'000}) {
       const util::UniqueFd fd(open(path_.c_str(), O_RDONLY | O_CLOEXEC));
@@ -104,6 +105,8 @@ TEST_F(ArchiveFileTest, JumpsGoPastThePageCache) {
       EXPECT_EQ(file->CheckUnchanged(), std::nullopt);
       if (tells && DirectFile::IsPossible(fd.get())) {
         EXPECT_FALSE(IsInPageCache(fd.get(), kBlock, kSize - left - 2 * kBlock));
+      } else {
+        seen_to_go_past = false;
       }
     }
   }
@@ -111,6 +114,10 @@ TEST_F(ArchiveFileTest, JumpsGoPastThePageCache) {
   testing::Overwrite(path_, 1 << 20, "another version");
   file->ReadAt(0, at(0, kSize));
   EXPECT_EQ(ErrnoOf([&] { file->CheckUnchanged(); }), EIO);
+  if (!seen_to_go_past) {
+    GTEST_SKIP() << "the bytes are right; whether they went past the page cache cannot be told: no "
+                    "direct reads here, or no cachestat(2)";
+  }
 }
 
 TEST_F(ArchiveFileTest, IdentityIsTheFiles) {

@@ -55,6 +55,13 @@ TEST(ReadRuns, Jumps) {
   }
 }
 
+// A window that ends where another one begins, whose pages are there already.
+TEST(ReadRuns, JumpsThatEndSmall) {
+  ReadRuns runs;
+  EXPECT_EQ(ShortPart(runs, 12345, 7), 7U);
+  EXPECT_FALSE(runs.GoesOn(12345 + 7 * kSize, kSize / 8));
+}
+
 TEST(ReadRuns, AtTheEndsOfWhatNumbersCanSay) {
   ReadRuns runs;
   EXPECT_FALSE(runs.GoesOn(0, kSize));

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -20,6 +21,7 @@ namespace skopsfs::catalog {
 namespace {
 
 using ::testing::Contains;
+using ::testing::ElementsAre;
 using testing::ErrnoOf;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -170,6 +172,33 @@ TEST_F(CatalogTest, LinksThatLeadRoundInTheEndAreHiddenInTheEnd) {
   EXPECT_EQ(LookUp(catalog, "a/to_b/to_a"), nullptr);
   EXPECT_NE(LookUp(catalog, "b/to_a"), nullptr);
   EXPECT_EQ(LookUp(catalog, "b/to_a/to_b"), nullptr);
+}
+
+TEST_F(CatalogTest, AGlanceSeesWhatIsFound) {
+  std::filesystem::create_directories(In("folder"));
+  testing::WriteFile(In("a.skops"), "");
+  testing::WriteFile(In("notes.txt"), "");
+  std::filesystem::create_symlink("a.skops", In("link.skops"));
+  std::filesystem::create_symlink("a.skops", In("link.txt"));
+  std::filesystem::create_symlink("folder", In("to_folder"));
+  std::filesystem::create_symlink(".", In("self"));
+  std::filesystem::create_symlink("nowhere", In("nowhere.skops"));
+  ASSERT_EQ(mkfifo(In("fifo.skops").c_str(), 0644), 0);
+  auto& catalog = Start();
+  const Found open = catalog.OpenFolder(*catalog.root());
+  std::vector<std::string> seen;
+  for (const std::string name :
+       {"folder", "a.skops", "notes.txt", "link.skops", "link.txt", "to_folder", "self",
+        "nowhere.skops", "fifo.skops", "missing.skops", ".", "..", "", "folder/../a.skops"}) {
+    const auto glance = catalog.Glance(*catalog.root(), open, name);
+    const auto found = catalog.Examine(*catalog.root(), open, name);
+    ASSERT_EQ(glance.has_value(), found.has_value()) << name;
+    if (!found) continue;
+    seen.push_back(name);
+    EXPECT_EQ(glance->st_mode & S_IFMT, found->st.st_mode & S_IFMT) << name;
+    EXPECT_EQ(SlotIdentity(*glance), SlotIdentity(found->st)) << name;
+  }
+  EXPECT_THAT(seen, ElementsAre("folder", "a.skops", "link.skops", "to_folder"));
 }
 
 TEST_F(CatalogTest, AnArchiveBehindALink) {
