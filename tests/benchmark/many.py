@@ -14,6 +14,7 @@ from samples import LARGE, write_folder, write_large
 MEMBERS = 20
 THREADS = 16
 LATER = 2000  # lookups in the archive with many members
+LATER_ROUNDS = 5  # a mount
 
 
 def rows(bench):
@@ -95,10 +96,11 @@ def large_directory(bench):
             values["skopsfs"].append(time.perf_counter() - begin)
             added.append((memory_of(mounted.pids) - before) / (1 << 20))
             step = bench.members // LATER or 1
-            names = [os.path.join(inside, f"{140117532755408 + 16 * number}.npy")
-                     for number in range(1, bench.members, step)]
-            later.append(bench.clients.one("look", *names)["median"]
-                         / bench.clients.one("ask", inside, len(names))["median"])
+            for first in range(1, 1 + LATER_ROUNDS):  # each name once: the kernel remembers them
+                names = [os.path.join(inside, f"{140117532755408 + 16 * number}.npy")
+                         for number in range(first, bench.members, step)]
+                later.append(bench.clients.one("look", *names)["median"]
+                             / bench.clients.one("ask", inside, len(names))["median"])
         begin = time.perf_counter()
         with zipfile.ZipFile(archive) as opened:
             opened.getinfo("140117532755408.npy")
