@@ -3,7 +3,7 @@
 # /dev/fuse nothing is skipped but the canaries of sanitizers that a build has not. Builds into build/ beside this folder, or $SKOPSFS_BUILD.
 #
 #   tests/run.sh            the ordinary build, and the formatting and clang-tidy checks
-#   tests/run.sh all        also with ASan+UBSan and with TSan, and fuzzes for 60 s a target
+#   tests/run.sh all        also with ASan+UBSan and with TSan, and fuzzes for 60 s
 set -eu
 cd "$(dirname "$0")/.."
 build=${SKOPSFS_BUILD:-build}
@@ -26,18 +26,21 @@ fuzz() {
   echo "== $build-fuzz"
   cmake -S . -B "$build-fuzz" -G Ninja -DCMAKE_CXX_COMPILER=clang++ -DSKOPSFS_FUZZ=ON \
     -DSKOPSFS_SANITIZE=address,undefined >/dev/null
-  cmake --build "$build-fuzz" --target fuzz_index fuzz_members
-  fuzz_one fuzz_index & first=$!
-  fuzz_one fuzz_members & second=$!
-  wait "$first"; wait "$second"
+  cmake --build "$build-fuzz" --target fuzz_index fuzz_members fuzz_schema
+  fuzz_one fuzz_index zip.dict tests/fuzz/corpus tests/data & first=$!
+  fuzz_one fuzz_members zip.dict tests/fuzz/corpus tests/data & second=$!
+  fuzz_one fuzz_schema json.dict tests/fuzz/schemas & third=$!
+  wait "$first"; wait "$second"; wait "$third"
 }
 
+# fuzz_one TARGET DICTIONARY FOLDER...
 fuzz_one() {
+  target=$1; dictionary=$2; shift 2
   corpus=$(mktemp -d)
-  "$build-fuzz/tests/$1" -max_total_time="$fuzz_seconds" -rss_limit_mb=1024 \
-    -timeout=20 -print_final_stats=1 -dict=tests/fuzz/zip.dict -artifact_prefix="$corpus/" \
-    "$corpus" tests/fuzz/corpus tests/data 2>"$corpus.log" || { tail -60 "$corpus.log"; exit 1; }
-  echo "$1: $(grep -o 'stat::number_of_executed_units: .*' "$corpus.log")"
+  "$build-fuzz/tests/$target" -max_total_time="$fuzz_seconds" -rss_limit_mb=1024 \
+    -timeout=20 -print_final_stats=1 -dict="tests/fuzz/$dictionary" -artifact_prefix="$corpus/" \
+    "$corpus" "$@" 2>"$corpus.log" || { tail -60 "$corpus.log"; exit 1; }
+  echo "$target: $(grep -o 'stat::number_of_executed_units: .*' "$corpus.log")"
   rm -r "$corpus" "$corpus.log"
 }
 

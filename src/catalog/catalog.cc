@@ -12,6 +12,12 @@ using util::Quoted;
 
 constexpr auto kBeingWritten = "somebody has it open for writing";
 
+// Whether `known` is `mark`, which it becomes if nothing was known.
+bool IsMark(std::atomic<uint64_t>& known, uint64_t mark) {
+  uint64_t before = 0;
+  return known.compare_exchange_strong(before, mark) || before == mark;
+}
+
 std::shared_ptr<Slot> RootSlot(const Source& source) {
   auto root = std::make_shared<Slot>();
   const Found found = source.OpenRoot();
@@ -241,14 +247,18 @@ std::shared_ptr<const archive::ArchiveIndex> Catalog::IndexOf(Slot& slot,
   const auto location = zip::FindCentralDirectory(file);
   const auto turn = open_.WaitForTurn(location.size);
   auto index = std::make_unique<archive::ArchiveIndex>(file, location, LabelOf(slot));
-  if (slot.record) {
-    const uint64_t mark = index->Mark();
-    uint64_t known = 0;
-    if (!slot.record->index_mark.compare_exchange_strong(known, mark) && known != mark) {
-      throw Error(EIO, "its central directory is not what it was");
-    }
+  if (slot.record && !IsMark(slot.record->index_mark, index->Mark())) {
+    throw Error(EIO, "its central directory is not what it was");
   }
   return open_.Adopt(std::move(index), slot);
+}
+
+std::shared_ptr<const by_name::NameTree> Catalog::Adopt(const Slot& slot,
+                                                        std::unique_ptr<by_name::NameTree> names) {
+  if (slot.record && !IsMark(slot.record->names_mark, names->Mark())) {
+    throw Error(EIO, "the names are not those of before");
+  }
+  return open_.Adopt(std::move(names), slot);
 }
 
 void Catalog::ReadIndex(Slot& slot) {

@@ -90,6 +90,13 @@ class Catalog {
     quarantined_.emplace_back(identity, reason);
   }
 
+  // Memory for what is made of a member of `bytes` bytes while it is read, see OpenArchives.
+  OpenArchives::Turn WaitForTurn(uint64_t bytes) { return open_.WaitForTurn(bytes); }
+  // Counts the names of an open version as its index is counted. Throws util::Error(EIO) when they
+  // are not those that a predecessor made of it.
+  std::shared_ptr<const by_name::NameTree> Adopt(const Slot& slot,
+                                                 std::unique_ptr<by_name::NameTree> names);
+
   // A handle of the version was given to the kernel, or given back by it.
   static void CountHandle(Slot& slot);
   static void DropHandle(Slot& slot);

@@ -64,8 +64,9 @@ void OpenArchives::EndTurn(size_t bytes) {
   turn_ended_.notify_all();
 }
 
-std::shared_ptr<const archive::ArchiveIndex> OpenArchives::Adopt(
-    std::unique_ptr<archive::ArchiveIndex> index, const Slot& opening) {
+template <typename Index>
+std::shared_ptr<const Index> OpenArchives::Adopt(std::unique_ptr<Index> index,
+                                                 const Slot& opening) {
   const size_t bytes = index->memory_bytes();
   const size_t all = in_use_->index_bytes += bytes;
   if (all > budget_.idle_index_bytes) {
@@ -76,11 +77,16 @@ std::shared_ptr<const archive::ArchiveIndex> OpenArchives::Adopt(
     in_use_->index_bytes -= bytes;
     throw util::Error(ENOMEM, "the members of open archives take all of the memory for them");
   }
-  return {index.release(), [in_use = in_use_, bytes](const archive::ArchiveIndex* old) {
+  return {index.release(), [in_use = in_use_, bytes](const Index* old) {
             delete old;
             in_use->index_bytes -= bytes;
           }};
 }
+
+template std::shared_ptr<const archive::ArchiveIndex> OpenArchives::Adopt(
+    std::unique_ptr<archive::ArchiveIndex> index, const Slot& opening);
+template std::shared_ptr<const by_name::NameTree> OpenArchives::Adopt(
+    std::unique_ptr<by_name::NameTree> index, const Slot& opening);
 
 void OpenArchives::Used(const std::shared_ptr<Slot>& slot) {
   slot->last_used = ++uses_;
@@ -111,6 +117,7 @@ void OpenArchives::Evict(What what, const Slot* except, const Enough& enough) {
     const std::unique_lock lock(slot->mutex, std::try_to_lock);
     if (!lock) continue;  // in use this very moment
     if (what == What::kFile && IsIdle(slot->file)) slot->CloseFile();
+    if (what == What::kIndex && IsIdle(slot->names)) slot->names.reset();
     if (what == What::kIndex && IsIdle(slot->index)) slot->index.reset();
   }
 }
@@ -142,7 +149,7 @@ void OpenArchives::Tidy() {
     const auto slot = item.second.lock();
     if (!slot) return true;
     const std::unique_lock slot_lock(slot->mutex, std::try_to_lock);
-    return slot_lock && !slot->file && !slot->index;
+    return slot_lock && !slot->file && !slot->index && !slot->names;
   });
   uses_at_tidy_before_ = uses_at_tidy_;
   uses_at_tidy_ = uses_;

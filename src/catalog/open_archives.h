@@ -53,10 +53,10 @@ class OpenArchives {
   // `directory_bytes` more. Small ones never wait.
   Turn WaitForTurn(uint64_t directory_bytes);
 
-  // Counts an index against the budget for as long as anyone holds it. Throws util::Error(ENOMEM)
-  // when those in use leave no room for it.
-  std::shared_ptr<const archive::ArchiveIndex> Adopt(std::unique_ptr<archive::ArchiveIndex> index,
-                                                     const Slot& opening);
+  // Counts an archive::ArchiveIndex or a by_name::NameTree against the budget for as long as anyone
+  // holds it. Throws util::Error(ENOMEM) when those in use leave no room for it.
+  template <typename Index>
+  std::shared_ptr<const Index> Adopt(std::unique_ptr<Index> index, const Slot& opening);
 
   // Notes that `slot` (whose mutex the caller holds) was used and has a file or an index.
   void Used(const std::shared_ptr<Slot>& slot);

@@ -15,6 +15,7 @@
 #include "archive/archive_file.h"
 #include "archive/archive_index.h"
 #include "archive/identity.h"
+#include "by_name/name_tree.h"
 #include "catalog/descriptor_keeper.h"
 #include "catalog/slot_store.h"
 #include "util/error.h"
@@ -48,7 +49,9 @@ struct Slot {
   std::mutex mutex;
   std::shared_ptr<const archive::ArchiveFile> file;
   std::shared_ptr<const archive::ArchiveIndex> index;
-  std::optional<util::Error> failure;           // why the archive cannot be opened
+  std::optional<util::Error> failure;  // why the archive cannot be opened
+  std::shared_ptr<const by_name::NameTree> names;
+  std::optional<util::Error> names_failure;     // why there are none
   std::map<uint32_t, std::string> bad_members;  // why members failed, by node index; bounded
   // Members whose CRC-32 was found wrong; bounded. And those for which it was found right, by node
   // index, where that is asked for: empty or of the size of the index.
@@ -61,6 +64,9 @@ struct Slot {
   // Of `file`, from the first time that somebody had something of it open. Not given up with the
   // last handle: that would be two messages to the keeper each time a member is opened and closed.
   std::shared_ptr<const KeptDescriptor> kept;
+
+  // Held while the names are read; to be taken before the other one.
+  std::mutex names_mutex;
 
   // To be called with the mutex held.
   void CloseFile() {

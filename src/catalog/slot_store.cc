@@ -180,6 +180,7 @@ SlotRecord* SlotStore::Add(uint64_t id, uint64_t parent, std::string_view name,
   record->superseded = 0;
   record->lookups = 1;
   record->index_mark = 0;
+  record->names_mark = 0;
   record->handles = 0;
   record->id = id;
   record->parent = parent;

@@ -24,6 +24,7 @@ struct SlotRecord {
   std::atomic<uint32_t> superseded;
   std::atomic<uint64_t> lookups;
   std::atomic<uint64_t> index_mark;  // see ArchiveIndex::Mark(); 0: not known yet
+  std::atomic<uint64_t> names_mark;  // the same of its NameTree
   std::atomic<uint64_t> handles;     // open ones; after a crash maybe too many, never too few
   uint64_t id;
   uint64_t parent;

@@ -54,7 +54,7 @@ struct Option {
   Apply apply;
 };
 
-constexpr std::array<Option, 13> kOptions = {{
+constexpr std::array<Option, 14> kOptions = {{
     {'f', "foreground", "", "stay in front and log to stderr",
      [](Options& o, std::string_view) { o.foreground = true; }},
     {'o', "", "OPT[,OPT...]", "mount options, see below", AddMountOptions},
@@ -78,6 +78,8 @@ constexpr std::array<Option, 13> kOptions = {{
      [](Options& o, std::string_view value) {
        o.keep_archives = ParseChoice("cache", value, "drop", "keep");
      }},
+    {0, "noby-name", "", "no directory by-name, which shows members by the names of the model",
+     [](Options& o, std::string_view) { o.by_name = false; }},
     {0, "user", "USER[:GROUP]", "serve as this user when started as root (the source's owner)",
      [](Options& o, std::string_view value) {
        if (value.empty()) throw UsageError("--user wants a name or a number");

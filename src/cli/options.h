@@ -20,7 +20,8 @@ struct Options {
   double revalidate = 1;      // seconds
   double worker_timeout = 0;  // seconds; 0: none
   bool verify_on_open = false;
-  size_t decoder_memory = 128;             // MiB
+  size_t decoder_memory = 128;  // MiB
+  bool by_name = true;
   std::optional<unsigned> read_ahead;      // KiB; none: as on the source's disk
   bool keep_archives = false;              // in the page cache, besides their members
   std::string user;                        // whom a worker of root becomes; empty: the owner

@@ -73,7 +73,8 @@ void Serve(fuse::Channel& supervisor, const Options& options) {
       {.revalidate = options.revalidate,
        .budget = {.descriptors = DescriptorBudget(), .keep_pages = options.keep_archives},
        .decoder_bytes = options.decoder_memory << 20,
-       .verify_on_open = options.verify_on_open},
+       .verify_on_open = options.verify_on_open,
+       .by_name = options.by_name},
       std::move(store), &keeper);
   auto& catalog = file_system.catalog();
   for (auto& [identity, reason] : inheritance.quarantined) catalog.Quarantine(identity, reason);

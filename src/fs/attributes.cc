@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "catalog/slot_table.h"
+#include "util/hash.h"
 #include "zip/format.h"
 
 namespace skopsfs::fs {
@@ -16,38 +17,20 @@ constexpr mode_t kReadBits = 0444;
 
 mode_t DirectoryMode(mode_t file) { return (file & kReadBits) | ((file & kReadBits) >> 2); }
 
-class Hash {
- public:
-  Hash& Add(std::string_view text) {
-    for (const char c : text) Mix(static_cast<unsigned char>(c));
-    return Add(text.size());
-  }
-  Hash& Add(uint64_t number) {
-    for (int i = 0; i < 8; ++i) Mix((number >> (8 * i)) & 0xff);
-    return *this;
-  }
-  uint64_t Value() const {
-    uint64_t value = state_;
-    value ^= value >> 32;
-    return value < 2 ? value + 2 : value;  // 0 means none, 1 looks like the root
-  }
-
- private:
-  void Mix(uint64_t byte) { state_ = (state_ ^ byte) * 0x100000001b3; }  // FNV-1a
-  uint64_t state_ = 0xcbf29ce484222325;
-};
-
 ino_t InodeNumber(std::string_view path, const struct stat& source, uint32_t index) {
   const auto identity = catalog::SlotIdentity(source);
-  return Hash()
-      .Add(path)
-      .Add(identity.device)
-      .Add(identity.inode)
-      .Add(identity.size)
-      .Add(static_cast<uint64_t>(identity.mtime))
-      .Add(static_cast<uint64_t>(identity.ctime))
-      .Add(index)
-      .Value();
+  uint64_t hash = util::Hash()
+                      .Add(path)
+                      .Add(path.size())
+                      .Add(identity.device)
+                      .Add(identity.inode)
+                      .Add(identity.size)
+                      .Add(static_cast<uint64_t>(identity.mtime))
+                      .Add(static_cast<uint64_t>(identity.ctime))
+                      .Add(index)
+                      .value();
+  hash ^= hash >> 32;
+  return hash < 2 ? hash + 2 : hash;  // 0 means none, 1 looks like the root
 }
 
 // What all nodes of one source file have in common.
@@ -100,6 +83,22 @@ struct stat MemberAttributes(const catalog::Slot& slot, const archive::ArchiveIn
     st.st_nlink = 1;
     SetSize(st, *entry);
   }
+  return st;
+}
+
+struct stat NameFolderAttributes(const catalog::Slot& slot, uint32_t index) {
+  struct stat st = Common(slot.path, slot.st, index);
+  st.st_mode = S_IFDIR | DirectoryMode(slot.st.st_mode);
+  st.st_nlink = 2;
+  return st;
+}
+
+struct stat LinkAttributes(const catalog::Slot& slot, uint32_t index, size_t target_size) {
+  constexpr mode_t kAllBits = 0777;  // which nobody looks at
+  struct stat st = Common(slot.path, slot.st, index);
+  st.st_mode = S_IFLNK | kAllBits;
+  st.st_nlink = 1;
+  st.st_size = static_cast<off_t>(target_size);
   return st;
 }
 

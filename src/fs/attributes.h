@@ -18,4 +18,9 @@ struct stat SourceAttributes(const std::string& path, const struct stat& source)
 struct stat MemberAttributes(const catalog::Slot& slot, const archive::ArchiveIndex& archive,
                              uint32_t index);
 
+// by-name and the folders in it, and the links, whose targets have `target_size` bytes. `index` is
+// that of the node.
+struct stat NameFolderAttributes(const catalog::Slot& slot, uint32_t index);
+struct stat LinkAttributes(const catalog::Slot& slot, uint32_t index, size_t target_size);
+
 }  // namespace skopsfs::fs

@@ -6,6 +6,7 @@
 #include "fs/attributes.h"
 #include "fs/file_system.h"
 #include "util/error.h"
+#include "util/hash.h"
 
 namespace skopsfs::fs {
 namespace {
@@ -16,26 +17,37 @@ using util::Error;
 // Positions of the entries of every directory: ".", "..", then its children.
 constexpr uint64_t kFirstChild = 2;
 
-struct stat AttributesOf(const Slot& slot, const archive::ArchiveIndex* archive, uint32_t index) {
-  return index == 0 ? SourceAttributes(slot.path, slot.st)
-                    : MemberAttributes(slot, *archive, index);
+// A directory of what the handle's is in.
+struct stat AttributesOf(const DirectoryHandle& handle, NodeId directory) {
+  const Slot& slot = *handle.slot;
+  if (directory.index == 0) return SourceAttributes(slot.path, slot.st);
+  if (directory.is_name()) return NameFolderAttributes(slot, directory.index);
+  return MemberAttributes(slot, *handle.archive, directory.index);
 }
 
 // The directory that holds the handle's; the root holds itself.
 struct stat AttributesOfParent(const DirectoryHandle& handle) {
-  const Slot& slot = *handle.slot;
-  if (handle.archive && handle.node.index != 0) {
-    const auto& archive = *handle.archive;
-    return AttributesOf(slot, &archive, archive.node(handle.node.index).parent);
+  const NodeId node = handle.node;
+  if (node.index == 0) {
+    const Slot& slot = *handle.slot;
+    const Slot& parent = node == kRoot || !slot.parent ? slot : *slot.parent;
+    return SourceAttributes(parent.path, parent.st);
   }
-  const bool is_root = handle.node == kRoot || !slot.parent;
-  return AttributesOf(is_root ? slot : *slot.parent, nullptr, 0);
+  NodeId parent = node;
+  if (!node.is_name()) {
+    parent.index = handle.archive->node(node.index).parent;
+  } else if (node.name() != 0) {
+    parent.index = NodeId::kFirstName + handle.names->At(node.name()).parent;
+  } else {
+    parent.index = 0;
+  }
+  return AttributesOf(handle, parent);
 }
 
 // Gives "." and ".." to `sink`, from `position` on; false when it is full.
 bool ReadDots(const DirectoryHandle& handle, uint64_t position, const DirectorySink& sink) {
   DirectoryEntry dot{.name = ".", .entry = {.node = handle.node}, .next = 1};
-  dot.entry.attributes = AttributesOf(*handle.slot, handle.archive.get(), handle.node.index);
+  dot.entry.attributes = AttributesOf(handle, handle.node);
   if (position == 0 && !sink(dot)) return false;
   dot.name = "..";
   dot.next = kFirstChild;
@@ -50,8 +62,7 @@ std::vector<NameAt> AtPositions(std::vector<std::string> names) {
   std::vector<NameAt> found;
   found.reserve(names.size());
   for (auto& name : names) {
-    uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
-    for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+    const uint64_t hash = util::Hash().Add(name).value();
     found.push_back({kFirstChild + hash % kMost, std::move(name)});
   }
   std::sort(found.begin(), found.end(), [](const NameAt& a, const NameAt& b) {
@@ -79,13 +90,21 @@ std::unique_ptr<DirectoryHandle> FileSystem::MakeHandle(NodeId node, std::shared
   handle->node = node;
   handle->slot = std::move(slot);
   if (handle->slot->is_folder) {
-    handle->names = AtPositions(catalog::Source::List(catalog_.OpenFolder(*handle->slot)));
-  } else {
-    const auto archive = (catalog_.*open)(handle->slot);
-    if (node.index >= archive.index->node_count()) throw Error(ESTALE, "no such node");
-    handle->archive = archive.index;
-    handle->kept = catalog_.Keep(*handle->slot, *archive.file);
+    handle->children = AtPositions(catalog::Source::List(catalog_.OpenFolder(*handle->slot)));
+    return handle;
   }
+  catalog::OpenArchive archive;
+  if (node.is_name()) {
+    auto located = LocateNames(node, open);
+    if (!located.names->At(node.name()).is_folder) throw Error(ENOTDIR, "a symbolic link");
+    archive = std::move(located.open);
+    handle->names = std::move(located.names);
+  } else {
+    archive = (catalog_.*open)(handle->slot);
+    if (node.index >= archive.index->node_count()) throw Error(ESTALE, "no such node");
+  }
+  handle->archive = archive.index;
+  handle->kept = catalog_.Keep(*handle->slot, *archive.file);
   return handle;
 }
 
@@ -119,9 +138,9 @@ void FileSystem::ReadFolder(DirectoryHandle& handle, uint64_t position, bool loo
   // Opened again each time, because open directories of the mount must not use up descriptors.
   const catalog::Found folder = catalog_.OpenFolder(*handle.slot);
   const auto first = std::lower_bound(
-      handle.names.begin(), handle.names.end(), position,
+      handle.children.begin(), handle.children.end(), position,
       [](const NameAt& known, uint64_t wanted) { return known.position < wanted; });
-  for (auto at = first; at != handle.names.end(); ++at) {
+  for (auto at = first; at != handle.children.end(); ++at) {
     DirectoryEntry item{.name = at->name, .entry = {}, .next = at->position + 1};
     try {
       const auto entry = EntryOf(handle.slot, folder, at->name, lookup);
@@ -138,21 +157,41 @@ void FileSystem::ReadFolder(DirectoryHandle& handle, uint64_t position, bool loo
   }
 }
 
+// Nothing after the last one.
+std::optional<DirectoryEntry> FileSystem::ChildAt(const DirectoryHandle& handle, uint64_t number) {
+  const Slot& slot = *handle.slot;
+  const auto& archive = *handle.archive;
+  if (handle.names) {
+    const auto folder = handle.names->At(handle.node.name());
+    if (number >= folder.child_count) return std::nullopt;
+    const auto child = folder.first_child + static_cast<uint32_t>(number);
+    return DirectoryEntry{.name = handle.names->At(child).name,
+                          .entry = NameEntry(slot, archive, *handle.names, child)};
+  }
+  const auto directory = archive.node(handle.node.index);
+  if (number < directory.child_count) {
+    const auto child = directory.first_child + static_cast<uint32_t>(number);
+    return DirectoryEntry{.name = archive.tree().Name(archive.node(child)),
+                          .entry = MemberEntry(slot, archive, child, handle.node)};
+  }
+  if (number > directory.child_count || handle.node.index != 0 || !HasNames(archive)) {
+    return std::nullopt;
+  }
+  return DirectoryEntry{.name = kByName, .entry = ByNameEntry(slot, handle.node)};
+}
+
 void FileSystem::ReadArchive(DirectoryHandle& handle, uint64_t position, bool lookup,
                              const DirectorySink& sink) {
-  const auto& index = *handle.archive;
-  const auto directory = index.node(handle.node.index);
-  for (uint64_t i = position - kFirstChild; i < directory.child_count; ++i) {
-    const auto child = directory.first_child + static_cast<uint32_t>(i);
-    const DirectoryEntry item{.name = index.tree().Name(index.node(child)),
-                              .entry = MemberEntry(*handle.slot, index, child, handle.node),
-                              .next = kFirstChild + i + 1};
+  for (uint64_t number = position - kFirstChild;; ++number) {
+    auto item = ChildAt(handle, number);
+    if (!item) return;
+    item->next = kFirstChild + number + 1;
     // Counted before it is given away: the kernel may forget it at once.
     if (lookup && !catalog_.AddLookups(*handle.slot, 1)) {
       throw Error(ESTALE, "another version by now");
     }
-    if (!sink(item)) {
-      if (lookup) Forget(item.entry.node, 1);
+    if (!sink(*item)) {
+      if (lookup) Forget(item->entry.node, 1);
       return;
     }
   }

@@ -85,13 +85,16 @@ std::optional<Entry> FileSystem::Lookup(NodeId parent, const std::string& name) 
   if (name.size() > NAME_MAX) throw Error(ENAMETOOLONG, "a name is too long");
   const auto slot = SlotOf(parent);
   if (slot->is_folder) return LookupInFolder(slot, name);
+  if (parent.is_name()) return LookupName(parent, name);
   const auto located = Locate(parent);
   const auto& archive = *located.open.index;
   const auto child = archive.tree().Find(parent.index, name);
-  if (!child) return std::nullopt;
+  const bool is_by_name = !child && parent.index == 0 && name == kByName && HasNames(archive);
+  if (!child && !is_by_name) return std::nullopt;
   // A single archive's slot may just have been replaced and forgotten.
   if (!catalog_.AddLookups(*located.slot, 1)) throw Error(ESTALE, "another version by now");
-  return MemberEntry(*located.slot, archive, *child, parent);
+  return is_by_name ? ByNameEntry(*located.slot, parent)
+                    : MemberEntry(*located.slot, archive, *child, parent);
 }
 
 Timeout FileSystem::NegativeTimeout(NodeId parent) {
@@ -107,6 +110,10 @@ Attributes FileSystem::GetAttributes(NodeId node) {
     return {SourceAttributes(slot->path, catalog_.StatFolder(*slot)), options_.revalidate};
   }
   if (node.index == 0) return {SourceAttributes(slot->path, slot->st), options_.revalidate};
+  if (node.is_name()) {
+    const auto located = LocateNames(node, &catalog::Catalog::Open);
+    return {NameAttributes(*slot, *located.open.index, *located.names, node.name()), kForever};
+  }
   return {MemberAttributes(*slot, *Locate(node).open.index, node.index), kForever};
 }
 

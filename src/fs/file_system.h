@@ -14,6 +14,7 @@
 
 #include "archive/decoder_pool.h"
 #include "archive/member_reader.h"
+#include "by_name/name_tree.h"
 #include "catalog/catalog.h"
 #include "fs/node_id.h"
 
@@ -54,13 +55,14 @@ struct NameAt {
   std::string name;
 };
 
-// An open directory: of an archive version, or a folder with the names it had when it was opened.
+// An open directory: of an archive version, or a folder with what it had when it was opened.
 struct DirectoryHandle {
   NodeId node;
   std::shared_ptr<catalog::Slot> slot;
   std::shared_ptr<const archive::ArchiveIndex> archive;  // nullptr for a folder
   std::shared_ptr<const catalog::KeptDescriptor> kept;   // of an archive
-  std::vector<NameAt> names;                             // of a folder, in order
+  std::shared_ptr<const by_name::NameTree> names;        // of by-name and what is in it
+  std::vector<NameAt> children;                          // of a folder, in order
 };
 
 struct DirectoryEntry {
@@ -89,6 +91,7 @@ class FileSystem {
     catalog::OpenArchives::Budget budget{};
     size_t decoder_bytes = archive::DecoderPool::kDefaultBytes;
     bool verify_on_open = false;  // members are read through before they are opened
+    bool by_name = true;          // archives with a schema show their members by name, too
   };
 
   // For the last two see Catalog.
@@ -102,6 +105,9 @@ class FileSystem {
   void Forget(NodeId node, uint64_t count);
 
   Attributes GetAttributes(NodeId node);
+  std::string ReadLink(NodeId node);
+  // Whether calls with this node may have to wait until a schema has been read.
+  bool MayTakeLong(NodeId node);
   struct statvfs StatFs();
 
   std::unique_ptr<FileHandle> Open(NodeId node);
@@ -146,6 +152,14 @@ class FileSystem {
     catalog::OpenArchive open;
   };
 
+  // A node of the names of one.
+  struct LocatedNames {
+    std::shared_ptr<catalog::Slot> slot;
+    catalog::OpenArchive open;
+    std::shared_ptr<const by_name::NameTree> names;
+  };
+  static constexpr std::string_view kByName = "by-name";
+
   std::shared_ptr<catalog::Slot> SlotOf(NodeId node);
   Located Locate(NodeId node);
   std::unique_ptr<FileHandle> MakeHandle(const Located& located, NodeId node);
@@ -166,8 +180,23 @@ class FileSystem {
                                const catalog::Found& open, const std::string& name, bool lookup);
   void ReadFolder(DirectoryHandle& handle, uint64_t position, bool lookup,
                   const DirectorySink& sink);
+  std::optional<DirectoryEntry> ChildAt(const DirectoryHandle& handle, uint64_t number);
   void ReadArchive(DirectoryHandle& handle, uint64_t position, bool lookup,
                    const DirectorySink& sink);
+
+  bool HasNames(const archive::ArchiveIndex& archive) const;
+  std::shared_ptr<const by_name::NameTree> NamesOf(catalog::Slot& slot,
+                                                   const catalog::OpenArchive& open);
+  std::shared_ptr<const by_name::NameTree> ReadNames(catalog::Slot& slot,
+                                                     const catalog::OpenArchive& open);
+  LocatedNames LocateNames(NodeId node, OpenCall open_call);
+  std::optional<Entry> LookupName(NodeId parent, const std::string& name);
+  static struct stat NameAttributes(const catalog::Slot& slot, const archive::ArchiveIndex& archive,
+                                    const by_name::NameTree& names, uint32_t name);
+  Entry ByNameEntry(const catalog::Slot& slot, NodeId parent) const;
+  static Entry NameEntry(const catalog::Slot& slot, const archive::ArchiveIndex& archive,
+                         const by_name::NameTree& names, uint32_t name);
+
   template <typename Call>
   auto Reading(FileHandle& handle, const Call& call);
   void MemberFailed(catalog::Slot& slot, uint32_t index, const std::string& member,

@@ -37,6 +37,10 @@ std::string MethodName(uint16_t method) {
 // Why a node cannot be used; empty when it can. Finds out, if nobody has tried yet.
 std::string FileSystem::ReasonOfFailure(NodeId node) {
   try {
+    if (node.is_name()) {
+      LocateNames(node, &catalog::Catalog::Open);
+      return {};
+    }
     const auto located = Locate(node);
     const auto& archive = *located.open.index;
     {
@@ -65,7 +69,7 @@ std::optional<std::string> FileSystem::GetXattr(NodeId node, std::string_view na
     auto reason = ReasonOfFailure(node);
     return reason.empty() ? std::nullopt : std::optional(std::move(reason));
   }
-  if (node.index == 0) return std::nullopt;
+  if (node.index == 0 || node.is_name()) return std::nullopt;
   const auto located = Locate(node);
   const auto& archive = *located.open.index;
   if (name == "member") return archive.PathOf(node.index);

@@ -55,6 +55,7 @@ void Init(void* context, fuse_conn_info* connection) {
   if (static_cast<CallbackContext*>(context)->checks_permissions) {
     connection->want |= connection->capable & FUSE_CAP_POSIX_ACL;
   }
+  connection->want |= connection->capable & FUSE_CAP_CACHE_SYMLINKS;
   connection->max_write = std::min(connection->max_write, kMostWrite);
   connection->max_background = kMaxBackground;
   connection->congestion_threshold = kMaxBackground * 3 / 4;
@@ -65,8 +66,21 @@ void Init(void* context, fuse_conn_info* connection) {
       ~static_cast<unsigned>(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
 }
 
+// Answers a request for `node` with what `body` does: now, or, where a schema has to be read first,
+// in the slow lane. `body` is copied then.
+template <typename Body>
+void AnswerInTurn(fuse_req_t request, fuse_ino_t node, const char* operation, const Body& body) {
+  Answer(request, operation, [&] {
+    if (!FileSystemOf(request).MayTakeLong(NodeId::From(node))) return body();
+    Context(request).slow_lane.Run(node, [=, what = AtRequest::Current()] {
+      const AtRequest at(what);
+      Answer(request, operation, body);
+    });
+  });
+}
+
 void Lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
-  Answer(request, "lookup", [&] {
+  AnswerInTurn(request, parent, "lookup", [=, name = std::string(name)] {
     auto& file_system = FileSystemOf(request);
     const auto directory = NodeId::From(parent);
     const auto entry = file_system.Lookup(directory, name);
@@ -93,12 +107,20 @@ void ForgetMany(fuse_req_t request, size_t count, fuse_forget_data* forgets) {
 }
 
 void GetAttr(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
-  Answer(request, "getattr", [&] {
+  // What is open is no name: a name is never opened.
+  AnswerInTurn(request, node, "getattr", [=] {
     // An open member is of the version it was opened in, whatever has become of the name.
     const auto attributes =
         info != nullptr ? fs::Attributes{FileOf(request, node, info).attributes, fs::kForever}
                         : FileSystemOf(request).GetAttributes(NodeId::From(node));
     IsTaken(fuse_reply_attr(request, &attributes.attributes, attributes.timeout));
+  });
+}
+
+void ReadLink(fuse_req_t request, fuse_ino_t node) {
+  AnswerInTurn(request, node, "readlink", [=] {
+    const auto target = FileSystemOf(request).ReadLink(NodeId::From(node));
+    IsTaken(fuse_reply_readlink(request, target.c_str()));
   });
 }
 
@@ -181,13 +203,14 @@ void Release(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
 }
 
 void OpenDir(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
-  Answer(request, "opendir", [&] {
+  AnswerInTurn(request, node, "opendir", [=, asked = *info] {
     auto handle = FileSystemOf(request).OpenDirectory(NodeId::From(node));
     // The listing of a version never changes; that of a folder, and of the root, may.
     const bool constant = !handle->slot->is_folder && handle->node != fs::kRoot;
-    info->cache_readdir = constant;
-    info->keep_cache = constant;
-    ReplyOpen(request, info, Context(request).directories, std::move(handle));
+    fuse_file_info answer = asked;
+    answer.cache_readdir = constant;
+    answer.keep_cache = constant;
+    ReplyOpen(request, &answer, Context(request).directories, std::move(handle));
   });
 }
 
@@ -267,7 +290,7 @@ void ReplyXattr(fuse_req_t request, const std::string& value, size_t size) {
 }
 
 void GetXattr(fuse_req_t request, fuse_ino_t node, const char* name, size_t size) {
-  Answer(request, "getxattr", [&] {
+  AnswerInTurn(request, node, "getxattr", [=, name = std::string(name)] {
     const auto value = FileSystemOf(request).GetXattr(NodeId::From(node), name);
     if (!value) throw util::Error(ENODATA, "no such attribute");
     ReplyXattr(request, *value, size);
@@ -275,7 +298,7 @@ void GetXattr(fuse_req_t request, fuse_ino_t node, const char* name, size_t size
 }
 
 void ListXattr(fuse_req_t request, fuse_ino_t node, size_t size) {
-  Answer(request, "listxattr", [&] {
+  AnswerInTurn(request, node, "listxattr", [=] {
     std::string names;
     for (const auto& name : FileSystemOf(request).ListXattr(NodeId::From(node))) {
       names += name + '\0';
@@ -298,6 +321,7 @@ fuse_lowlevel_ops Callbacks() {
   ops.forget = Forget;
   ops.forget_multi = ForgetMany;
   ops.getattr = GetAttr;
+  ops.readlink = ReadLink;
   ops.open = Open;
   ops.read = Read;
   ops.release = Release;

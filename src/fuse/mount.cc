@@ -62,8 +62,8 @@ UniqueFd TakePassed(int descriptor) {
   return own;
 }
 
-// A worker that was taken over could answer with links that lead its users elsewhere. Best effort:
-// takes root, and Linux 5.12.
+// A worker that was taken over could answer with links that lead its users elsewhere. Where there
+// are none otherwise, they are not followed. Best effort: takes root, and Linux 5.12.
 void FollowNoLinks(const std::string& mountpoint) {
   mount_attr no_links{};
   no_links.attr_set = MOUNT_ATTR_NOSYMFOLLOW;
@@ -106,7 +106,7 @@ Mount::Mount(const MountOptions& options)
   }
   found_ = TopMount(mountpoint_);
   if (mounted_) {
-    FollowNoLinks(mountpoint_);
+    if (!options.has_links) FollowNoLinks(mountpoint_);
     return;
   }
   fuse_session_destroy(session_);

@@ -21,6 +21,7 @@ struct MountOptions {
   // The descriptor of a mount that somebody else has made. Then the options are theirs to give.
   std::optional<int> passed = std::nullopt;
   std::optional<unsigned> read_ahead = std::nullopt;  // KiB, see SetReadAhead()
+  bool has_links = true;                              // symbolic ones, which are to be followed
 };
 
 // The number in "/dev/fd/N", which stands for a mountpoint when somebody else has mounted; nothing

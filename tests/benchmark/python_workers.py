@@ -71,6 +71,8 @@ def read_all(folder):
     size = 0
     with os.scandir(folder) as entries:
         for entry in entries:
+            if not entry.is_file():
+                continue  # by-name
             with open(entry.path, "rb", buffering=0) as file:
                 size += len(file.read())
     return time.perf_counter() - begin, size

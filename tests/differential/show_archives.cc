@@ -37,7 +37,9 @@ constexpr int kArchivesPerTidy = 50;
 class Shower {
  public:
   Shower(const std::string& source, const char* contents, uint64_t seed)
-      : fs_(source, {.budget = {.descriptors = kDescriptors}}), contents_(contents), seed_(seed) {}
+      : fs_(source, {.budget = {.descriptors = kDescriptors}, .by_name = false}),
+        contents_(contents),
+        seed_(seed) {}
 
   void ShowAll() {
     const auto archives = List(fs::kRoot);

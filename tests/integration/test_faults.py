@@ -66,7 +66,7 @@ class Faults(ShimTest):
     def read_member(self, name, method):
         path = self.in_mount(name, MEMBER)
         os.stat(path)
-        self.assertEqual(sorted(os.listdir(self.in_mount(name))), [MEMBER, "schema.json"])
+        self.assertEqual(sorted(os.listdir(self.in_mount(name))), ["by-name", MEMBER, "schema.json"])
         with open(path, "rb", buffering=0) as file:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
             data = b""

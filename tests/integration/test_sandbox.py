@@ -88,8 +88,8 @@ class Sandbox(ShimTest):
 
     @needs_root
     def test_links_are_not_followed(self):
-        """Nor is there one, unless the worker has been taken over."""
-        self.mount()
+        """Nor is there one then, unless the worker has been taken over."""
+        self.mount("-o", "noby-name")
         options = next(mount[3] for mount in mounts() if mount[0] == self.mountpoint)
         self.assertLessEqual({"nosymfollow", "ro", "nosuid", "nodev"}, options)
 

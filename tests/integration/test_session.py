@@ -116,7 +116,7 @@ class Session(MountTest):
                     self.assertIn("skopsfs: ", mount.log())
                     continue
                 with mount:
-                    self.assertEqual(sorted(os.listdir(folder)), [MEMBER, "schema.json"])
+                    self.assertEqual(sorted(os.listdir(folder)), ["by-name", MEMBER, "schema.json"])
                     self.assertEqual(len(read(os.path.join(folder, MEMBER))),
                                      len(archives.content(1)))
 

@@ -167,7 +167,7 @@ class Versions(MountTest):
         self.assertEqual(mapping.versions(), {1})
         archives.write_version(self.archive, 4)
         self.assertEqual(read(member), archives.content(4))
-        self.assertEqual(sorted(os.listdir(self.mountpoint)), [MEMBER, "schema.json"])
+        self.assertEqual(sorted(os.listdir(self.mountpoint)), ["by-name", MEMBER, "schema.json"])
 
     def test_new_and_removed_archives_are_listed(self):
         self.mount("--revalidate=0")

@@ -58,7 +58,8 @@ TEST_F(DirectoryTest, Names) {
   EXPECT_THAT(NamesOf(List("")), UnorderedElementsAre(".", "..", "sub", "a.skops", "bad.skops"));
   EXPECT_THAT(NamesOf(List("sub")), UnorderedElementsAre(".", "..", "deeper", "b.skops"));
   EXPECT_THAT(NamesOf(List("sub/deeper")), ElementsAre(".", ".."));
-  EXPECT_THAT(NamesOf(List("a.skops")), ElementsAre(".", "..", "arrays", "empty", "schema.json"));
+  EXPECT_THAT(NamesOf(List("a.skops")),
+              ElementsAre(".", "..", "arrays", "empty", "schema.json", "by-name"));
   EXPECT_THAT(NamesOf(List("a.skops/arrays")), ElementsAre(".", "..", "1.npy", "2.npy"));
   EXPECT_THAT(NamesOf(List("a.skops/empty")), ElementsAre(".", ".."));
 }
@@ -188,7 +189,7 @@ TEST_F(DirectoryTest, AnOpenArchiveListsItsVersion) {
   testing::ReplaceFile(folder_ / "a.skops", testing::ArchiveOf("new"));
   EXPECT_EQ(inodes(), before);
   EXPECT_THAT(NamesOf(kernel_.List(*handle)),
-              ElementsAre(".", "..", "arrays", "empty", "schema.json"));
+              ElementsAre(".", "..", "arrays", "empty", "schema.json", "by-name"));
   EXPECT_THAT(NamesOf(List("a.skops")), ElementsAre(".", "..", "m"));
 }
 

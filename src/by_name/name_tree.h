@@ -1,0 +1,69 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "by_name/object_tree.h"
+
+namespace skopsfs::by_name {
+
+// The directory `by-name` of one archive version: folders, and links to members. Node 0 is the
+// directory itself. The children of a folder follow one another, sorted by name, so that a lookup
+// is a binary search and a node's index depends on the schema alone. Immutable.
+class NameTree {
+ public:
+  // Indexes stay below this.
+  static constexpr uint32_t kMostNodes = 1U << 21;
+  static constexpr size_t kDeepest = 256;  // folders above a link
+
+  struct Node {
+    uint32_t parent = 0;  // the root holds itself
+    std::string_view name;
+    bool is_folder = false;
+    uint32_t member = 0;       // of a link, where it leads to
+    uint32_t first_child = 0;  // of a folder
+    uint32_t child_count = 0;
+  };
+
+  // References lead to what they stand for, except to what they lie in. Throws
+  // util::Error(EFBIG) when there are more nodes, or deeper ones.
+  explicit NameTree(const Object& root);
+
+  uint32_t size() const { return static_cast<uint32_t>(nodes_.size()); }
+  size_t link_count() const { return links_; }
+  Node At(uint32_t index) const;
+  std::optional<uint32_t> Find(uint32_t folder, std::string_view name) const;
+  size_t DepthOf(uint32_t index) const;  // 0: directly in the root
+  size_t memory_bytes() const {
+    return sizeof(*this) + nodes_.capacity() * sizeof(Packed) + names_.capacity();
+  }
+
+  // Tells this tree from others; never 0.
+  uint64_t Mark() const;
+
+ private:
+  // As nodes are kept: a forest has a hundred thousand.
+  struct Packed {
+    uint32_t parent : 24;
+    uint32_t name_size : 8;
+    uint32_t name_offset;
+    uint32_t target;  // the member, or the first child
+    uint32_t is_folder : 1;
+    uint32_t child_count : 31;
+  };
+  static_assert(sizeof(Packed) == 16);
+  class Builder;
+
+  std::string_view NameOf(const Packed& node) const {
+    return std::string_view(names_).substr(node.name_offset, node.name_size);
+  }
+
+  std::vector<Packed> nodes_;
+  std::string names_;  // each name once, one after the other
+  size_t links_ = 0;
+};
+
+}  // namespace skopsfs::by_name

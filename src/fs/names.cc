@@ -1,0 +1,153 @@
+// The part of FileSystem that shows the members of an archive by the names that its schema gives.
+
+#include <algorithm>
+
+#include "by_name/object_tree.h"
+#include "fs/attributes.h"
+#include "fs/file_system.h"
+#include "util/error.h"
+#include "util/log.h"
+
+namespace skopsfs::fs {
+namespace {
+
+using by_name::NameTree;
+using catalog::Slot;
+using util::Error;
+using util::Quoted;
+
+constexpr std::string_view kSchema = "schema.json";
+
+// The schema of an archive that has one; nothing else is a member of that name.
+std::optional<uint32_t> SchemaOf(const archive::ArchiveIndex& archive) {
+  const auto found = archive.tree().Find(0, kSchema);
+  if (!found || archive.node(*found).is_directory) return std::nullopt;
+  return found;
+}
+
+std::optional<by_name::Member> FindMember(const archive::ArchiveIndex& archive,
+                                          std::string_view path) {
+  uint32_t at = 0;
+  while (true) {
+    const auto slash = path.find('/');
+    const auto found = archive.tree().Find(at, path.substr(0, slash));
+    if (!found) return std::nullopt;
+    at = *found;
+    if (slash == std::string_view::npos) break;
+    if (!archive.node(at).is_directory) return std::nullopt;
+    path.remove_prefix(slash + 1);
+  }
+  const auto node = archive.node(at);
+  if (node.is_directory) return std::nullopt;
+  return by_name::Member{.index = at, .name = archive.tree().Name(node)};
+}
+
+std::string TargetOf(const archive::ArchiveIndex& archive, const NameTree& names, uint32_t name) {
+  std::string target;
+  for (size_t up = names.DepthOf(name) + 1; up > 0; --up) target += "../";
+  return target + archive.PathOf(names.At(name).member);
+}
+
+}  // namespace
+
+bool FileSystem::HasNames(const archive::ArchiveIndex& archive) const {
+  return options_.by_name && SchemaOf(archive) && !archive.tree().Find(0, kByName);
+}
+
+bool FileSystem::MayTakeLong(NodeId node) {
+  if (!node.is_name()) return false;
+  const auto slot = catalog_.Get(node.slot);
+  if (!slot) return false;
+  const std::lock_guard lock(slot->mutex);
+  return !slot->names && !slot->names_failure;
+}
+
+std::shared_ptr<const NameTree> FileSystem::ReadNames(Slot& slot,
+                                                      const catalog::OpenArchive& open) {
+  const auto& archive = *open.index;
+  const auto schema = SchemaOf(archive);
+  if (!HasNames(archive)) throw Error(ESTALE, "no such node");
+  const auto& entry = *archive.EntryOf(*schema);
+  archive::MemberReader reader(open.file, archive::LocateMember(*open.file, archive, entry),
+                               decoders_);
+  const auto turn = catalog_.WaitForTurn(entry.size);
+  uint64_t offset = 0;
+  const auto objects = by_name::ReadObjects(
+      [&](std::span<char> out) {
+        const size_t got = reader.Read(offset, std::as_writable_bytes(out));
+        offset += got;
+        return got;
+      },
+      [&](std::string_view path) { return FindMember(archive, path); });
+  return catalog_.Adopt(slot, std::make_unique<NameTree>(objects));
+}
+
+std::shared_ptr<const NameTree> FileSystem::NamesOf(Slot& slot, const catalog::OpenArchive& open) {
+  const std::lock_guard reading(slot.names_mutex);
+  {
+    const std::lock_guard lock(slot.mutex);
+    if (slot.names) return slot.names;
+    if (slot.names_failure) throw Error(*slot.names_failure);
+  }
+  try {
+    auto names = ReadNames(slot, open);
+    const std::lock_guard lock(slot.mutex);
+    slot.names = names;
+    return names;
+  } catch (const Error& error) {
+    if (!open.file->IsCurrent()) throw Error(ESTALE, "another version by now");
+    util::LogError("{}: by-name cannot be shown: {}", Quoted(catalog_.LabelOf(slot)), error.what());
+    const bool is_lasting = error.code() != ENOMEM && !open.file->failed_to_read();
+    const std::lock_guard lock(slot.mutex);
+    if (is_lasting) slot.names_failure = error;
+    throw;
+  }
+}
+
+FileSystem::LocatedNames FileSystem::LocateNames(NodeId node, OpenCall open_call) {
+  auto slot = catalog_.Get(node.slot);
+  if (!slot || slot->is_folder) throw Error(ESTALE, "no such node");
+  auto open = (catalog_.*open_call)(slot);
+  auto names = NamesOf(*slot, open);
+  if (node.name() >= names->size()) throw Error(ESTALE, "no such node");
+  return {std::move(slot), std::move(open), std::move(names)};
+}
+
+struct stat FileSystem::NameAttributes(const Slot& slot, const archive::ArchiveIndex& archive,
+                                       const NameTree& names, uint32_t name) {
+  const uint32_t index = NodeId::kFirstName + name;
+  if (names.At(name).is_folder) return NameFolderAttributes(slot, index);
+  return LinkAttributes(slot, index, TargetOf(archive, names, name).size());
+}
+
+Entry FileSystem::ByNameEntry(const Slot& slot, NodeId parent) const {
+  return {.node = {.slot = slot.id, .index = NodeId::kFirstName},
+          .attributes = NameFolderAttributes(slot, NodeId::kFirstName),
+          .entry_timeout = IsSingleRoot(parent) ? options_.revalidate : kForever,
+          .attribute_timeout = kForever};
+}
+
+Entry FileSystem::NameEntry(const Slot& slot, const archive::ArchiveIndex& archive,
+                            const NameTree& names, uint32_t name) {
+  return {.node = {.slot = slot.id, .index = NodeId::kFirstName + name},
+          .attributes = NameAttributes(slot, archive, names, name),
+          .entry_timeout = kForever,
+          .attribute_timeout = kForever};
+}
+
+std::optional<Entry> FileSystem::LookupName(NodeId parent, const std::string& name) {
+  const auto located = LocateNames(parent, &catalog::Catalog::Open);
+  const auto found = located.names->Find(parent.name(), name);
+  if (!found) return std::nullopt;
+  if (!catalog_.AddLookups(*located.slot, 1)) throw Error(ESTALE, "another version by now");
+  return NameEntry(*located.slot, *located.open.index, *located.names, *found);
+}
+
+std::string FileSystem::ReadLink(NodeId node) {
+  if (!node.is_name()) throw Error(EINVAL, "no symbolic link");
+  const auto located = LocateNames(node, &catalog::Catalog::Open);
+  if (located.names->At(node.name()).is_folder) throw Error(EINVAL, "no symbolic link");
+  return TargetOf(*located.open.index, *located.names, node.name());
+}
+
+}  // namespace skopsfs::fs

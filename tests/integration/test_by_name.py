@@ -1,0 +1,163 @@
+"""Members by the names that their schema gives them."""
+
+import errno
+import json
+import os
+
+import numpy
+
+import archives
+from mount import MountTest, main, run
+from test_genuine import folders, manifest
+
+
+def files_of(schema):
+    """All that a schema calls a file, wherever that is."""
+    found, left = [], [schema]
+    while left:
+        value = left.pop()
+        if isinstance(value, dict):
+            if isinstance(value.get("file"), str):
+                found.append(value["file"])
+            left.extend(value.values())
+        elif isinstance(value, list):
+            left.extend(value)
+    return found
+
+
+def worker_memory(mount):
+    """Its private memory now and at most, in bytes."""
+    with open(f"/proc/{mount.worker()}/status", encoding="ascii") as lines:
+        found = dict(line.split(":", 1) for line in lines)
+    return tuple(int(found[name].split()[0]) << 10 for name in ("RssAnon", "VmHWM"))
+
+
+def links_below(folder):
+    """Of each link below `folder` its relative path, and where it leads to."""
+    found = {}
+    for path, _, names in os.walk(folder):
+        for name in names:
+            full = os.path.join(path, name)
+            found[os.path.relpath(full, folder)] = os.readlink(full)
+    return found
+
+
+class ByName(MountTest):
+    def links(self, archive):
+        return links_below(self.in_mount(archive, "by-name"))
+
+    def test_every_member_of_genuine_archives_has_a_name(self):
+        named = linked = 0
+        for folder in folders():
+            mount = self.mount(source=folder)
+            for archive in manifest(folder):
+                with self.subTest(archive=archive):
+                    with open(self.in_mount(archive, "schema.json"), encoding="utf-8") as file:
+                        files = files_of(json.load(file))
+                    top = os.path.realpath(self.in_mount(archive))
+                    found = [os.path.realpath(self.in_mount(archive, "by-name", link))
+                             for link in self.links(archive)]
+                    self.assertEqual(sorted(os.path.relpath(path, top) for path in found),
+                                     sorted(files))
+                    named += len(files)
+                    linked += len(found)
+            self.assertEqual(mount.stop(), 0)
+        print(f"{named} named, {linked} linked ", end="", flush=True)
+
+    def test_names_of_genuine_archives(self):
+        self.mount(source=folders()[0])
+        self.assertEqual(set(self.links("logistic_regression.skops")),
+                         {"classes_.npy", "coef_.npy", "intercept_.npy", "n_iter_.npy"})
+        self.assertEqual(set(self.links("logistic_regression.lzma.skops")),
+                         {"classes_.npy", "coef_.npy", "intercept_.npy", "n_iter_.npy"})
+        self.assertEqual(set(self.links("tfidf.skops")), {"_tfidf/_idf_diag.npz"})
+        self.assertLessEqual({"c_order.npy", "csr.npz", "zero_d.npy"},
+                             set(self.links("arrays.skops")))
+
+    def test_names_of_pipelines_and_forests(self):
+        if len(folders()) < 2:
+            self.skipTest("there is no ../shared/corpus beside the repository")
+        self.mount(source=folders()[1])
+        self.assertLessEqual({"steps/standardscaler/mean_.npy", "steps/logisticregression/coef_.npy"},
+                             set(self.links("pipeline.skops")))
+        self.assertLessEqual({"estimators_/0/tree_/nodes.npy", "estimators_/0/tree_/args/1.npy"},
+                             set(self.links("random_forest.skops")))
+
+    def test_arrays_are_mapped_by_name(self):
+        self.mount(source=folders()[0])
+        path = self.in_mount("kmeans.skops", "by-name", "cluster_centers_.npy")
+        array = numpy.load(path, mmap_mode="r")
+        self.assertIsInstance(array, numpy.memmap)
+        direct = numpy.load(os.path.realpath(path))
+        self.assertTrue(numpy.array_equal(array, direct))
+        self.assertEqual(os.path.dirname(os.path.realpath(path)), self.in_mount("kmeans.skops"))
+
+    def test_links_are_copied_and_lead_to_the_copies(self):
+        self.mount(source=folders()[0])
+        links = self.links("arrays.skops")
+        for number, command in enumerate((("cp", "-a"), ("rsync", "-a"))):
+            with self.subTest(command=command):
+                target = self.make_folder(f"copy{number}")
+                run(*command, self.in_mount("arrays.skops"), target)
+                copied = os.path.join(target, "arrays.skops")
+                self.assertEqual(links_below(os.path.join(copied, "by-name")), links)
+                for link in links:
+                    leads_to = os.path.realpath(os.path.join(copied, "by-name", link))
+                    self.assertEqual(os.path.dirname(leads_to), copied)
+                    self.assertTrue(os.path.exists(leads_to))
+
+    def test_a_large_forest(self):
+        """Many links, which one listing shows."""
+        trees = [{"__loader__": "ObjectNode", "content": {"__loader__": "DictNode", "content": {
+            "tree_": {"__loader__": "NdArrayNode", "file": f"{number}.npy"}}}}
+                 for number in range(10_000)]
+        schema = {"__loader__": "ObjectNode", "content": {"__loader__": "DictNode", "content": {
+            "estimators_": {"__loader__": "ListNode", "content": trees}}}}
+        members = {f"{number}.npy": b"%d" % number for number in range(10_000)}
+        archives.write_members(self.in_source("forest.skops"),
+                               {"schema.json": json.dumps(schema).encode(), **members})
+        self.mount()
+        found = self.links("forest.skops")
+        self.assertEqual(len(found), 10_000)
+        self.assertEqual(found["estimators_/1234/tree_.npy"], "../../../1234.npy")
+
+    def test_a_schema_of_a_hundred_mib(self):
+        """It takes less than three times its size while it is read, and little per link afterwards."""
+        attributes = ", ".join(
+            f'"a{number}": {{"__class__": "str", "__module__": "builtins", "__loader__": "JsonNode", '
+            f'"content": "{number}", "is_json": true, "__id__": 140062682121776}}' for number in range(60))
+        tree = ('{"__class__": "T", "__module__": "sklearn.tree", "__loader__": "ObjectNode", "content": '
+                '{"__class__": "dict", "__module__": "builtins", "__loader__": "DictNode", "content": {'
+                + attributes + ', "nodes": {"__loader__": "NdArrayNode", "file": "1.npy", "__id__": 7}}}}')
+        count = (100 << 20) // len(tree)
+        schema = ('{"__loader__": "ListNode", "content": [' + ", ".join([tree] * count) + "]}").encode()
+        archives.write_members(self.in_source("large.skops"), {"schema.json": schema, "1.npy": b"1"})
+        mounted = self.mount()
+        os.listdir(self.in_mount("large.skops"))
+        before, _ = worker_memory(mounted)
+        found = self.links("large.skops")
+        self.assertEqual(len(found), count)
+        after, most = worker_memory(mounted)
+        self.assertLess(most - before, 3 * len(schema))
+        self.assertLess(after - before, 64 * count + (8 << 20))  # and what the allocator keeps
+
+    def test_a_broken_schema_breaks_nothing_else(self):
+        archives.write_members(self.in_source("a.skops"), {"schema.json": b"{", "1.npy": b"1"})
+        mounted = self.mount()
+        with self.assertRaises(OSError) as raised:
+            os.listdir(self.in_mount("a.skops", "by-name"))
+        self.assertEqual(raised.exception.errno, errno.EIO)
+        reason = os.getxattr(self.in_mount("a.skops", "by-name"), "user.skopsfs.error")
+        self.assertIn(b"schema.json is no JSON", reason)
+        with open(self.in_mount("a.skops", "1.npy"), "rb") as file:
+            self.assertEqual(file.read(), b"1")
+        mounted.wait_for_log("by-name cannot be shown")
+
+    def test_without(self):
+        self.mount("-o", "noby-name", source=folders()[0])
+        self.assertNotIn("by-name", os.listdir(self.in_mount("kmeans.skops")))
+        self.assertFalse(os.path.exists(self.in_mount("kmeans.skops", "by-name")))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+#include "by_name/name_tree.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "support/errors.h"
+
+namespace skopsfs::by_name {
+namespace {
+
+using ::testing::ElementsAre;
+using testing::ErrnoOf;
+using ::testing::IsEmpty;
+
+Object Leaf(const std::string& name, uint32_t member, uint64_t id = 0) {
+  Object object;
+  object.name = name;
+  object.member = member;
+  object.suffix = ".npy";
+  object.id = id;
+  return object;
+}
+Object Folder(const std::string& name, std::vector<Object> children, uint64_t id = 0) {
+  Object object;
+  object.name = name;
+  object.children = std::move(children);
+  object.id = id;
+  return object;
+}
+Object Reference(const std::string& name, uint64_t id) {
+  Object object;
+  object.name = name;
+  object.id = id;
+  object.is_reference = true;
+  return object;
+}
+
+void Collect(const NameTree& tree, uint32_t index, const std::string& path,
+             std::vector<std::string>& found) {
+  const auto node = tree.At(index);
+  if (!node.is_folder) {
+    found.push_back(path + "=" + std::to_string(node.member));
+    return;
+  }
+  for (uint32_t i = 0; i < node.child_count; ++i) {
+    const uint32_t child = node.first_child + i;
+    const std::string name(tree.At(child).name);
+    EXPECT_EQ(tree.At(child).parent, index);
+    EXPECT_EQ(tree.Find(index, name), child);
+    Collect(tree, child, path.empty() ? name : path + "/" + name, found);
+  }
+}
+std::vector<std::string> Paths(const NameTree& tree) {
+  std::vector<std::string> found;
+  Collect(tree, 0, "", found);
+  EXPECT_EQ(tree.link_count(), found.size());
+  return found;
+}
+
+TEST(NameTree, FoldersAndLinks) {
+  const NameTree tree(
+      Folder("", {Leaf("b", 1), Folder("steps", {Folder("one", {Leaf("x", 2)})}), Leaf("a", 3)}));
+  EXPECT_THAT(Paths(tree), ElementsAre("a.npy=3", "b.npy=1", "steps/one/x.npy=2"));
+  EXPECT_EQ(tree.Find(0, "nothing"), std::nullopt);
+  const uint32_t steps = tree.Find(0, "steps").value();
+  const uint32_t one = tree.Find(steps, "one").value();
+  EXPECT_EQ(tree.DepthOf(steps), 0U);
+  EXPECT_EQ(tree.DepthOf(tree.Find(one, "x.npy").value()), 2U);
+}
+
+TEST(NameTree, Empty) {
+  const NameTree tree{Object()};
+  EXPECT_THAT(Paths(tree), IsEmpty());
+  EXPECT_EQ(tree.size(), 1U);
+}
+
+TEST(NameTree, AModelThatIsOneArray) {
+  EXPECT_THAT(Paths(NameTree(Leaf("", 7))), ElementsAre("root.npy=7"));
+}
+
+TEST(NameTree, NamesAreMadeSafeAndDifferent) {
+  const NameTree tree(
+      Folder("", {Leaf("../x", 1), Leaf("a", 2), Leaf("a", 3), Folder("a.npy", {Leaf("", 4)})}));
+  EXPECT_THAT(Paths(tree), ElementsAre("..%2Fx.npy=1", "a.npy=2", "a.npy~2/%.npy=4", "a~2.npy=3"));
+}
+
+TEST(NameTree, SeveralNamesOfOneMember) {
+  EXPECT_THAT(Paths(NameTree(Folder("", {Leaf("a", 1), Leaf("b", 1)}))),
+              ElementsAre("a.npy=1", "b.npy=1"));
+}
+
+TEST(NameTree, ReferencesShowWhatTheyStandFor) {
+  const NameTree tree(Folder("", {Folder("a", {Leaf("x", 1, 11)}, 10), Reference("b", 10),
+                                  Reference("c", 11), Reference("d", 99)}));
+  EXPECT_THAT(Paths(tree), ElementsAre("a/x.npy=1", "b/x.npy=1", "c.npy=1"));
+}
+
+TEST(NameTree, ReferencesToWhatTheyLieInEnd) {
+  const NameTree tree(
+      Folder("", {Folder("a", {Leaf("x", 1), Reference("self", 10), Reference("other", 20)}, 10),
+                  Folder("b", {Leaf("y", 2), Reference("a", 10)}, 20)}));
+  EXPECT_THAT(Paths(tree), ElementsAre("a/other/y.npy=2", "a/x.npy=1", "b/a/x.npy=1", "b/y.npy=2"));
+}
+
+TEST(NameTree, ReferencesThatMultiplyAreBounded) {
+  Object root = Folder("", {Folder("0", {Leaf("x", 1)}, 100)});
+  for (uint64_t i = 1; i <= 40; ++i) {
+    root.children.push_back(
+        Folder(std::to_string(i), {Reference("a", 99 + i), Reference("b", 99 + i)}, 100 + i));
+  }
+  EXPECT_EQ(ErrnoOf([&] { NameTree{root}; }), EFBIG);
+}
+
+TEST(NameTree, DepthIsBounded) {
+  const auto nested = [](size_t depth) {
+    Object object = Leaf("x", 1);
+    for (size_t i = 0; i < depth; ++i) object = Folder("f", {object});
+    return Folder("", {object});
+  };
+  EXPECT_EQ(NameTree(nested(NameTree::kDeepest)).size(), NameTree::kDeepest + 2);
+  EXPECT_EQ(ErrnoOf([&] { NameTree{nested(NameTree::kDeepest + 1)}; }), EFBIG);
+}
+
+TEST(NameTree, TakesLittleMemory) {
+  // A forest: three links a tree.
+  std::vector<Object> trees;
+  for (uint32_t i = 0; i < 10000; ++i) {
+    trees.push_back(
+        Folder(std::to_string(i), {Folder("tree_", {Leaf("nodes", 3 * i), Leaf("values", 3 * i + 1),
+                                                    Folder("args", {Leaf("1", 3 * i + 2)})})}));
+  }
+  const NameTree tree(Folder("", {Folder("estimators_", std::move(trees))}));
+  EXPECT_EQ(tree.link_count(), 30000U);
+  EXPECT_LT(tree.memory_bytes(), 64 * tree.link_count());
+}
+
+TEST(NameTree, MarksTellTreesApart) {
+  const NameTree tree(Folder("", {Leaf("a", 1), Folder("b", {Leaf("c", 2)})}));
+  EXPECT_EQ(tree.Mark(), NameTree(Folder("", {Leaf("a", 1), Folder("b", {Leaf("c", 2)})})).Mark());
+  EXPECT_NE(tree.Mark(), NameTree(Folder("", {Leaf("a", 2), Folder("b", {Leaf("c", 2)})})).Mark());
+  EXPECT_NE(tree.Mark(), NameTree(Folder("", {Leaf("x", 1), Folder("b", {Leaf("c", 2)})})).Mark());
+  EXPECT_NE(tree.Mark(), NameTree(Folder("", {Leaf("a", 1), Folder("b", {})})).Mark());
+  EXPECT_NE(tree.Mark(), 0U);
+}
+
+}  // namespace
+}  // namespace skopsfs::by_name

@@ -1,0 +1,68 @@
+#include "by_name/safe_name.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace skopsfs::by_name {
+namespace {
+
+TEST(SafeName, WhatIsSafeStays) {
+  for (const std::string name :
+       {"coef_", "0", "a b", "90%", "größe", "模型", "...", ".hidden", "a\\b", "x:y", "-rf"}) {
+    EXPECT_EQ(SafeName(name), name);
+  }
+}
+
+TEST(SafeName, WhatNoPathCanHold) {
+  EXPECT_EQ(SafeName(""), "%");
+  EXPECT_EQ(SafeName("."), "%2E");
+  EXPECT_EQ(SafeName(".."), "%2E%2E");
+  EXPECT_EQ(SafeName("a/b"), "a%2Fb");
+  EXPECT_EQ(SafeName("../../etc/passwd"), "..%2F..%2Fetc%2Fpasswd");
+  EXPECT_EQ(SafeName(std::string("a\0b", 3)), "a%00b");
+}
+
+TEST(SafeName, WhatTerminalsWouldObey) {
+  EXPECT_EQ(SafeName("a\nb"), "a%0Ab");
+  EXPECT_EQ(SafeName("\x1b[2J"), "%1B[2J");
+  EXPECT_EQ(SafeName("\x7f"), "%7F");
+}
+
+TEST(SafeName, WhatIsNoText) { EXPECT_EQ(SafeName("a\xff\xc3"), "a%FF%C3"); }
+
+TEST(UniqueNames, SameNamesGetNumbers) {
+  UniqueNames names;
+  EXPECT_EQ(names.Add("a", ".npy"), "a.npy");
+  EXPECT_EQ(names.Add("a", ".npy"), "a~2.npy");
+  EXPECT_EQ(names.Add("a", ".npy"), "a~3.npy");
+  EXPECT_EQ(names.Add("a", ""), "a");
+  EXPECT_EQ(names.Add("b~2", ""), "b~2");
+  EXPECT_EQ(names.Add("b", ""), "b");
+  EXPECT_EQ(names.Add("b", ""), "b~3") << "the other one was there first";
+}
+
+TEST(UniqueNames, ANameMayLookLikeOneWithASuffix) {
+  UniqueNames names;
+  EXPECT_EQ(names.Add("a.npy", ""), "a.npy");
+  EXPECT_EQ(names.Add("a", ".npy"), "a~2.npy");
+}
+
+TEST(UniqueNames, LongOnesAreCutBetweenCharacters) {
+  UniqueNames names;
+  const std::string name(300, 'x');
+  EXPECT_EQ(names.Add(name, ".npy"), std::string(251, 'x') + ".npy");
+  EXPECT_EQ(names.Add(name, ".npy"), std::string(249, 'x') + "~2.npy");
+  std::string umlauts;
+  for (int i = 0; i < 200; ++i) umlauts += "ä";
+  EXPECT_EQ(names.Add(umlauts, ".npy"), umlauts.substr(0, 250) + ".npy");
+}
+
+TEST(UniqueNames, ManyOfOneName) {
+  UniqueNames names;
+  for (int i = 1; i <= 200000; ++i) names.Add("same", ".npy");
+  EXPECT_EQ(names.Add("same", ".npy"), "same~200001.npy");
+}
+
+}  // namespace
+}  // namespace skopsfs::by_name

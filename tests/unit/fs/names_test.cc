@@ -1,0 +1,179 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "fs/file_system.h"
+#include "support/archive_files.h"
+#include "support/errors.h"
+#include "support/kernel.h"
+#include "support/log_capture.h"
+
+namespace skopsfs::fs {
+namespace {
+
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using testing::ErrnoOf;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+
+constexpr auto kSchema = R"({"__loader__": "ObjectNode", "content": {"__loader__": "DictNode",
+  "content": {"coef_": {"__loader__": "NdArrayNode", "file": "1.npy"},
+              "steps": {"__loader__": "ListNode", "content": [
+                  {"__loader__": "NdArrayNode", "file": "1.npy"},
+                  {"__loader__": "NdArrayNode", "file": "arrays/2.npy"}]}}}})";
+
+class NamesTest : public ::testing::Test {
+ protected:
+  NamesTest() { Write("a.skops", kSchema); }
+
+  void Write(const std::string& name, const std::string& schema,
+             uint16_t method = zip::kMethodStored) {
+    testing::ArchiveBuilder()
+        .Add({.name = "1.npy", .data = "1"})
+        .Add({.name = "arrays/2.npy", .data = "22"})
+        .Add({.name = "schema.json", .data = schema, .method = method})
+        .WriteTo(folder_ / name);
+  }
+  FileSystem& Start(FileSystem::Options options = {}) {
+    kernel_.reset();
+    fs_ = std::make_unique<FileSystem>(folder_.path().string(), options);
+    kernel_ = std::make_unique<testing::Kernel>(*fs_);
+    return *fs_;
+  }
+  std::string Target(const std::string& path) { return fs_->ReadLink(kernel_->Node(path)); }
+
+  const testing::TempFolder folder_;
+  const testing::LogCapture log_;
+  std::unique_ptr<FileSystem> fs_;
+  std::unique_ptr<testing::Kernel> kernel_;
+};
+
+TEST_F(NamesTest, LinksToMembers) {
+  Start();
+  EXPECT_EQ(Target("a.skops/by-name/coef_.npy"), "../1.npy");
+  EXPECT_EQ(Target("a.skops/by-name/steps/0.npy"), "../../1.npy");
+  EXPECT_EQ(Target("a.skops/by-name/steps/1.npy"), "../../arrays/2.npy");
+  EXPECT_FALSE(kernel_->Find("a.skops/by-name/intercept_.npy"));
+  EXPECT_EQ(ErrnoOf([&] { Target("a.skops/by-name"); }), EINVAL);
+  EXPECT_EQ(ErrnoOf([&] { Target("a.skops/1.npy"); }), EINVAL);
+}
+
+TEST_F(NamesTest, AreListedLast) {
+  Start();
+  EXPECT_THAT(kernel_->Names(kernel_->Node("a.skops")),
+              ElementsAre("1.npy", "arrays", "schema.json", "by-name"));
+  EXPECT_THAT(kernel_->Names(kernel_->Node("a.skops/by-name")), ElementsAre("coef_.npy", "steps"));
+  EXPECT_THAT(kernel_->Names(kernel_->Node("a.skops/by-name/steps")),
+              ElementsAre("0.npy", "1.npy"));
+  EXPECT_THAT(kernel_->Names(kernel_->Node("a.skops/arrays")), ElementsAre("2.npy"));
+}
+
+TEST_F(NamesTest, Attributes) {
+  auto& fs = Start();
+  const auto folder = kernel_->Find("a.skops/by-name").value().attributes;
+  EXPECT_EQ(folder.st_mode, static_cast<mode_t>(S_IFDIR | 0555));
+  const auto link = kernel_->Find("a.skops/by-name/steps/1.npy").value();
+  EXPECT_EQ(link.attributes.st_mode, static_cast<mode_t>(S_IFLNK | 0777));
+  EXPECT_EQ(link.attributes.st_size, 18);
+  EXPECT_EQ(fs.GetAttributes(link.node).attributes.st_ino, link.attributes.st_ino);
+  EXPECT_EQ(link.entry_timeout, kForever);
+}
+
+TEST_F(NamesTest, OfASingleArchive) {
+  fs_ = std::make_unique<FileSystem>(folder_ / "a.skops", FileSystem::Options{});
+  kernel_ = std::make_unique<testing::Kernel>(*fs_);
+  EXPECT_EQ(Target("by-name/coef_.npy"), "../1.npy");
+  EXPECT_EQ(kernel_->Find("by-name").value().entry_timeout, 1) << "another version may come";
+}
+
+TEST_F(NamesTest, TheSchemaIsReadWhenSomebodyLooks) {
+  Write("bad.skops", "no schema");
+  Start();
+  kernel_->Names(kernel_->Node("bad.skops"));
+  const auto by_name = kernel_->Node("bad.skops/by-name");
+  EXPECT_TRUE(fs_->MayTakeLong(by_name));
+  EXPECT_THAT(log_.texts(), IsEmpty());
+  EXPECT_EQ(ErrnoOf([&] { fs_->Lookup(by_name, "x"); }), EIO);
+  EXPECT_FALSE(fs_->MayTakeLong(by_name));
+  EXPECT_THAT(log_.texts(), ElementsAre(HasSubstr("\"bad.skops\": by-name cannot be shown: ")));
+  EXPECT_EQ(ErrnoOf([&] { fs_->OpenDirectory(by_name); }), EIO);
+  EXPECT_EQ(log_.texts().size(), 1U) << "said once";
+  EXPECT_THAT(fs_->GetXattr(by_name, "user.skopsfs.error").value(), HasSubstr("no JSON"));
+  EXPECT_EQ(kernel_->Find("bad.skops/1.npy").value().attributes.st_size, 1);
+}
+
+TEST_F(NamesTest, OfACompressedSchema) {
+  Write("deflated.skops", kSchema, zip::kMethodDeflated);
+  Start();
+  EXPECT_EQ(Target("deflated.skops/by-name/coef_.npy"), "../1.npy");
+}
+
+TEST_F(NamesTest, WhereThereIsNoSchema) {
+  testing::ArchiveBuilder().Add({.name = "1.npy", .data = "1"}).WriteTo(folder_ / "none.skops");
+  testing::ArchiveBuilder()
+      .Add({.name = "schema.json/x", .data = "1"})
+      .WriteTo(folder_ / "d.skops");
+  Start();
+  for (const std::string name : {"none.skops", "d.skops"}) {
+    EXPECT_FALSE(kernel_->Find(name + "/by-name")) << name;
+    EXPECT_THAT(kernel_->Names(kernel_->Node(name)), Not(Contains("by-name"))) << name;
+  }
+  const NodeId made_up{.slot = kernel_->Node("none.skops").slot, .index = NodeId::kFirstName};
+  EXPECT_EQ(ErrnoOf([&] { fs_->GetAttributes(made_up); }), ESTALE);
+}
+
+TEST_F(NamesTest, AMemberOfThatNameWins) {
+  testing::ArchiveBuilder()
+      .Add({.name = "by-name", .data = "mine"})
+      .Add({.name = "schema.json", .data = kSchema})
+      .WriteTo(folder_ / "own.skops");
+  Start();
+  EXPECT_EQ(kernel_->Find("own.skops/by-name").value().attributes.st_size, 4);
+  EXPECT_THAT(kernel_->Names(kernel_->Node("own.skops")), ElementsAre("by-name", "schema.json"));
+}
+
+TEST_F(NamesTest, CanBeLeftOut) {
+  Start({.by_name = false});
+  EXPECT_FALSE(kernel_->Find("a.skops/by-name"));
+  EXPECT_THAT(kernel_->Names(kernel_->Node("a.skops")),
+              ElementsAre("1.npy", "arrays", "schema.json"));
+}
+
+TEST_F(NamesTest, NodesThatAreNot) {
+  Start();
+  auto node = kernel_->Node("a.skops/by-name");
+  node.index += 1000;
+  EXPECT_EQ(ErrnoOf([&] { fs_->GetAttributes(node); }), ESTALE);
+  EXPECT_EQ(ErrnoOf([&] { fs_->OpenDirectory(node); }), ESTALE);
+  EXPECT_EQ(ErrnoOf([&] { fs_->Open(kernel_->Node("a.skops/by-name/coef_.npy")); }), ESTALE);
+  EXPECT_EQ(ErrnoOf([&] { fs_->OpenDirectory(kernel_->Node("a.skops/by-name/coef_.npy")); }),
+            ENOTDIR);
+}
+
+TEST_F(NamesTest, OfAVersionThatIsReplaced) {
+  Start();
+  const auto before = kernel_->Node("a.skops/by-name");
+  Write("new", R"({"__loader__": "NdArrayNode", "file": "1.npy"})");
+  std::filesystem::rename(folder_ / "new", folder_ / "a.skops");
+  EXPECT_EQ(Target("a.skops/by-name/root.npy"), "../1.npy");
+  EXPECT_EQ(ErrnoOf([&] { fs_->Lookup(before, "coef_.npy"); }), ESTALE);
+}
+
+TEST_F(NamesTest, AreForgottenAndReadAgain) {
+  catalog::OpenArchives::Budget budget;
+  budget.idle_index_bytes = 0;
+  Write("b.skops", kSchema);
+  Start({.budget = budget});
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(Target("a.skops/by-name/coef_.npy"), "../1.npy");
+    EXPECT_EQ(Target("b.skops/by-name/coef_.npy"), "../1.npy");
+  }
+}
+
+}  // namespace
+}  // namespace skopsfs::fs
