@@ -21,6 +21,9 @@ namespace {
 constexpr size_t kRememberedProofs = 1024;        // before those of closed members are looked for
 constexpr size_t kLargeRead = size_t{256} << 10;  // bytes; what is tried for more of them must pay
 
+constexpr int kTrustedToBeCached = 16;               // jumps
+constexpr int64_t kMostPending = int64_t{64} << 20;  // bytes
+
 bool IsInMemory(int fd) {
   struct statfs st {};
   return fstatfs(fd, &st) == 0 && (st.f_type == TMPFS_MAGIC || st.f_type == RAMFS_MAGIC);
@@ -39,14 +42,40 @@ ArchiveFile::ArchiveFile(util::UniqueFd fd, const struct stat& opened, bool keep
 ArchiveFile::~ArchiveFile() { DropPages(); }
 
 size_t ArchiveFile::ReadAt(uint64_t offset, std::span<std::byte> out) const {
-  if (offset >= identity_.size) return 0;
-  const auto wanted = static_cast<size_t>(std::min<uint64_t>(out.size(), identity_.size - offset));
-  has_pages_.store(true, std::memory_order_relaxed);
-  was_read_.store(true, std::memory_order_relaxed);
-  out = out.first(wanted);
-  const bool jumps = wanted >= kLargeRead && !keep_pages_ && !runs_.GoesOn(offset, wanted);
-  if (!jumps || !ReadDirectly(offset, out)) ReadThroughCache(offset, out);
-  return wanted;
+  out = Within(offset, out);
+  if (!out.empty()) ReadThroughCache(offset, out);
+  return out.size();
+}
+
+size_t ArchiveFile::ReadForPages(uint64_t offset, std::span<std::byte> out) const {
+  out = Within(offset, out);
+  if (out.empty()) return 0;
+  if (!IsToBeReadDirectly(offset, out.size()) || !ReadDirectly(offset, out)) {
+    ReadThroughCache(offset, out);
+  }
+  return out.size();
+}
+
+std::span<std::byte> ArchiveFile::Within(uint64_t offset, std::span<std::byte> out) const {
+  if (offset >= identity_.size) return {};
+  return out.first(static_cast<size_t>(std::min<uint64_t>(out.size(), identity_.size - offset)));
+}
+
+// Whether it jumps, into what is not in the page cache.
+bool ArchiveFile::IsToBeReadDirectly(uint64_t offset, size_t size) const {
+  if (keep_pages_) return false;
+  const auto kind = runs_.Note(offset, size);
+  const bool jumps =
+      kind == ReadRuns::Kind::kJump || (kind == ReadRuns::Kind::kShortRun && size >= kLargeRead);
+  if (!jumps) return false;
+  // Where it was found there, it will be there the next time, or else be read in vain for once.
+  if (found_cached_.load(std::memory_order_relaxed) > 0) {
+    found_cached_.fetch_sub(1, std::memory_order_relaxed);
+    return false;
+  }
+  if (!IsInPageCache(fd_.get(), offset, size)) return true;
+  found_cached_.store(kTrustedToBeCached, std::memory_order_relaxed);
+  return false;
 }
 
 const DirectFile* ArchiveFile::Direct() const {
@@ -56,16 +85,21 @@ const DirectFile* ArchiveFile::Direct() const {
   return direct_.get();
 }
 
-// All but the ends, which others read too when they read what lies beside it. False when that is
-// not possible, or no good since it is in the page cache.
+// False when that is not possible.
 bool ArchiveFile::ReadDirectly(uint64_t offset, std::span<std::byte> out) const {
-  constexpr auto kBlock = DirectFile::kBlock;
-  const auto address = reinterpret_cast<uintptr_t>(out.data());
-  if (address % kBlock != offset % kBlock || IsInPageCache(fd_.get(), offset, out.size())) {
-    return false;
-  }
   const DirectFile* const direct = Direct();
   if (direct == nullptr) return false;
+  was_read_.store(true, std::memory_order_relaxed);
+  if (out.size() < kLargeRead) return direct->ReadAround(offset, out);
+  return ReadBlocksDirectly(*direct, offset, out);
+}
+
+// All but the ends, which others read too when they read what lies beside it.
+bool ArchiveFile::ReadBlocksDirectly(const DirectFile& direct, uint64_t offset,
+                                     std::span<std::byte> out) const {
+  constexpr auto kBlock = DirectFile::kBlock;
+  const auto address = reinterpret_cast<uintptr_t>(out.data());
+  if (address % kBlock != offset % kBlock) return false;
   const size_t before = (kBlock - offset % kBlock) % kBlock;
   const size_t blocks = (out.size() - before) / kBlock * kBlock;
   const size_t after = out.size() - before - blocks;
@@ -73,7 +107,7 @@ bool ArchiveFile::ReadDirectly(uint64_t offset, std::span<std::byte> out) const 
   // Fetched while the disk is at the rest.
   if (before > 0) AskFor(offset, before);
   if (after > 0) AskFor(end, after);
-  if (!direct->Read(offset + before, out.subspan(before, blocks))) return false;
+  if (!direct.Read(offset + before, out.subspan(before, blocks))) return false;
   ReadThroughCache(offset, out.first(before));
   ReadThroughCache(end, out.last(after));
   return true;
@@ -85,6 +119,10 @@ void ArchiveFile::AskFor(uint64_t offset, size_t size) const {
 }
 
 void ArchiveFile::ReadThroughCache(uint64_t offset, std::span<std::byte> out) const {
+  has_pages_.store(true, std::memory_order_relaxed);
+  was_read_.store(true, std::memory_order_relaxed);
+  const auto size = static_cast<int64_t>(out.size());
+  if (pending_.fetch_add(size, std::memory_order_relaxed) > kMostPending) DropPages();
   while (!out.empty()) {
     const ssize_t got = pread(fd_.get(), out.data(), out.size(), static_cast<off_t>(offset));
     if (got < 0 && errno == EINTR) continue;
@@ -136,8 +174,15 @@ std::shared_ptr<Proof> ArchiveFile::ProofOf(uint64_t offset, uint64_t size) cons
 
 void ArchiveFile::DropPages() const {
   if (!keep_pages_ && has_pages_.exchange(false, std::memory_order_relaxed)) {
+    pending_.store(0, std::memory_order_relaxed);
     posix_fadvise(fd_.get(), 0, 0, POSIX_FADV_DONTNEED);
   }
+}
+
+bool ArchiveFile::DropLastPages() const {
+  if (keep_pages_) return false;
+  posix_fadvise(fd_.get(), 0, 0, POSIX_FADV_DONTNEED);
+  return BytesInPageCache(fd_.get(), 0, identity_.size).value_or(0) > 0;
 }
 
 void ArchiveFile::DropPagesIfQuiet() const {
@@ -153,6 +198,9 @@ void ArchiveFile::Served(uint64_t offset, size_t size) const {
     const uint64_t before = served_[window].fetch_add(part, std::memory_order_relaxed);
     if (before + part >= window_) {
       served_[window].store(0, std::memory_order_relaxed);
+      // Less than nothing where they went past the page cache.
+      const auto dropped = static_cast<int64_t>(window_);
+      if (pending_.fetch_sub(dropped, std::memory_order_relaxed) < dropped) pending_ = 0;
       posix_fadvise(fd_.get(), static_cast<off_t>(window * window_), static_cast<off_t>(window_),
                     POSIX_FADV_DONTNEED);
     }

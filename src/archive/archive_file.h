@@ -41,7 +41,8 @@ struct Proof {
 // Unless told to keep them, it drops the archive's page-cache pages behind the reads, because the
 // bytes live on in the pages of the mounted files: each window of 8 MiB (of very large files, more)
 // once that many bytes of it have been served, the rest when DropPages() is called or the object
-// goes. Large reads that jump go past the page cache where that is possible.
+// goes, and all of them when 64 MiB have been read that no such window held. What jumps goes past
+// the page cache where that is possible.
 class ArchiveFile : public zip::ByteSource {
  public:
   // `identity` is what fstat said of `fd` when it was opened.
@@ -52,8 +53,13 @@ class ArchiveFile : public zip::ByteSource {
   int descriptor() const { return fd_.get(); }
   uint64_t size() const override { return identity_.size; }
 
-  // Fastest into memory that lies in its block of DirectFile::kBlock bytes as the offset does.
+  // Through the page cache.
   size_t ReadAt(uint64_t offset, std::span<std::byte> out) const override;
+
+  // The same for what stays in the pages of a mounted file, when the bytes that lie beside it may
+  // never be asked for. Fastest into memory that lies in its block of DirectFile::kBlock bytes as
+  // the offset does.
+  size_t ReadForPages(uint64_t offset, std::span<std::byte> out) const;
 
   // Throws util::Error(EIO) unless the file still is the version it was opened as. What was read
   // before a call that returns is of that version: write and truncate change a file's times before
@@ -80,7 +86,12 @@ class ArchiveFile : public zip::ByteSource {
   // Drops all pages of the archive, if something was read since they were last dropped.
   void DropPages() const;
 
-  // The same, but only when nothing was read since the last call. One caller at a time.
+  // The same, whatever was read. Whether some are left: those that are being fetched just now, or
+  // mapped.
+  bool DropLastPages() const;
+
+  // The same as the first, but only when nothing was read since the last call. One caller at a
+  // time.
   void DropPagesIfQuiet() const;
 
   // Counts `size` bytes at `offset` as served from the mount; see the class comment.
@@ -91,8 +102,12 @@ class ArchiveFile : public zip::ByteSource {
   static constexpr uint64_t kMostWindows = 16384;  // the file's size is a stranger's claim
 
   struct stat Stat() const;
+  std::span<std::byte> Within(uint64_t offset, std::span<std::byte> out) const;
   const DirectFile* Direct() const;
+  bool IsToBeReadDirectly(uint64_t offset, size_t size) const;
   bool ReadDirectly(uint64_t offset, std::span<std::byte> out) const;
+  bool ReadBlocksDirectly(const DirectFile& direct, uint64_t offset,
+                          std::span<std::byte> out) const;
   void AskFor(uint64_t offset, size_t size) const;
   void ReadThroughCache(uint64_t offset, std::span<std::byte> out) const;
 
@@ -103,6 +118,8 @@ class ArchiveFile : public zip::ByteSource {
   uint64_t window_;             // bytes
   std::unique_ptr<std::atomic<uint64_t>[]> served_;  // bytes, one counter a window
   mutable ReadRuns runs_;
+  mutable std::atomic<int> found_cached_ = 0;  // for how many jumps not to look again
+  mutable std::atomic<int64_t> pending_ = 0;   // bytes read through the page cache, not yet dropped
   mutable std::mutex direct_mutex_;
   mutable std::optional<bool> direct_is_possible_;
   mutable std::unique_ptr<const DirectFile> direct_;  // stays once it is there

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <cstdlib>
 #include <string>
 #include <utility>
 
@@ -77,12 +78,33 @@ bool DirectFile::Read(uint64_t offset, std::span<std::byte> out) const {
   return true;
 }
 
-bool IsInPageCache(int fd, uint64_t offset, uint64_t size) {
+bool DirectFile::ReadAround(uint64_t offset, std::span<std::byte> out) const {
+  struct Free {
+    void operator()(std::byte* memory) const { std::free(memory); }
+  };
+  constexpr size_t kSize = kMostAround + 2 * kBlock;
+  thread_local const std::unique_ptr<std::byte, Free> memory(
+      static_cast<std::byte*>(std::aligned_alloc(kBlock, kSize)));
+  if (memory == nullptr || out.size() > kMostAround) return false;
+  const size_t before = offset % kBlock;
+  const size_t size = (before + out.size() + kBlock - 1) / kBlock * kBlock;
+  const std::span<std::byte> blocks(memory.get(), size);
+  if (!Read(offset - before, blocks)) return false;
+  std::copy_n(blocks.begin() + static_cast<ptrdiff_t>(before), out.size(), out.begin());
+  return true;
+}
+
+std::optional<uint64_t> BytesInPageCache(int fd, uint64_t offset, uint64_t size) {
   const CacheStatRange range{offset, size};
   CacheStat found{};
-  if (syscall(kCacheStat, fd, &range, &found, 0) != 0) return true;
+  if (syscall(kCacheStat, fd, &range, &found, 0) != 0) return std::nullopt;
+  return found.cached * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+}
+
+bool IsInPageCache(int fd, uint64_t offset, uint64_t size) {
   constexpr uint64_t kPart = 8;
-  return found.cached * static_cast<uint64_t>(sysconf(_SC_PAGESIZE)) * kPart >= size;
+  const auto found = BytesInPageCache(fd, offset, size);
+  return !found || *found * kPart >= size;
 }
 
 }  // namespace skopsfs::archive

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 
 #include "util/unique_fd.h"
@@ -31,6 +32,11 @@ class DirectFile {
   // Fills `out`; false when it could not, for whatever reason.
   bool Read(uint64_t offset, std::span<std::byte> out) const;
 
+  // The same for any range of at most kMostAround bytes, through memory of the thread's own. Not
+  // for the last block of a file.
+  bool ReadAround(uint64_t offset, std::span<std::byte> out) const;
+  static constexpr size_t kMostAround = size_t{256} << 10;
+
  private:
   DirectFile();
 
@@ -40,6 +46,9 @@ class DirectFile {
 // The system call that tells what is in the page cache. Since Linux 6.5; not in the headers of
 // Debian 12.
 inline constexpr int kCacheStat = 451;
+
+// How much of a range of the file is in the page cache; nothing where the kernel does not say.
+std::optional<uint64_t> BytesInPageCache(int fd, uint64_t offset, uint64_t size);
 
 // Whether an eighth or more of a range of the file is in the page cache. True also where the kernel
 // does not say: on older ones, or, since 2025, to those who neither own nor may write the file.

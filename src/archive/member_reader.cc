@@ -21,6 +21,16 @@ void ReadStored(const zip::ByteSource& file, uint64_t offset, std::span<std::byt
   if (file.ReadAt(offset, out) != out.size()) throw Error(EIO, "the archive became shorter");
 }
 
+// Of a small member, what lies beside it is likely to be asked for next.
+void ReadPages(const ArchiveFile& file, const Extent& extent, uint64_t offset,
+               std::span<std::byte> out) {
+  constexpr uint64_t kLargeMember = uint64_t{1} << 20;
+  if (extent.size < kLargeMember) return ReadStored(file, extent.offset + offset, out);
+  if (file.ReadForPages(extent.offset + offset, out) != out.size()) {
+    throw Error(EIO, "the archive became shorter");
+  }
+}
+
 void CheckStoredCrc(const ArchiveFile& file, const Extent& extent) {
   std::vector<std::byte> block(size_t{1} << 20);
   uint32_t crc = 0;
@@ -105,7 +115,7 @@ std::optional<int64_t> MemberReader::ReadUnproven(uint64_t offset, std::span<std
   const int64_t trusted = trusted_.load();
   if (proof_->wrong) throw Error(EIO, kWrong);
   if (extent_.method == zip::kMethodStored) {
-    ReadStored(*file_, extent_.offset + offset, out);
+    ReadPages(*file_, extent_, offset, out);
     file_->Served(extent_.offset + offset, out.size());
   } else {
     pool_.Borrow(this, [&] { return std::make_unique<Decoder>(file_, extent_); })

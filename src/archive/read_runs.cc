@@ -12,13 +12,14 @@ constexpr uint64_t kLong = 32;
 
 }  // namespace
 
-bool ReadRuns::GoesOn(uint64_t offset, uint64_t size) {
+ReadRuns::Kind ReadRuns::Note(uint64_t offset, uint64_t size) {
   const std::lock_guard lock(mutex_);
   auto run = std::find_if(runs_.begin(), runs_.end(), [&](const Run& known) {
     const uint64_t near = kNear * std::max(size, known.request);
     return known.length > 0 && offset + near >= known.end && offset <= known.end + near;
   });
-  if (run == runs_.end()) {
+  const bool is_new = run == runs_.end();
+  if (is_new) {
     run = std::min_element(runs_.begin(), runs_.end(),
                            [](const Run& a, const Run& b) { return a.used < b.used; });
     *run = {};
@@ -28,7 +29,8 @@ bool ReadRuns::GoesOn(uint64_t offset, uint64_t size) {
   run->end = end;
   run->request = std::max(run->request, size);
   run->used = ++reads_;
-  return run->length > kLong * run->request;
+  if (is_new) return Kind::kJump;
+  return run->length > kLong * run->request ? Kind::kLongRun : Kind::kShortRun;
 }
 
 }  // namespace skopsfs::archive

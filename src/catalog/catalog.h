@@ -106,6 +106,7 @@ class Catalog {
 
   // To be called about once a second; see OpenArchives.
   void Tidy() { open_.Tidy(); }
+  void DropLastPages() { open_.DropLastPages(); }
   size_t open_files() const { return open_.open_files(); }
 
  private:

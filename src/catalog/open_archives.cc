@@ -1,6 +1,8 @@
 #include "catalog/open_archives.h"
 
 #include <algorithm>
+#include <chrono>
+#include <thread>
 #include <vector>
 
 #include "util/log.h"
@@ -122,17 +124,35 @@ void OpenArchives::Evict(What what, const Slot* except, const Enough& enough) {
   }
 }
 
-void OpenArchives::Tidy() {
+std::vector<std::shared_ptr<Slot>> OpenArchives::Slots() {
   std::vector<std::shared_ptr<Slot>> slots;
+  const std::lock_guard lock(mutex_);
+  for (const auto& [id, slot] : slots_) {
+    if (auto alive = slot.lock()) slots.push_back(std::move(alive));
+  }
+  return slots;
+}
+
+void OpenArchives::DropLastPages() {
+  constexpr int kAttempts = 10;
+  constexpr auto kPause = std::chrono::milliseconds(10);  // for what is read ahead to arrive
+  auto slots = Slots();
+  for (int i = 0; i < kAttempts && !slots.empty(); ++i) {
+    if (i > 0) std::this_thread::sleep_for(kPause);
+    std::erase_if(slots, [](const auto& slot) {
+      const std::lock_guard lock(slot->mutex);
+      return !slot->file || !slot->file->DropLastPages();
+    });
+  }
+}
+
+void OpenArchives::Tidy() {
   uint64_t unused_since = 0;
   {
     const std::lock_guard lock(mutex_);
     unused_since = uses_at_tidy_before_;
-    for (const auto& [id, slot] : slots_) {
-      if (auto alive = slot.lock()) slots.push_back(std::move(alive));
-    }
   }
-  for (const auto& slot : slots) {
+  for (const auto& slot : Slots()) {
     const std::unique_lock lock(slot->mutex, std::try_to_lock);
     if (!lock || !slot->file) continue;
     if (slot->last_used <= unused_since && IsIdle(slot->file)) {

@@ -65,6 +65,9 @@ class OpenArchives {
   // the last call but one, and drops the archive pages of files that have become quiet.
   void Tidy();
 
+  // Drops all pages of all archives, before the process leaves without closing anything.
+  void DropLastPages();
+
   size_t open_files() const { return in_use_->files; }
   size_t index_bytes() const { return in_use_->index_bytes; }
 
@@ -72,6 +75,7 @@ class OpenArchives {
   enum class What { kFile, kIndex };
 
   void EndTurn(size_t bytes);
+  std::vector<std::shared_ptr<Slot>> Slots();
 
   // Lets go of the least recently used files or indexes until `enough()`; never those of `except`.
   template <typename Enough>

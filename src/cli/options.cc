@@ -69,7 +69,7 @@ constexpr std::array<Option, 14> kOptions = {{
        constexpr unsigned kMost = 2048;  // of the worker's 4 GiB
        o.decoder_memory = ParseAmount("decoder-memory", "MiB", kMost, value);
      }},
-    {0, "readahead", "KIB", "how far to read ahead (as on the source's disk, 1024 at least)",
+    {0, "readahead", "KIB", "how far to read ahead (as on the source's disk, 512 at least)",
      [](Options& o, std::string_view value) {
        constexpr unsigned kMost = 65536;
        o.read_ahead = ParseAmount("readahead", "KiB", kMost, value);
@@ -92,6 +92,10 @@ constexpr std::array<Option, 14> kOptions = {{
     {0, "worker-timeout", "SECONDS", "replace the worker when a request takes longer (0: never)",
      [](Options& o, std::string_view value) {
        o.worker_timeout = ParseSeconds("worker-timeout", value);
+       // What takes less is no hang, and whose worker is replaced too often is quarantined.
+       if (o.worker_timeout > 0 && o.worker_timeout < 1) {
+         throw UsageError("--worker-timeout wants 0, or a second at least");
+       }
      }},
     {'d', "debug", "", "print every request; implies -f",
      [](Options& o, std::string_view) { o.debug = o.foreground = true; }},
@@ -109,7 +113,7 @@ struct MountOption {
   std::string_view help;  // empty: accepted from fstab and mount(8), not worth a line
 };
 
-constexpr std::array<MountOption, 22> kMountOptions = {{
+constexpr std::array<MountOption, 23> kMountOptions = {{
     {"allow_other", Effect::kHandOn, "other users may use the mount"},
     {"allow_root", Effect::kHandOn, "root may use the mount"},
     {"auto_unmount", Effect::kHandOn, "unmount even when the process is killed"},
@@ -131,6 +135,7 @@ constexpr std::array<MountOption, 22> kMountOptions = {{
     {"defaults", Effect::kIgnore, ""},
     {"auto", Effect::kIgnore, ""},
     {"noauto", Effect::kIgnore, ""},
+    {"nofail", Effect::kIgnore, ""},
     {"_netdev", Effect::kIgnore, ""},
     {"user", Effect::kIgnore, ""},
 }};
@@ -156,8 +161,9 @@ bool ApplyNamed(Options& options, std::string_view text) {
   if (option == nullptr) return false;
   const bool has_value = equals != std::string_view::npos;
   if (has_value == option->value.empty()) {
-    throw UsageError(fmt::format("option '{}' {}", option->name,
-                                 has_value ? "takes no value" : "wants a value"));
+    throw UsageError(has_value ? fmt::format("option '{}' takes no value", option->name)
+                               : fmt::format("option '{}' wants a value: {}={}", option->name,
+                                             option->name, option->value));
   }
   option->apply(options, has_value ? text.substr(equals + 1) : std::string_view());
   return true;
@@ -169,6 +175,7 @@ void AddMountOption(Options& options, std::string_view text) {
     const bool matches =
         known.name.ends_with('=') ? text.starts_with(known.name) : text == known.name;
     if (!matches) continue;
+    if (text.ends_with('=')) throw UsageError(fmt::format("mount option '{}' wants a value", text));
     if (known.effect == Effect::kHandOn) options.mount_options.emplace_back(text);
     return;
   }
@@ -253,7 +260,8 @@ std::string Usage() {
   for (const auto& option : kMountOptions) {
     if (!option.help.empty()) text += fmt::format("  {:<26} {}\n", option.name, option.help);
   }
-  text += fmt::format("  {:<26} {}\n", "revalidate=SECONDS", "as --revalidate");
+  text += fmt::format("  {:<26} {}\n", "NAME, NAME=VALUE",
+                      "an option above, as --NAME or --NAME=VALUE");
   return text;
 }
 

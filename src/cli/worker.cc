@@ -87,6 +87,7 @@ void Serve(fuse::Channel& supervisor, const Options& options) {
                                       .only_for = owner});
   catalog.TakeOver();
   session.Run();
+  catalog.DropLastPages();
 }
 
 }  // namespace

@@ -27,18 +27,34 @@ def value(number, unit):
         return f"{number * 1e9:.3g} ns"
     if unit == "bytes":
         return f"{number / (1 << 20):,.1f} MiB"
-    return f"{number:,.3g} {unit}"
+    return f"{number:,.0f} {unit}" if number >= 1000 else f"{number:.3g} {unit}"
+
+
+def place(row):
+    """By which rows are sorted: 2b is between 2 and 3."""
+    digits = "".join(filter(str.isdigit, row["number"]))
+    return int(digits), row["number"]
+
+
+def figure(row, number):
+    """A number of the row's figure: with its unit, unless that is a ratio."""
+    is_ratio = row["ratios"] not in row["values"].values()
+    return f"{number:.3g}" if is_ratio else value(number, row["unit"])
 
 
 def tables(results):
     """The figures, and the medians that they were made of."""
-    lines = ["| # | what | wanted | measured | rounds from to |", "|---|---|---|---|---|"]
-    for row in results["rows"]:
-        lines.append(f"| {row['number']} | {row['what']} | {wanted(row['bound'])} | "
-                     f"{'' if row['holds'] else '**falls short** '}{row['figure']:.3g} | "
-                     f"{min(row['ratios']):.3g} {max(row['ratios']):.3g} |")
+    rows = sorted(results["rows"], key=place)
+    lines = ["| # | what | wanted | measured | rounds | lowest, highest |", "|---|---|---|---|---|---|"]
+    for row in rows:
+        bound = row["bound"]
+        lines.append(f"| {row['number']} | {row['what']} | "
+                     f"{'-' if bound is None else f'{bound[0]} {figure(row, bound[1])}'} | "
+                     f"{'' if row['holds'] else '**falls short** '}{figure(row, row['figure'])} | "
+                     f"{len(row['ratios'])} | "
+                     f"{figure(row, min(row['ratios']))}, {figure(row, max(row['ratios']))} |")
     lines += ["", "Medians of what was measured:", "", "| # | what | way: median |", "|---|---|---|"]
-    for row, before in zip(results["rows"], [None, *results["rows"]]):
+    for row, before in zip(rows, [None, *rows]):
         if before and row["values"] == before["values"]:
             continue  # two figures of the same
         ways = ", ".join(f"{way}: {value(median(found), row['unit'])}"

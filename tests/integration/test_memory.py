@@ -27,6 +27,12 @@ def scan(path):
     return int(data.sum(dtype=numpy.uint64)), frames(data.ctypes.data, _SIZE // PAGE)
 
 
+def storage_reads(pid):
+    """Bytes that were fetched from disks on behalf of a process."""
+    with open(f"/proc/{pid}/io", encoding="ascii") as lines:
+        return next(int(line.split()[1]) for line in lines if line.startswith("read_bytes:"))
+
+
 def can_read_directly(path):
     """Whether the worker can read a file of root past its page cache."""
     kernel = tuple(int(number) for number in os.uname().release.split("-")[0].split(".")[:2])
@@ -93,7 +99,7 @@ class Memory(MountTest):
 
     def test_rows_here_and_there(self):
         """What the kernel reads around each of them goes past the archive's pages."""
-        until(lambda: read_ahead(self.mountpoint) >= 1024, "it reads ahead as far as it will")
+        until(lambda: read_ahead(self.mountpoint) >= 512, "it reads ahead as far as it will")
         step = read_ahead(self.mountpoint) << 10
         offsets = list(range(0, _SIZE - PAGE, 2 * step))  # not in a long run
         random.Random(8).shuffle(offsets)
@@ -112,6 +118,26 @@ class Memory(MountTest):
                 del data
             until(lambda: self.archive_bytes() <= 1 << 20, "the archive is dropped")
 
+    def test_rows_with_little_read_ahead(self):
+        """Small requests, one after the other without a pause, leave no second copy either."""
+        if not can_read_directly(self.archive):
+            self.skipTest("the archive cannot be read past its page cache here")
+        self.held.stop()
+        held = self.mount_reading_little_ahead()
+        before = storage_reads(held.worker())
+        offsets = random.Random(9).choices(range(0, _SIZE - PAGE), k=4000)
+        for advice in (mmap.MADV_RANDOM, mmap.MADV_NORMAL):
+            with open(self.member, "rb") as file:
+                with mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as mapping:
+                    mapping.madvise(advice)
+                    for number, offset in enumerate(offsets):
+                        self.assertEqual(mapping[offset], self.data[offset])
+                        if number % 500 == 0:
+                            self.assertLessEqual(self.archive_bytes(), _SLACK)
+            if advice == mmap.MADV_RANDOM:
+                # Two blocks of the archive for each page, or the one that the disk may give.
+                self.assertLess(storage_reads(held.worker()) - before, len(offsets) * 3 * PAGE)
+
     def test_asked_for_in_advance(self):
         """By posix_fadvise and madvise, of which a FUSE server hears nothing but reads."""
         step = 1 << 20
@@ -128,6 +154,13 @@ class Memory(MountTest):
                     self.skipTest(f"posix_fadvise works; there is no MADV_POPULATE_READ: {error}")
                 self.assertGreaterEqual(resident_pages(self.member) * PAGE, _SIZE * 0.99)
             until(lambda: self.archive_bytes() <= 1 << 20, "the archive is dropped")
+
+    def test_nothing_stays_when_the_mount_goes(self):
+        with open(self.member, "rb", buffering=0) as file:
+            while file.tell() < 60 << 20:  # in the midst of a window
+                file.read(1 << 20)
+        self.assertEqual(self.held.stop(), 0)
+        self.assertLessEqual(self.archive_bytes(), 1 << 20)
 
     def test_what_others_map_of_the_archive_stays(self):
         with open(self.archive, "rb") as file:

@@ -231,7 +231,7 @@ class Session(MountTest):
     @needs_root
     def test_reads_ahead_as_the_disk_of_the_source_does(self):
         self.mount()
-        wanted = max(read_ahead(self.source), 1024)
+        wanted = max(read_ahead(self.source), 512)
         until(lambda: read_ahead(self.mountpoint) == wanted, f"it is {wanted} KiB")
 
     @needs_root

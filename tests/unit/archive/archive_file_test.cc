@@ -100,7 +100,7 @@ TEST_F(ArchiveFileTest, JumpsGoPastThePageCache) {
       const auto file = OpenArchiveFile(path_);
       const size_t size = kSize - from - left;
       const auto out = at(from, size);
-      ASSERT_EQ(file->ReadAt(from, out), size);
+      ASSERT_EQ(file->ReadForPages(from, out), size);
       EXPECT_EQ(std::memcmp(out.data(), noise.data() + from, size), 0) << from << " " << left;
       EXPECT_EQ(file->CheckUnchanged(), std::nullopt);
       if (tells && DirectFile::IsPossible(fd.get())) {
@@ -112,11 +112,60 @@ TEST_F(ArchiveFileTest, JumpsGoPastThePageCache) {
   }
   const auto file = OpenArchiveFile(path_);
   testing::Overwrite(path_, 1 << 20, "another version");
-  file->ReadAt(0, at(0, kSize));
+  file->ReadForPages(0, at(0, kSize));
   EXPECT_EQ(ErrnoOf([&] { file->CheckUnchanged(); }), EIO);
   if (!seen_to_go_past) {
     GTEST_SKIP() << "the bytes are right; whether they went past the page cache cannot be told: no "
                     "direct reads here, or no cachestat(2)";
+  }
+}
+
+// The same of small ones, into any memory.
+TEST_F(ArchiveFileTest, SmallJumpsGoPastThePageCache) {
+  constexpr size_t kSize = (size_t{3} << 20) + 1234;
+  std::string noise(kSize, 0);
+  std::mt19937_64 random(2);
+  for (char& c : noise) c = static_cast<char>(random());
+  testing::WriteFile(path_, noise);
+  testing::WaitForNewTime(path_);
+  const util::UniqueFd fd(open(path_.c_str(), O_RDONLY | O_CLOEXEC));
+  ASSERT_EQ(fsync(fd.get()), 0);
+  posix_fadvise(fd.get(), 0, 0, POSIX_FADV_DONTNEED);
+  const bool tells = !IsInPageCache(fd.get(), 0, kSize) && DirectFile::IsPossible(fd.get());
+  const auto file = OpenArchiveFile(path_);
+  for (const size_t size : {1, 511, 4096, 4097, 130'000, 262'143}) {
+    for (const uint64_t offset : {uint64_t{2'700'000}, uint64_t{12'345}, uint64_t{1'401'856}}) {
+      std::string bytes(size, 0);
+      ASSERT_EQ(file->ReadForPages(offset, std::as_writable_bytes(std::span(bytes))), size);
+      EXPECT_TRUE(bytes == noise.substr(offset, size)) << size << " " << offset;
+    }
+  }
+  for (const size_t from_end : {1, 1000, 1235, 5000}) {
+    std::string bytes(10'000, 0);
+    bytes.resize(file->ReadForPages(kSize - from_end, std::as_writable_bytes(std::span(bytes))));
+    EXPECT_TRUE(bytes == noise.substr(kSize - from_end)) << from_end;
+  }
+  const auto fresh = OpenArchiveFile(path_);
+  posix_fadvise(fd.get(), 0, 0, POSIX_FADV_DONTNEED);
+  std::byte byte;
+  fresh->ReadForPages(2'000'000, {&byte, 1});
+  if (!tells) GTEST_SKIP() << "the bytes are right; where they came from cannot be told here";
+  EXPECT_FALSE(IsInPageCache(fd.get(), 2'000'000, 1));
+}
+
+TEST_F(ArchiveFileTest, PagesThatNobodyDropsAreBounded) {
+  constexpr size_t kBlock = size_t{1} << 20;
+  constexpr size_t kBlocks = 200;
+  std::filesystem::resize_file(path_, kBlocks * kBlock);
+  testing::WaitForNewTime(path_);
+  const auto file = OpenArchiveFile(path_);
+  const util::UniqueFd fd(open(path_.c_str(), O_RDONLY | O_CLOEXEC));
+  std::vector<std::byte> block(kBlock);
+  for (size_t i = 0; i < kBlocks; ++i) file->ReadAt(i * kBlock, block);
+  if (IsInPageCache(fd.get(), 0, kBlock) && IsInPageCache(fd.get(), 10 * kBlock, kBlock)) {
+    posix_fadvise(fd.get(), 0, 0, POSIX_FADV_DONTNEED);
+    ASSERT_TRUE(IsInPageCache(fd.get(), 0, kBlock)) << "they were not dropped";
+    GTEST_SKIP() << "what is in the page cache cannot be told here";
   }
 }
 

@@ -195,11 +195,13 @@ TEST(ParseOptions, WhatCannotBeUnderstood) {
       {{"--o=noexec", "a", "b"}, "unknown option '--o=noexec'"},
       {{"--foreground=1", "a", "b"}, "option 'foreground' takes no value"},
       {{"--help="}, "option 'help' takes no value"},
-      {{"--revalidate", "2", "a", "b"}, "option 'revalidate' wants a value"},
+      {{"--revalidate", "2", "a", "b"}, "option 'revalidate' wants a value: revalidate=SECONDS"},
+      {{"--worker-timeout=0.5", "a", "b"}, "--worker-timeout wants 0, or a second at least"},
+      {{"-o", "fsname=", "a", "b"}, "mount option 'fsname=' wants a value"},
       {{"a", "b", "-o"}, "option '-o' wants a value"},
       {{"-o", "nothing", "a", "b"}, "unknown mount option 'nothing'"},
       {{"-o", "noexec,nothing=1", "a", "b"}, "unknown mount option 'nothing=1'"},
-      {{"-o", "revalidate", "a", "b"}, "option 'revalidate' wants a value"},
+      {{"-o", "revalidate", "a", "b"}, "option 'revalidate' wants a value: revalidate=SECONDS"},
       {{"-o", "fsname", "a", "b"}, "unknown mount option 'fsname'"},
       {{"-o", "allow_other=1", "a", "b"}, "unknown mount option 'allow_other=1'"},
       {{"-o", "Allow_other", "a", "b"}, "unknown mount option 'Allow_other'"},
@@ -220,10 +222,10 @@ TEST(ParseOptions, AnEmptyPathIsNoPath) {
 
 TEST(Usage, NamesEveryOption) {
   const std::string usage = Usage();
-  for (const auto* word : {"usage: skopsfs [options] SOURCE MOUNTPOINT", "-f, --foreground",
-                           "-o OPT[,OPT...]", "--revalidate=SECONDS", "-d, --debug", "-h, --help",
-                           "-V, --version", "allow_other", "allow_root", "auto_unmount",
-                           "fsname=", "noexec", "revalidate=SECONDS", "fusermount3 -u"}) {
+  for (const auto* word :
+       {"usage: skopsfs [options] SOURCE MOUNTPOINT", "-f, --foreground", "-o OPT[,OPT...]",
+        "--revalidate=SECONDS", "-d, --debug", "-h, --help", "-V, --version", "allow_other",
+        "allow_root", "auto_unmount", "fsname=", "noexec", "NAME=VALUE", "fusermount3 -u"}) {
     EXPECT_THAT(usage, HasSubstr(word));
   }
   EXPECT_TRUE(usage.ends_with('\n'));
