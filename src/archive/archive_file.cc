@@ -161,14 +161,16 @@ bool ArchiveFile::IsBeingWritten() const { return IsOpenForWriting(fd_.get()); }
 
 bool ArchiveFile::IsCurrent() const { return IdentityOf(Stat()) == identity_; }
 
-std::shared_ptr<Proof> ArchiveFile::ProofOf(uint64_t offset, uint64_t size) const {
+std::shared_ptr<Proof> ArchiveFile::ProofOf(const Extent& extent) const {
+  const Place place(extent.within ? std::optional(extent.within->offset) : std::nullopt,
+                    extent.offset);
   const std::lock_guard lock(proofs_mutex_);
   if (proofs_.size() >= kRememberedProofs) {
     std::erase_if(proofs_, [](const auto& item) { return item.second.expired(); });
   }
-  auto& known = proofs_[offset];
+  auto& known = proofs_[place];
   auto proof = known.lock();
-  if (!proof) known = proof = std::make_shared<Proof>(size);
+  if (!proof) known = proof = std::make_shared<Proof>(extent.size);
   return proof;
 }
 

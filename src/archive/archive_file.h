@@ -4,11 +4,13 @@
 
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <unordered_map>
+#include <utility>
 
+#include "archive/decode_stream.h"
 #include "archive/direct_file.h"
 #include "archive/identity.h"
 #include "archive/passing_crc.h"
@@ -80,8 +82,8 @@ class ArchiveFile : public zip::ByteSource {
   // proves nothing.
   bool failed_to_read() const { return failed_to_read_; }
 
-  // The proof of the member of `size` bytes whose data begins at `offset`.
-  std::shared_ptr<Proof> ProofOf(uint64_t offset, uint64_t size) const;
+  // The proof of a member.
+  std::shared_ptr<Proof> ProofOf(const Extent& extent) const;
 
   // Drops all pages of the archive, if something was read since they were last dropped.
   void DropPages() const;
@@ -124,7 +126,10 @@ class ArchiveFile : public zip::ByteSource {
   mutable std::optional<bool> direct_is_possible_;
   mutable std::unique_ptr<const DirectFile> direct_;  // stays once it is there
   mutable std::mutex proofs_mutex_;
-  mutable std::unordered_map<uint64_t, std::weak_ptr<Proof>> proofs_;  // of open members
+  // Of open members, by where their bytes begin: in the file, or in those of the compressed member
+  // that begins there.
+  using Place = std::pair<std::optional<uint64_t>, uint64_t>;
+  mutable std::map<Place, std::weak_ptr<Proof>> proofs_;
   mutable std::atomic<bool> failed_to_read_ = false;
   mutable std::atomic<bool> has_pages_ = true;
   mutable std::atomic<bool> was_read_ = true;  // since the last DropPagesIfQuiet()

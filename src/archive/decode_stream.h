@@ -9,7 +9,7 @@
 
 namespace skopsfs::archive {
 
-// Where the bytes of a member are in the archive file and what they decode to.
+// Where the bytes of a member are and what they decode to.
 struct Extent {
   uint64_t offset = 0;
   uint64_t compressed_size = 0;
@@ -17,6 +17,8 @@ struct Extent {
   uint32_t crc32 = 0;
   uint16_t method = 0;
   uint16_t flags = 0;  // general purpose bits of the entry; LZMA has one
+  // The compressed member in whose decoded bytes these are; nullptr when they are in the file.
+  std::shared_ptr<const Extent> within = nullptr;
 };
 
 // One run over the data of a compressed member, from its first byte on. Keeps a reference to its

@@ -8,10 +8,12 @@
 namespace skopsfs::archive {
 using util::Error;
 
-Decoder::Decoder(std::shared_ptr<const zip::ByteSource> source, const Extent& extent)
+Decoder::Decoder(std::shared_ptr<const zip::ByteSource> source, const Extent& extent,
+                 size_t source_bytes)
     : source_(std::move(source)),
       extent_(extent),
-      memory_bytes_(sizeof(*this) + kMostKept + DecodeStreamMemory(*source_, extent)) {}
+      memory_bytes_(sizeof(*this) + kMostKept + DecodeStreamMemory(*source_, extent) +
+                    source_bytes) {}
 
 void Decoder::Restart() {
   stream_.reset();

@@ -16,7 +16,9 @@ namespace skopsfs::archive {
 // Thread-safe: calls wait for each other. Holds the source for as long as it lives.
 class Decoder {
  public:
-  Decoder(std::shared_ptr<const zip::ByteSource> source, const Extent& extent);
+  // `source_bytes` is what the source itself takes of memory.
+  Decoder(std::shared_ptr<const zip::ByteSource> source, const Extent& extent,
+          size_t source_bytes = 0);
 
   // At most, whatever it decodes.
   size_t memory_bytes() const { return memory_bytes_; }

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "archive/crc32.h"
+#include "archive/member_bytes.h"
 #include "archive/writers.h"
 #include "util/error.h"
 #include "zip/format.h"
@@ -44,28 +45,39 @@ void CheckStoredCrc(const ArchiveFile& file, const Extent& extent) {
   if (crc != extent.crc32) throw Error(EIO, kWrong);
 }
 
-// To the last byte, where the decoder compares it.
-void CheckDecodedCrc(const std::shared_ptr<const zip::ByteSource>& file, const Extent& extent,
+void CheckDecodedCrc(const std::shared_ptr<const ArchiveFile>& file, const Extent& extent,
                      DecoderPool& pool) {
   struct Owner {
     ~Owner() { pool.Drop(this); }
     DecoderPool& pool;
   } const owner{pool};
-  std::byte last;
-  pool.Borrow(&owner, [&] { return std::make_unique<Decoder>(file, extent); })
-      ->Read(extent.size - 1, {&last, 1});
+  if (extent.method != zip::kMethodStored) {
+    // To the last byte, where the decoder compares it.
+    std::byte last;
+    return ReadDecoded(file, extent, pool, &owner, extent.size - 1, {&last, 1});
+  }
+  std::vector<std::byte> block(size_t{1} << 20);
+  uint32_t crc = 0;
+  for (uint64_t done = 0; done < extent.size;) {
+    const auto part = std::span(block).first(
+        static_cast<size_t>(std::min<uint64_t>(block.size(), extent.size - done)));
+    ReadDecoded(file, extent, pool, &owner, done, part);
+    crc = Crc32(crc, part);
+    done += part.size();
+  }
+  if (crc != extent.crc32) throw Error(EIO, kWrong);
 }
 
 }  // namespace
 
 Extent LocateMember(const zip::ByteSource& source, const ArchiveIndex& index,
                     const zip::Entry& entry) {
-  const Extent extent{.offset = zip::LocateData(source, index.directory(), entry),
-                      .compressed_size = entry.compressed_size,
-                      .size = entry.size,
-                      .crc32 = entry.crc32,
-                      .method = entry.method,
-                      .flags = entry.flags};
+  Extent extent{.offset = zip::LocateData(source, index.directory(), entry),
+                .compressed_size = entry.compressed_size,
+                .size = entry.size,
+                .crc32 = entry.crc32,
+                .method = entry.method,
+                .flags = entry.flags};
   if (extent.method != zip::kMethodStored && !CanDecode(extent.method)) {
     throw Error(EOPNOTSUPP,
                 "compression method " + std::to_string(extent.method) + " is not supported");
@@ -77,10 +89,7 @@ Extent LocateMember(const zip::ByteSource& source, const ArchiveIndex& index,
 
 MemberReader::MemberReader(std::shared_ptr<const ArchiveFile> file, const Extent& extent,
                            DecoderPool& pool)
-    : file_(std::move(file)),
-      extent_(extent),
-      pool_(pool),
-      proof_(file_->ProofOf(extent.offset, extent.size)) {}
+    : file_(std::move(file)), extent_(extent), pool_(pool), proof_(file_->ProofOf(extent)) {}
 
 MemberReader::~MemberReader() { pool_.Drop(this); }
 
@@ -105,7 +114,7 @@ size_t MemberReader::Read(uint64_t offset, std::span<std::byte> out) {
 std::optional<size_t> MemberReader::ReadAtOnce(uint64_t offset, std::span<std::byte> out) {
   out = Clamp(offset, out);
   if (out.empty()) return 0;
-  if (extent_.method != zip::kMethodStored || ReadUnproven(offset, out)) return std::nullopt;
+  if (IsDecoded(extent_) || ReadUnproven(offset, out)) return std::nullopt;
   return out.size();
 }
 
@@ -114,12 +123,11 @@ std::optional<int64_t> MemberReader::ReadUnproven(uint64_t offset, std::span<std
   // Taken before the read: what is read while another thread proves is not proven by that.
   const int64_t trusted = trusted_.load();
   if (proof_->wrong) throw Error(EIO, kWrong);
-  if (extent_.method == zip::kMethodStored) {
+  if (IsDecoded(extent_)) {
+    ReadDecoded(file_, extent_, pool_, this, offset, out);
+  } else {
     ReadPages(*file_, extent_, offset, out);
     file_->Served(extent_.offset + offset, out.size());
-  } else {
-    pool_.Borrow(this, [&] { return std::make_unique<Decoder>(file_, extent_); })
-        ->Read(offset, out);
   }
   const auto changed = file_->CheckUnchanged();
   if (changed && changed != trusted) return changed;
@@ -140,7 +148,7 @@ void MemberReader::PassBy(uint64_t offset, std::span<const std::byte> bytes) {
 }
 
 void MemberReader::CheckCrc() {
-  if (extent_.method == zip::kMethodStored) {
+  if (!IsDecoded(extent_)) {
     CheckStoredCrc(*file_, extent_);
   } else if (extent_.size > 0) {
     CheckDecodedCrc(file_, extent_, pool_);

@@ -14,7 +14,8 @@ namespace {
 
 using util::Error;
 
-constexpr auto kNameOfRoot = "root";  // of a model that is nothing but an array
+constexpr uint32_t kCounts = (1U << 30) - 1;  // more than there are nodes
+constexpr auto kNameOfRoot = "root";          // of a model that is nothing but an array
 
 using ById = std::unordered_map<uint64_t, const Object*>;
 
@@ -36,12 +37,7 @@ class NameTree::Builder {
 
   // Breadth first, so that siblings are neighbours.
   void Build(const Object& root) {
-    tree_.nodes_.push_back({.parent = 0,
-                            .name_size = 0,
-                            .name_offset = 0,
-                            .target = 0,
-                            .is_folder = 1,
-                            .child_count = 0});
+    AddNode("", Kind::kFolder, 0, 0);
     Object holder;  // of a model that is itself kept in a member
     if (root.is_member()) {
       holder.children.push_back(
@@ -60,6 +56,7 @@ class NameTree::Builder {
   struct Child {
     std::string name;
     const Object* object;
+    Kind kind;
   };
 
   // What a reference stands for; nullptr where that is unknown, or holds the reference itself.
@@ -79,7 +76,10 @@ class NameTree::Builder {
     for (const auto& given : folder.object->children) {
       const Object* const object = Resolve(given, folder);
       if (object == nullptr) continue;
-      children.push_back({names.Add(SafeName(given.name), object->suffix), object});
+      const std::string name = SafeName(given.name);
+      const Kind kind = object->is_member() ? Kind::kLink : Kind::kFolder;
+      children.push_back({names.Add(name, object->suffix), object, kind});
+      if (object->suffix == ".npz") children.push_back({names.Add(name, ""), object, Kind::kNpz});
     }
     std::sort(children.begin(), children.end(),
               [](const Child& a, const Child& b) { return a.name < b.name; });
@@ -89,20 +89,29 @@ class NameTree::Builder {
   void AddChildren(const Folder& folder) {
     const auto first = tree_.size();
     for (const auto& child : ChildrenOf(folder)) {
-      if (tree_.size() == kMostNodes) throw Error(EFBIG, "by-name has more names than the limit");
-      const bool is_folder = !child.object->is_member();
-      if (is_folder) AddFolder(*child.object, folder);
-      tree_.nodes_.push_back({.parent = folder.node & (kMostNodes - 1),
-                              .name_size = static_cast<uint8_t>(child.name.size()),
-                              .name_offset = OffsetOf(child.name),
-                              .target = is_folder ? 0 : child.object->member,
-                              .is_folder = is_folder,
-                              .child_count = 0});
-      if (!is_folder) ++tree_.links_;
+      const uint32_t member = child.object->member;
+      if (child.kind == Kind::kFolder) AddFolder(*child.object, folder);
+      AddNode(child.name, child.kind, folder.node, child.kind == Kind::kFolder ? 0 : member);
     }
     Packed& node = tree_.nodes_[folder.node];
     node.target = first;
-    node.child_count = (tree_.size() - first) & INT32_MAX;
+    node.count = (tree_.size() - first) & kCounts;
+  }
+
+  void AddNode(const std::string& name, Kind kind, uint32_t parent, uint32_t target) {
+    const uint32_t index = tree_.size();
+    if (index == kMostNodes) throw Error(EFBIG, "by-name has more names than the limit");
+    Packed& node = tree_.nodes_.emplace_back();
+    node.parent = parent & (kMostNodes - 1);
+    node.name_size = static_cast<uint8_t>(name.size());
+    node.name_offset = OffsetOf(name);
+    node.target = target;
+    node.kind = static_cast<uint8_t>(kind) & 3U;
+    if (kind == Kind::kLink) ++tree_.links_;
+    if (kind == Kind::kNpz) {
+      node.count = tree_.npz_count() & kCounts;
+      tree_.npz_.push_back(index);
+    }
   }
 
   void AddFolder(const Object& object, const Folder& above) {
@@ -129,14 +138,16 @@ NameTree::NameTree(const Object& root) {
   Builder(*this, root).Build(root);
   nodes_.shrink_to_fit();
   names_.shrink_to_fit();
+  npz_.shrink_to_fit();
 }
 
 NameTree::Node NameTree::At(uint32_t index) const {
   const Packed& packed = nodes_[index];
-  Node node{.parent = packed.parent, .name = NameOf(packed), .is_folder = packed.is_folder != 0};
-  if (node.is_folder) {
+  Node node{
+      .parent = packed.parent, .name = NameOf(packed), .kind = static_cast<Kind>(packed.kind)};
+  if (node.kind == Kind::kFolder) {
     node.first_child = packed.target;
-    node.child_count = packed.child_count;
+    node.child_count = packed.count;
   } else {
     node.member = packed.target;
   }
@@ -164,7 +175,7 @@ uint64_t NameTree::Mark() const {
   hash.Add(names_);
   for (const auto& node : nodes_) {
     hash.Add(uint64_t{node.name_offset} << 32 | node.target);
-    hash.Add(uint64_t{node.child_count} << 9 | node.is_folder << 8 | node.name_size);
+    hash.Add(uint64_t{node.count} << 10 | node.kind << 8 | node.name_size);
   }
   return std::max<uint64_t>(hash.value(), 1);
 }

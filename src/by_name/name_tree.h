@@ -10,22 +10,26 @@
 
 namespace skopsfs::by_name {
 
-// The directory `by-name` of one archive version: folders, and links to members. Node 0 is the
-// directory itself. The children of a folder follow one another, sorted by name, so that a lookup
-// is a binary search and a node's index depends on the schema alone. Immutable.
+// The directory `by-name` of one archive version: folders, links to members, and beside those that
+// lead to an npz the npz as a folder. Node 0 is the directory itself. The children of a folder
+// follow one another, sorted by name, so that a lookup is a binary search and a node's index
+// depends on the schema alone. Immutable.
 class NameTree {
  public:
   // Indexes stay below this.
   static constexpr uint32_t kMostNodes = 1U << 21;
   static constexpr size_t kDeepest = 256;  // folders above a link
 
+  enum class Kind : uint8_t { kFolder, kLink, kNpz };
   struct Node {
     uint32_t parent = 0;  // the root holds itself
     std::string_view name;
-    bool is_folder = false;
-    uint32_t member = 0;       // of a link, where it leads to
+    Kind kind = Kind::kFolder;
+    uint32_t member = 0;       // of a link or npz: which member that is
     uint32_t first_child = 0;  // of a folder
     uint32_t child_count = 0;
+
+    bool is_link() const { return kind == Kind::kLink; }
   };
 
   // References lead to what they stand for, except to what they lie in. Throws
@@ -34,11 +38,16 @@ class NameTree {
 
   uint32_t size() const { return static_cast<uint32_t>(nodes_.size()); }
   size_t link_count() const { return links_; }
+  // The npz are numbered in the order of their nodes.
+  uint32_t npz_count() const { return static_cast<uint32_t>(npz_.size()); }
+  uint32_t NodeOfNpz(uint32_t number) const { return npz_[number]; }
+  uint32_t NumberOfNpz(uint32_t index) const { return nodes_[index].count; }
   Node At(uint32_t index) const;
   std::optional<uint32_t> Find(uint32_t folder, std::string_view name) const;
   size_t DepthOf(uint32_t index) const;  // 0: directly in the root
   size_t memory_bytes() const {
-    return sizeof(*this) + nodes_.capacity() * sizeof(Packed) + names_.capacity();
+    return sizeof(*this) + nodes_.capacity() * sizeof(Packed) + names_.capacity() +
+           npz_.capacity() * sizeof(uint32_t);
   }
 
   // Tells this tree from others; never 0.
@@ -51,8 +60,8 @@ class NameTree {
     uint32_t name_size : 8;
     uint32_t name_offset;
     uint32_t target;  // the member, or the first child
-    uint32_t is_folder : 1;
-    uint32_t child_count : 31;
+    uint32_t kind : 2;
+    uint32_t count : 30;  // of children; of an npz its number
   };
   static_assert(sizeof(Packed) == 16);
   class Builder;
@@ -62,7 +71,8 @@ class NameTree {
   }
 
   std::vector<Packed> nodes_;
-  std::string names_;  // each name once, one after the other
+  std::string names_;          // each name once, one after the other
+  std::vector<uint32_t> npz_;  // nodes
   size_t links_ = 0;
 };
 

@@ -97,6 +97,12 @@ class Catalog {
   std::shared_ptr<const by_name::NameTree> Adopt(const Slot& slot,
                                                  std::unique_ptr<by_name::NameTree> names);
 
+  // Counts what an npz holds likewise.
+  std::shared_ptr<const archive::InnerArchive> Adopt(const Slot& slot,
+                                                     std::unique_ptr<archive::InnerArchive> inner) {
+    return open_.Adopt(std::move(inner), slot);
+  }
+
   // A handle of the version was given to the kernel, or given back by it.
   static void CountHandle(Slot& slot);
   static void DropHandle(Slot& slot);

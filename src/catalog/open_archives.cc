@@ -87,6 +87,8 @@ std::shared_ptr<const Index> OpenArchives::Adopt(std::unique_ptr<Index> index,
 
 template std::shared_ptr<const archive::ArchiveIndex> OpenArchives::Adopt(
     std::unique_ptr<archive::ArchiveIndex> index, const Slot& opening);
+template std::shared_ptr<const archive::InnerArchive> OpenArchives::Adopt(
+    std::unique_ptr<archive::InnerArchive> index, const Slot& opening);
 template std::shared_ptr<const by_name::NameTree> OpenArchives::Adopt(
     std::unique_ptr<by_name::NameTree> index, const Slot& opening);
 
@@ -120,6 +122,9 @@ void OpenArchives::Evict(What what, const Slot* except, const Enough& enough) {
     if (!lock) continue;  // in use this very moment
     if (what == What::kFile && IsIdle(slot->file)) slot->CloseFile();
     if (what == What::kIndex && IsIdle(slot->names)) slot->names.reset();
+    if (what == What::kIndex) {
+      std::erase_if(slot->inner, [](const auto& item) { return IsIdle(item.second.archive); });
+    }
     if (what == What::kIndex && IsIdle(slot->index)) slot->index.reset();
   }
 }

@@ -15,6 +15,7 @@
 #include "archive/archive_file.h"
 #include "archive/archive_index.h"
 #include "archive/identity.h"
+#include "archive/inner_archive.h"
 #include "by_name/name_tree.h"
 #include "catalog/descriptor_keeper.h"
 #include "catalog/slot_store.h"
@@ -65,7 +66,13 @@ struct Slot {
   // last handle: that would be two messages to the keeper each time a member is opened and closed.
   std::shared_ptr<const KeptDescriptor> kept;
 
-  // Held while the names are read; to be taken before the other one.
+  // Members that are ZIPs themselves, by their numbers in the names; bounded.
+  struct Inner {
+    std::shared_ptr<const archive::InnerArchive> archive;
+    std::optional<util::Error> failure;  // why there is none
+  };
+  std::map<uint32_t, Inner> inner;
+  // Held while the names, or one of these, are read; to be taken before the other one.
   std::mutex names_mutex;
 
   // To be called with the mutex held.

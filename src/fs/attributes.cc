@@ -68,8 +68,8 @@ struct stat SourceAttributes(const std::string& path, const struct stat& source)
 }
 
 struct stat MemberAttributes(const catalog::Slot& slot, const archive::ArchiveIndex& archive,
-                             uint32_t index) {
-  struct stat st = Common(slot.path, slot.st, index);
+                             uint32_t index, uint32_t first) {
+  struct stat st = Common(slot.path, slot.st, first + index);
   const auto* entry = archive.EntryOf(index);
   if (entry != nullptr) {
     st.st_mtim = {.tv_sec = archive::ModificationTime(*entry), .tv_nsec = 0};

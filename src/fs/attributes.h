@@ -14,9 +14,10 @@ namespace skopsfs::fs {
 // the source.
 struct stat SourceAttributes(const std::string& path, const struct stat& source);
 
-// Node `index` of an open archive version: a directory or a member.
+// Node `index` of an open archive version, or of an npz in it, whose node 0 has the index `first`
+// among all: a directory or a member.
 struct stat MemberAttributes(const catalog::Slot& slot, const archive::ArchiveIndex& archive,
-                             uint32_t index);
+                             uint32_t index, uint32_t first = 0);
 
 // by-name and the folders in it, and the links, whose targets have `target_size` bytes. `index` is
 // that of the node.

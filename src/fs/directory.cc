@@ -17,37 +17,36 @@ using util::Error;
 // Positions of the entries of every directory: ".", "..", then its children.
 constexpr uint64_t kFirstChild = 2;
 
-// A directory of what the handle's is in.
-struct stat AttributesOf(const DirectoryHandle& handle, NodeId directory) {
+struct stat AttributesOf(const DirectoryHandle& handle) {
   const Slot& slot = *handle.slot;
-  if (directory.index == 0) return SourceAttributes(slot.path, slot.st);
-  if (directory.is_name()) return NameFolderAttributes(slot, directory.index);
-  return MemberAttributes(slot, *handle.archive, directory.index);
+  const NodeId node = handle.node;
+  if (node.index == 0) return SourceAttributes(slot.path, slot.st);
+  if (node.is_name()) return NameFolderAttributes(slot, node.index);
+  return MemberAttributes(slot, *handle.archive, handle.directory, handle.first);
 }
 
 // The directory that holds the handle's; the root holds itself.
 struct stat AttributesOfParent(const DirectoryHandle& handle) {
+  const Slot& slot = *handle.slot;
   const NodeId node = handle.node;
   if (node.index == 0) {
-    const Slot& slot = *handle.slot;
     const Slot& parent = node == kRoot || !slot.parent ? slot : *slot.parent;
     return SourceAttributes(parent.path, parent.st);
   }
-  NodeId parent = node;
-  if (!node.is_name()) {
-    parent.index = handle.archive->node(node.index).parent;
-  } else if (node.name() != 0) {
-    parent.index = NodeId::kFirstName + handle.names->At(node.name()).parent;
-  } else {
-    parent.index = 0;
+  if (node.is_name()) {
+    if (node.name() == 0) return SourceAttributes(slot.path, slot.st);
+    return NameFolderAttributes(slot, NodeId::kFirstName + handle.names->At(node.name()).parent);
   }
-  return AttributesOf(handle, parent);
+  const uint32_t parent = handle.archive->node(handle.directory).parent;
+  if (parent != 0) return MemberAttributes(slot, *handle.archive, parent, handle.first);
+  if (!node.is_inner()) return SourceAttributes(slot.path, slot.st);
+  return NameFolderAttributes(slot, NodeId::kFirstName + handle.names->NodeOfNpz(node.npz()));
 }
 
 // Gives "." and ".." to `sink`, from `position` on; false when it is full.
 bool ReadDots(const DirectoryHandle& handle, uint64_t position, const DirectorySink& sink) {
   DirectoryEntry dot{.name = ".", .entry = {.node = handle.node}, .next = 1};
-  dot.entry.attributes = AttributesOf(handle, handle.node);
+  dot.entry.attributes = AttributesOf(handle);
   if (position == 0 && !sink(dot)) return false;
   dot.name = "..";
   dot.next = kFirstChild;
@@ -93,19 +92,31 @@ std::unique_ptr<DirectoryHandle> FileSystem::MakeHandle(NodeId node, std::shared
     handle->children = AtPositions(catalog::Source::List(catalog_.OpenFolder(*handle->slot)));
     return handle;
   }
-  catalog::OpenArchive archive;
   if (node.is_name()) {
-    auto located = LocateNames(node, open);
-    if (!located.names->At(node.name()).is_folder) throw Error(ENOTDIR, "a symbolic link");
-    archive = std::move(located.open);
-    handle->names = std::move(located.names);
+    auto names = LocateNames(node, open);
+    const auto kind = names.names->At(node.name()).kind;
+    if (kind == by_name::NameTree::Kind::kLink) throw Error(ENOTDIR, "a symbolic link");
+    if (kind == by_name::NameTree::Kind::kNpz) {
+      Fill(*handle, LocateNpz(names, node.name()));
+    } else {
+      handle->archive = names.open.index;
+      handle->kept = catalog_.Keep(*handle->slot, *names.open.file);
+    }
+    handle->names = std::move(names.names);
   } else {
-    archive = (catalog_.*open)(handle->slot);
-    if (node.index >= archive.index->node_count()) throw Error(ESTALE, "no such node");
+    Fill(*handle, LocateIn(handle->slot, (catalog_.*open)(handle->slot), node));
   }
-  handle->archive = archive.index;
-  handle->kept = catalog_.Keep(*handle->slot, *archive.file);
   return handle;
+}
+
+void FileSystem::Fill(DirectoryHandle& handle, const Located& located) {
+  handle.archive = located.inner ? std::shared_ptr<const archive::ArchiveIndex>(
+                                       located.inner, &located.inner->index())
+                                 : located.open.index;
+  handle.first = located.first();
+  handle.directory = located.index;
+  handle.names = located.names;
+  handle.kept = catalog_.Keep(*handle.slot, *located.open.file);
 }
 
 void FileSystem::ReadDirectory(DirectoryHandle& handle, uint64_t position, bool lookup,
@@ -161,18 +172,18 @@ void FileSystem::ReadFolder(DirectoryHandle& handle, uint64_t position, bool loo
 std::optional<DirectoryEntry> FileSystem::ChildAt(const DirectoryHandle& handle, uint64_t number) {
   const Slot& slot = *handle.slot;
   const auto& archive = *handle.archive;
-  if (handle.names) {
+  if (handle.names && handle.first == 0) {
     const auto folder = handle.names->At(handle.node.name());
     if (number >= folder.child_count) return std::nullopt;
     const auto child = folder.first_child + static_cast<uint32_t>(number);
     return DirectoryEntry{.name = handle.names->At(child).name,
                           .entry = NameEntry(slot, archive, *handle.names, child)};
   }
-  const auto directory = archive.node(handle.node.index);
+  const auto directory = archive.node(handle.directory);
   if (number < directory.child_count) {
     const auto child = directory.first_child + static_cast<uint32_t>(number);
     return DirectoryEntry{.name = archive.tree().Name(archive.node(child)),
-                          .entry = MemberEntry(slot, archive, child, handle.node)};
+                          .entry = MemberEntry(slot, archive, handle.first, child, handle.node)};
   }
   if (number > directory.child_count || handle.node.index != 0 || !HasNames(archive)) {
     return std::nullopt;

@@ -45,8 +45,24 @@ FileSystem::Located FileSystem::Locate(NodeId node) {
   auto slot = SlotOf(node);
   if (slot->is_folder) throw Error(EISDIR, "a folder");
   auto open = catalog_.Open(slot);
-  if (node.index >= open.index->node_count()) throw Error(ESTALE, "no such node");
-  return {std::move(slot), std::move(open)};
+  return LocateIn(std::move(slot), std::move(open), node);
+}
+
+FileSystem::Located FileSystem::LocateIn(std::shared_ptr<Slot> slot, catalog::OpenArchive open,
+                                         NodeId node) {
+  Located located;
+  located.slot = std::move(slot);
+  located.open = std::move(open);
+  located.index = node.index;
+  if (node.is_inner()) {
+    located.names = NamesOf(*located.slot, located.open);
+    located.npz = node.npz();
+    located.index = node.inner();
+    located.inner = InnerOf(*located.slot, located.open, *located.names, located.npz);
+  }
+  const bool is_there = located.index < located.archive().node_count();
+  if (!is_there || (located.inner && located.index == 0)) throw Error(ESTALE, "no such node");
+  return located;
 }
 
 Entry FileSystem::SourceEntry(const Slot& slot, const struct stat& st) const {
@@ -56,12 +72,12 @@ Entry FileSystem::SourceEntry(const Slot& slot, const struct stat& st) const {
           .attribute_timeout = options_.revalidate};
 }
 
-Entry FileSystem::MemberEntry(const Slot& slot, const archive::ArchiveIndex& index, uint32_t child,
-                              NodeId parent) const {
+Entry FileSystem::MemberEntry(const Slot& slot, const archive::ArchiveIndex& archive,
+                              uint32_t first, uint32_t child, NodeId parent) const {
   // Inside a version nothing ever changes. But the kernel never looks the root up again, so what
   // is directly below it must be asked for when another version may have come.
-  return {.node = {.slot = slot.id, .index = child},
-          .attributes = MemberAttributes(slot, index, child),
+  return {.node = {.slot = slot.id, .index = first + child},
+          .attributes = MemberAttributes(slot, archive, child, first),
           .entry_timeout = IsSingleRoot(parent) ? options_.revalidate : kForever,
           .attribute_timeout = kForever};
 }
@@ -87,14 +103,14 @@ std::optional<Entry> FileSystem::Lookup(NodeId parent, const std::string& name) 
   if (slot->is_folder) return LookupInFolder(slot, name);
   if (parent.is_name()) return LookupName(parent, name);
   const auto located = Locate(parent);
-  const auto& archive = *located.open.index;
-  const auto child = archive.tree().Find(parent.index, name);
+  const auto& archive = located.archive();
+  const auto child = archive.tree().Find(located.index, name);
   const bool is_by_name = !child && parent.index == 0 && name == kByName && HasNames(archive);
   if (!child && !is_by_name) return std::nullopt;
   // A single archive's slot may just have been replaced and forgotten.
   if (!catalog_.AddLookups(*located.slot, 1)) throw Error(ESTALE, "another version by now");
   return is_by_name ? ByNameEntry(*located.slot, parent)
-                    : MemberEntry(*located.slot, archive, *child, parent);
+                    : MemberEntry(*located.slot, archive, located.first(), *child, parent);
 }
 
 Timeout FileSystem::NegativeTimeout(NodeId parent) {
@@ -114,7 +130,8 @@ Attributes FileSystem::GetAttributes(NodeId node) {
     const auto located = LocateNames(node, &catalog::Catalog::Open);
     return {NameAttributes(*slot, *located.open.index, *located.names, node.name()), kForever};
   }
-  return {MemberAttributes(*slot, *Locate(node).open.index, node.index), kForever};
+  const auto located = Locate(node);
+  return {MemberAttributes(*slot, located.archive(), located.index, located.first()), kForever};
 }
 
 struct statvfs FileSystem::StatFs() {
@@ -127,25 +144,35 @@ struct statvfs FileSystem::StatFs() {
   return st;
 }
 
-std::unique_ptr<FileHandle> FileSystem::MakeHandle(const Located& located, NodeId node) {
-  const auto& archive = *located.open.index;
+archive::Extent FileSystem::ExtentOf(const Located& located) {
+  const auto& archive = located.archive();
+  const auto& entry = *archive.EntryOf(located.index);
   const auto& file = located.open.file;
-  const auto member = archive.node(node.index);
+  return located.inner ? located.inner->Locate(file, decoders_, entry)
+                       : archive::LocateMember(*file, archive, entry);
+}
+
+std::unique_ptr<FileHandle> FileSystem::MakeHandle(const Located& located, NodeId node) {
+  const auto& archive = located.archive();
+  const auto& file = located.open.file;
+  const auto member = located.node();
   if (member.is_directory) throw Error(EISDIR, "a directory");
-  const auto extent = archive::LocateMember(*file, archive, *archive.EntryOf(node.index));
-  return std::unique_ptr<FileHandle>(
-      new FileHandle{.slot = located.slot,
-                     .index = node.index,
-                     .parent = member.parent,
-                     .member = archive.PathOf(node.index),
-                     .attributes = MemberAttributes(*located.slot, archive, node.index),
-                     .file = file,
-                     .reader = {file, extent, decoders_},
-                     .kept = catalog_.Keep(*located.slot, *file)});
+  const bool in_npz = located.inner && member.parent == 0;
+  return std::unique_ptr<FileHandle>(new FileHandle{
+      .slot = located.slot,
+      .index = node.index,
+      .parent = in_npz ? NodeId::kFirstName + located.names->NodeOfNpz(located.npz)
+                       : located.first() + member.parent,
+      .member = located.Path(),
+      .attributes = MemberAttributes(*located.slot, archive, located.index, located.first()),
+      .file = file,
+      .reader = {file, ExtentOf(located), decoders_},
+      .kept = catalog_.Keep(*located.slot, *file)});
 }
 
 bool FileSystem::HasToVerify(const Located& located, NodeId node) const {
   if (!options_.verify_on_open) return false;
+  if (located.inner) return true;
   const std::lock_guard lock(located.slot->mutex);
   const auto& right = located.slot->right_members;
   return right.empty() || !right[node.index];
@@ -171,7 +198,7 @@ std::unique_ptr<FileHandle> FileSystem::Open(const Located& located, NodeId node
     if (verify) handle->reader.Verify();
     // What was read of the local header counts only if it is of this version.
     if (!file.IsCurrent()) throw Error(ESTALE, "another version by now");
-    if (verify) {
+    if (verify && !located.inner) {
       const std::lock_guard lock(slot.mutex);
       slot.right_members.resize(located.open.index->node_count());
       slot.right_members[node.index] = true;
@@ -181,7 +208,7 @@ std::unique_ptr<FileHandle> FileSystem::Open(const Located& located, NodeId node
     if (!file.IsCurrent()) throw Error(ESTALE, "another version by now");
     if (error.code() != EISDIR) {
       const bool is_wrong = handle && handle->reader.is_wrong();
-      MemberFailed(slot, node.index, located.open.index->PathOf(node.index), error, is_wrong);
+      MemberFailed(slot, node.index, located.Path(), error, is_wrong);
     }
     throw;
   }
@@ -190,13 +217,12 @@ std::unique_ptr<FileHandle> FileSystem::Open(const Located& located, NodeId node
 std::unique_ptr<FileHandle> FileSystem::OpenInherited(NodeId node) {
   auto slot = catalog_.Get(node.slot);
   if (!slot || slot->is_folder) throw Error(ESTALE, "no such node");
-  auto open = catalog_.OpenInherited(slot);
-  if (node.index >= open.index->node_count()) throw Error(ESTALE, "no such node");
+  const auto located = LocateIn(slot, catalog_.OpenInherited(slot), node);
   try {
     // Where the file has been touched meanwhile, the member's proof covers its local header.
-    return MakeHandle({slot, open}, node);
+    return MakeHandle(located, node);
   } catch (const Error& error) {
-    MemberFailed(*slot, node.index, open.index->PathOf(node.index), error);
+    MemberFailed(*slot, node.index, located.Path(), error);
     throw;
   }
 }

@@ -40,8 +40,8 @@ struct Attributes {
 // An open member. Reading it concerns neither names nor locks.
 struct FileHandle {
   std::shared_ptr<catalog::Slot> slot;
-  uint32_t index;
-  uint32_t parent;     // index of the directory that holds it
+  uint32_t index;      // of the node
+  uint32_t parent;     // of the directory that holds it
   std::string member;  // path inside the archive
   struct stat attributes;
   std::shared_ptr<const archive::ArchiveFile> file;
@@ -59,10 +59,13 @@ struct NameAt {
 struct DirectoryHandle {
   NodeId node;
   std::shared_ptr<catalog::Slot> slot;
-  std::shared_ptr<const archive::ArchiveIndex> archive;  // nullptr for a folder
-  std::shared_ptr<const catalog::KeptDescriptor> kept;   // of an archive
-  std::shared_ptr<const by_name::NameTree> names;        // of by-name and what is in it
-  std::vector<NameAt> children;                          // of a folder, in order
+  // Of a folder nothing; of what is in an npz, that.
+  std::shared_ptr<const archive::ArchiveIndex> archive;
+  uint32_t first = 0;      // the index of its node 0 among all nodes of the version
+  uint32_t directory = 0;  // the node in it that this is
+  std::shared_ptr<const catalog::KeptDescriptor> kept;  // of an archive
+  std::shared_ptr<const by_name::NameTree> names;       // of by-name and what is in it
+  std::vector<NameAt> children;                         // of a folder, in order
 };
 
 struct DirectoryEntry {
@@ -146,12 +149,20 @@ class FileSystem {
   catalog::Catalog& catalog() { return catalog_; }
 
  private:
-  // A node of an archive version, which is open for as long as this lives.
+  // A member or directory of an archive version, which is open for as long as this lives.
   struct Located {
     std::shared_ptr<catalog::Slot> slot;
     catalog::OpenArchive open;
-  };
+    std::shared_ptr<const by_name::NameTree> names;  // what follows is of an npz in it
+    std::shared_ptr<const archive::InnerArchive> inner;
+    uint32_t npz = 0;
+    uint32_t index = 0;  // in archive()
 
+    const archive::ArchiveIndex& archive() const { return inner ? inner->index() : *open.index; }
+    uint32_t first() const { return inner ? NodeId::FirstOf(npz) : 0; }
+    archive::Node node() const { return archive().node(index); }
+    std::string Path() const;  // in the archive version
+  };
   // A node of the names of one.
   struct LocatedNames {
     std::shared_ptr<catalog::Slot> slot;
@@ -162,6 +173,8 @@ class FileSystem {
 
   std::shared_ptr<catalog::Slot> SlotOf(NodeId node);
   Located Locate(NodeId node);
+  Located LocateIn(std::shared_ptr<catalog::Slot> slot, catalog::OpenArchive open, NodeId node);
+  archive::Extent ExtentOf(const Located& located);
   std::unique_ptr<FileHandle> MakeHandle(const Located& located, NodeId node);
   bool HasToVerify(const Located& located, NodeId node) const;
   std::unique_ptr<FileHandle> Open(const Located& located, NodeId node, bool verify);
@@ -169,8 +182,8 @@ class FileSystem {
   std::optional<Entry> LookupInFolder(const std::shared_ptr<catalog::Slot>& folder,
                                       const std::string& name);
   Entry SourceEntry(const catalog::Slot& slot, const struct stat& st) const;
-  Entry MemberEntry(const catalog::Slot& slot, const archive::ArchiveIndex& index, uint32_t child,
-                    NodeId parent) const;
+  Entry MemberEntry(const catalog::Slot& slot, const archive::ArchiveIndex& archive, uint32_t first,
+                    uint32_t child, NodeId parent) const;
   using OpenCall =
       catalog::OpenArchive (catalog::Catalog::*)(const std::shared_ptr<catalog::Slot>&);
   std::unique_ptr<DirectoryHandle> MakeHandle(NodeId node, std::shared_ptr<catalog::Slot> slot,
@@ -178,6 +191,7 @@ class FileSystem {
   // The entry `name` of an open folder by now; nothing when it is gone.
   std::optional<Entry> EntryOf(const std::shared_ptr<catalog::Slot>& folder,
                                const catalog::Found& open, const std::string& name, bool lookup);
+  void Fill(DirectoryHandle& handle, const Located& located);
   void ReadFolder(DirectoryHandle& handle, uint64_t position, bool lookup,
                   const DirectorySink& sink);
   std::optional<DirectoryEntry> ChildAt(const DirectoryHandle& handle, uint64_t number);
@@ -190,7 +204,14 @@ class FileSystem {
   std::shared_ptr<const by_name::NameTree> ReadNames(catalog::Slot& slot,
                                                      const catalog::OpenArchive& open);
   LocatedNames LocateNames(NodeId node, OpenCall open_call);
+  std::shared_ptr<const archive::InnerArchive> InnerOf(catalog::Slot& slot,
+                                                       const catalog::OpenArchive& open,
+                                                       const by_name::NameTree& names,
+                                                       uint32_t npz);
+  Located LocateNpz(const LocatedNames& located, uint32_t name);
   std::optional<Entry> LookupName(NodeId parent, const std::string& name);
+  std::optional<Entry> LookupInNpz(const LocatedNames& located, NodeId parent,
+                                   const std::string& name);
   static struct stat NameAttributes(const catalog::Slot& slot, const archive::ArchiveIndex& archive,
                                     const by_name::NameTree& names, uint32_t name);
   Entry ByNameEntry(const catalog::Slot& slot, NodeId parent) const;

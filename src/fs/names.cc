@@ -17,6 +17,7 @@ using util::Error;
 using util::Quoted;
 
 constexpr std::string_view kSchema = "schema.json";
+constexpr size_t kRememberedInner = 1000;  // npz, an archive version
 
 // The schema of an archive that has one; nothing else is a member of that name.
 std::optional<uint32_t> SchemaOf(const archive::ArchiveIndex& archive) {
@@ -55,11 +56,15 @@ bool FileSystem::HasNames(const archive::ArchiveIndex& archive) const {
 }
 
 bool FileSystem::MayTakeLong(NodeId node) {
-  if (!node.is_name()) return false;
+  if (!node.is_name() && !node.is_inner()) return false;
   const auto slot = catalog_.Get(node.slot);
   if (!slot) return false;
   const std::lock_guard lock(slot->mutex);
-  return !slot->names && !slot->names_failure;
+  if (!slot->names) return !slot->names_failure;
+  if (node.is_inner()) return !slot->inner.contains(node.npz());
+  if (node.name() >= slot->names->size()) return false;
+  return slot->names->At(node.name()).kind == NameTree::Kind::kNpz &&
+         !slot->inner.contains(slot->names->NumberOfNpz(node.name()));
 }
 
 std::shared_ptr<const NameTree> FileSystem::ReadNames(Slot& slot,
@@ -113,10 +118,61 @@ FileSystem::LocatedNames FileSystem::LocateNames(NodeId node, OpenCall open_call
   return {std::move(slot), std::move(open), std::move(names)};
 }
 
+std::string FileSystem::Located::Path() const {
+  if (!inner) return archive().PathOf(index);
+  const uint32_t member = names->At(names->NodeOfNpz(npz)).member;
+  return open.index->PathOf(member) + "/" + archive().PathOf(index);
+}
+
+std::shared_ptr<const archive::InnerArchive> FileSystem::InnerOf(Slot& slot,
+                                                                 const catalog::OpenArchive& open,
+                                                                 const NameTree& names,
+                                                                 uint32_t npz) {
+  if (npz >= names.npz_count()) throw Error(ESTALE, "no such node");
+  const std::lock_guard reading(slot.names_mutex);
+  {
+    const std::lock_guard lock(slot.mutex);
+    const auto known = slot.inner.find(npz);
+    if (known != slot.inner.end() && known->second.failure) throw Error(*known->second.failure);
+    if (known != slot.inner.end()) return known->second.archive;
+  }
+  const uint32_t member = names.At(names.NodeOfNpz(npz)).member;
+  const std::string path = open.index->PathOf(member);
+  catalog::Slot::Inner found;
+  try {
+    const auto outer = archive::LocateMember(*open.file, *open.index, *open.index->EntryOf(member));
+    found.archive =
+        catalog_.Adopt(slot, std::make_unique<archive::InnerArchive>(
+                                 open.file, outer, decoders_, catalog_.LabelOf(slot) + "/" + path));
+    if (!open.file->IsCurrent()) open.file->CheckUnchanged();
+  } catch (const Error& error) {
+    if (!open.file->IsCurrent()) throw Error(ESTALE, "another version by now");
+    util::LogError("{}: member {} cannot be shown as a folder: {}", Quoted(catalog_.LabelOf(slot)),
+                   Quoted(path), error.what());
+    if (error.code() == ENOMEM || open.file->failed_to_read()) throw;
+    found.failure = error;
+  }
+  const std::lock_guard lock(slot.mutex);
+  if (slot.inner.size() >= kRememberedInner) slot.inner.clear();
+  slot.inner[npz] = found;
+  if (found.failure) throw Error(*found.failure);
+  return found.archive;
+}
+
+FileSystem::Located FileSystem::LocateNpz(const LocatedNames& located, uint32_t name) {
+  Located npz;
+  npz.slot = located.slot;
+  npz.open = located.open;
+  npz.names = located.names;
+  npz.npz = located.names->NumberOfNpz(name);
+  npz.inner = InnerOf(*located.slot, located.open, *located.names, npz.npz);
+  return npz;
+}
+
 struct stat FileSystem::NameAttributes(const Slot& slot, const archive::ArchiveIndex& archive,
                                        const NameTree& names, uint32_t name) {
   const uint32_t index = NodeId::kFirstName + name;
-  if (names.At(name).is_folder) return NameFolderAttributes(slot, index);
+  if (!names.At(name).is_link()) return NameFolderAttributes(slot, index);
   return LinkAttributes(slot, index, TargetOf(archive, names, name).size());
 }
 
@@ -137,16 +193,28 @@ Entry FileSystem::NameEntry(const Slot& slot, const archive::ArchiveIndex& archi
 
 std::optional<Entry> FileSystem::LookupName(NodeId parent, const std::string& name) {
   const auto located = LocateNames(parent, &catalog::Catalog::Open);
+  const auto kind = located.names->At(parent.name()).kind;
+  if (kind == NameTree::Kind::kLink) throw Error(ENOTDIR, "a symbolic link");
+  if (kind == NameTree::Kind::kNpz) return LookupInNpz(located, parent, name);
   const auto found = located.names->Find(parent.name(), name);
   if (!found) return std::nullopt;
   if (!catalog_.AddLookups(*located.slot, 1)) throw Error(ESTALE, "another version by now");
   return NameEntry(*located.slot, *located.open.index, *located.names, *found);
 }
 
+std::optional<Entry> FileSystem::LookupInNpz(const LocatedNames& located, NodeId parent,
+                                             const std::string& name) {
+  const auto npz = LocateNpz(located, parent.name());
+  const auto child = npz.archive().tree().Find(0, name);
+  if (!child) return std::nullopt;
+  if (!catalog_.AddLookups(*npz.slot, 1)) throw Error(ESTALE, "another version by now");
+  return MemberEntry(*npz.slot, npz.archive(), npz.first(), *child, parent);
+}
+
 std::string FileSystem::ReadLink(NodeId node) {
   if (!node.is_name()) throw Error(EINVAL, "no symbolic link");
   const auto located = LocateNames(node, &catalog::Catalog::Open);
-  if (located.names->At(node.name()).is_folder) throw Error(EINVAL, "no symbolic link");
+  if (!located.names->At(node.name()).is_link()) throw Error(EINVAL, "no symbolic link");
   return TargetOf(*located.open.index, *located.names, node.name());
 }
 

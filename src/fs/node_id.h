@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "archive/inner_archive.h"
 #include "archive/member_tree.h"
 #include "by_name/name_tree.h"
 
@@ -9,20 +10,28 @@ namespace skopsfs::fs {
 
 // What the kernel calls a node: the slot of a folder or archive version and an index inside it. A
 // pure function, so there is no table of nodes. Index 0 is the folder or archive itself, those
-// below kFirstName are members, and those from it on are by-name and what is in it. The root (slot
-// 0) is 1, because the kernel says so.
+// below kFirstName are members, those below kFirstInner are by-name and what is in it, and each npz
+// there has room for its members above. The root (slot 0) is 1, because the kernel says so.
 struct NodeId {
-  static constexpr unsigned kIndexBits = 28;
+  static constexpr unsigned kIndexBits = 29;
   static constexpr uint32_t kFirstName = archive::MemberTree::kMostNodes;
-  static_assert(kFirstName + by_name::NameTree::kMostNodes <= uint64_t{1} << kIndexBits);
+  static constexpr uint32_t kFirstInner = uint32_t{1} << 25;
+  static constexpr uint32_t kOfAnNpz = archive::InnerArchive::kMostNodes;
+  static_assert(kFirstName + by_name::NameTree::kMostNodes <= kFirstInner);
+  static_assert(kFirstInner + uint64_t{by_name::NameTree::kMostNodes / 2} * kOfAnNpz <=
+                uint64_t{1} << kIndexBits);
 
   uint64_t slot = 0;
   uint32_t index = 0;
 
   bool operator==(const NodeId&) const = default;
 
-  bool is_name() const { return index >= kFirstName; }
+  bool is_name() const { return index >= kFirstName && index < kFirstInner; }
   uint32_t name() const { return index - kFirstName; }  // index into the NameTree
+  bool is_inner() const { return index >= kFirstInner; }
+  uint32_t npz() const { return (index - kFirstInner) / kOfAnNpz; }    // its number
+  uint32_t inner() const { return (index - kFirstInner) % kOfAnNpz; }  // index in what it holds
+  static uint32_t FirstOf(uint32_t npz) { return kFirstInner + npz * kOfAnNpz; }
 
   uint64_t number() const { return slot == 0 ? 1 : (slot << kIndexBits) | index; }
   static NodeId From(uint64_t number) {

@@ -38,19 +38,19 @@ std::string MethodName(uint16_t method) {
 std::string FileSystem::ReasonOfFailure(NodeId node) {
   try {
     if (node.is_name()) {
-      LocateNames(node, &catalog::Catalog::Open);
+      const auto located = LocateNames(node, &catalog::Catalog::Open);
+      if (located.names->At(node.name()).kind == by_name::NameTree::Kind::kNpz) {
+        LocateNpz(located, node.name());
+      }
       return {};
     }
     const auto located = Locate(node);
-    const auto& archive = *located.open.index;
     {
       const std::lock_guard lock(located.slot->mutex);
       const auto bad = located.slot->bad_members.find(node.index);
       if (bad != located.slot->bad_members.end()) return bad->second;
     }
-    if (!archive.node(node.index).is_directory) {
-      archive::LocateMember(*located.open.file, archive, *archive.EntryOf(node.index));
-    }
+    if (!located.node().is_directory) ExtentOf(located);
     return {};
   } catch (const Error& error) {
     return error.code() == ESTALE ? std::string() : error.what();
@@ -71,15 +71,16 @@ std::optional<std::string> FileSystem::GetXattr(NodeId node, std::string_view na
   }
   if (node.index == 0 || node.is_name()) return std::nullopt;
   const auto located = Locate(node);
-  const auto& archive = *located.open.index;
-  if (name == "member") return archive.PathOf(node.index);
-  if (archive.node(node.index).is_directory) return std::nullopt;
-  const auto& entry = *archive.EntryOf(node.index);
+  if (name == "member") return located.Path();
+  if (located.node().is_directory) return std::nullopt;
+  const auto& entry = *located.archive().EntryOf(located.index);
   if (name == "method") return MethodName(entry.method);
   if (name == "compressed_size") return std::to_string(entry.compressed_size);
   if (name == "crc32") return fmt::format("{:08x}", entry.crc32);
   if (name == "offset") {
-    return std::to_string(archive::LocateMember(*located.open.file, archive, entry).offset);
+    const auto extent = ExtentOf(located);
+    // What is in a compressed member has no offset in the archive.
+    return extent.within ? std::nullopt : std::optional(std::to_string(extent.offset));
   }
   return std::nullopt;
 }

@@ -54,7 +54,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
                                           .name = kName};
         }));
     for (uint32_t i = 0; i < tree.size(); ++i) {
-      if (tree.At(i).is_folder) CheckFolder(tree, i);
+      if (tree.At(i).kind == NameTree::Kind::kFolder) CheckFolder(tree, i);
     }
   } catch (const skopsfs::util::Error&) {
     // The reason why not.

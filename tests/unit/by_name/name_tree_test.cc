@@ -41,8 +41,8 @@ Object Reference(const std::string& name, uint64_t id) {
 void Collect(const NameTree& tree, uint32_t index, const std::string& path,
              std::vector<std::string>& found) {
   const auto node = tree.At(index);
-  if (!node.is_folder) {
-    found.push_back(path + "=" + std::to_string(node.member));
+  if (node.kind != NameTree::Kind::kFolder) {
+    found.push_back(path + (node.is_link() ? "=" : "/=") + std::to_string(node.member));
     return;
   }
   for (uint32_t i = 0; i < node.child_count; ++i) {
@@ -56,7 +56,7 @@ void Collect(const NameTree& tree, uint32_t index, const std::string& path,
 std::vector<std::string> Paths(const NameTree& tree) {
   std::vector<std::string> found;
   Collect(tree, 0, "", found);
-  EXPECT_EQ(tree.link_count(), found.size());
+  EXPECT_EQ(tree.link_count() + tree.npz_count(), found.size());
   return found;
 }
 
@@ -90,6 +90,20 @@ TEST(NameTree, NamesAreMadeSafeAndDifferent) {
 TEST(NameTree, SeveralNamesOfOneMember) {
   EXPECT_THAT(Paths(NameTree(Folder("", {Leaf("a", 1), Leaf("b", 1)}))),
               ElementsAre("a.npy=1", "b.npy=1"));
+}
+
+TEST(NameTree, AnNpzIsAFolderToo) {
+  Object one = Leaf("X", 1);
+  one.suffix = ".npz";
+  Object two = Leaf("a", 2);
+  two.suffix = ".npz";
+  const NameTree tree(Folder("", {one, two, Folder("X", {Leaf("b", 3)})}));
+  EXPECT_THAT(Paths(tree), ElementsAre("X/=1", "X.npz=1", "X~2/b.npy=3", "a/=2", "a.npz=2"));
+  ASSERT_EQ(tree.npz_count(), 2U);
+  for (uint32_t i = 0; i < tree.npz_count(); ++i) {
+    EXPECT_EQ(tree.At(tree.NodeOfNpz(i)).kind, NameTree::Kind::kNpz);
+    EXPECT_EQ(tree.NumberOfNpz(tree.NodeOfNpz(i)), i);
+  }
 }
 
 TEST(NameTree, ReferencesShowWhatTheyStandFor) {

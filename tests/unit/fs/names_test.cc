@@ -10,6 +10,7 @@
 #include "support/errors.h"
 #include "support/kernel.h"
 #include "support/log_capture.h"
+#include "support/samples.h"
 
 namespace skopsfs::fs {
 namespace {
@@ -153,6 +154,134 @@ TEST_F(NamesTest, NodesThatAreNot) {
   EXPECT_EQ(ErrnoOf([&] { fs_->Open(kernel_->Node("a.skops/by-name/coef_.npy")); }), ESTALE);
   EXPECT_EQ(ErrnoOf([&] { fs_->OpenDirectory(kernel_->Node("a.skops/by-name/coef_.npy")); }),
             ENOTDIR);
+}
+
+class NpzTest : public NamesTest {
+ protected:
+  // An archive with an npz in it, whose members are "data.npy" and "deep/x.npy".
+  void WriteNpz(const std::string& name, uint16_t outer, uint16_t inner) {
+    testing::ArchiveBuilder npz;
+    npz.Add({.name = "data.npy", .data = data_, .method = inner})
+        .Add({.name = "deep/x.npy", .data = "x", .method = inner});
+    testing::ArchiveBuilder()
+        .Add({.name = "before", .data = "some bytes"})
+        .Add({.name = "1.npz", .data = npz.Build(), .method = outer})
+        .Add({.name = "schema.json", .data = R"({"__loader__": "DictNode",
+                         "content": {"X": {"__loader__": "S", "file": "1.npz"}}})"})
+        .WriteTo(folder_ / name);
+  }
+  std::string Contents(const std::string& path) {
+    const auto node = kernel_->Node(path);
+    const auto handle = fs_->Open(node);
+    std::string bytes(static_cast<size_t>(fs_->GetAttributes(node).attributes.st_size) + 10, 0);
+    bytes.resize(fs_->Read(*handle, 0, std::as_writable_bytes(std::span(bytes))));
+    return bytes;
+  }
+
+  const std::string data_ = testing::Noise(100'000);
+};
+
+TEST_F(NpzTest, HoweverTheyAreCompressed) {
+  for (const uint16_t outer : {zip::kMethodStored, zip::kMethodDeflated}) {
+    for (const uint16_t inner : {zip::kMethodStored, zip::kMethodDeflated}) {
+      WriteNpz("a.skops", outer, inner);
+      Start();
+      EXPECT_THAT(kernel_->Names(kernel_->Node("a.skops/by-name")), ElementsAre("X", "X.npz"));
+      const auto folder = kernel_->Node("a.skops/by-name/X");
+      EXPECT_THAT(kernel_->Names(folder), ElementsAre("data.npy", "deep"));
+      EXPECT_THAT(kernel_->Names(kernel_->Node("a.skops/by-name/X/deep")), ElementsAre("x.npy"));
+      EXPECT_EQ(Contents("a.skops/by-name/X/data.npy"), data_);
+      EXPECT_EQ(Contents("a.skops/by-name/X/deep/x.npy"), "x");
+      EXPECT_FALSE(kernel_->Find("a.skops/by-name/X/nothing"));
+      const auto node = kernel_->Node("a.skops/by-name/X/data.npy");
+      EXPECT_EQ(fs_->GetXattr(node, "user.skopsfs.member"), "1.npz/data.npy");
+      EXPECT_EQ(fs_->GetXattr(node, "user.skopsfs.offset").has_value(),
+                outer == zip::kMethodStored);
+      EXPECT_EQ(fs_->GetXattr(folder, "user.skopsfs.error"), std::nullopt);
+    }
+  }
+  EXPECT_THAT(log_.texts(), IsEmpty());
+}
+
+TEST_F(NpzTest, ListingsAgreeWithLookups) {
+  WriteNpz("a.skops", zip::kMethodStored, zip::kMethodStored);
+  Start();
+  for (const std::string path :
+       {"a.skops/by-name", "a.skops/by-name/X", "a.skops/by-name/X/deep"}) {
+    const auto node = kernel_->Node(path);
+    const auto handle = fs_->OpenDirectory(node);
+    for (const auto& item : kernel_->List(*handle, true)) {
+      if (item.name == ".") {
+        EXPECT_EQ(item.entry.attributes.st_ino, fs_->GetAttributes(node).attributes.st_ino) << path;
+      } else if (item.name == "..") {
+        const auto parent = kernel_->Node(path.substr(0, path.rfind('/')));
+        EXPECT_EQ(item.entry.attributes.st_ino, fs_->GetAttributes(parent).attributes.st_ino)
+            << path;
+      } else {
+        const auto found = kernel_->Find(path + "/" + item.name).value();
+        EXPECT_EQ(item.entry.node, found.node) << item.name;
+        EXPECT_EQ(item.entry.attributes.st_ino, found.attributes.st_ino) << item.name;
+        EXPECT_EQ(fs_->GetAttributes(found.node).attributes.st_ino, found.attributes.st_ino);
+      }
+    }
+  }
+}
+
+TEST_F(NpzTest, DamageInside) {
+  testing::ArchiveBuilder npz;
+  npz.Add({.name = "bad.npy", .data = data_, .local = {.crc32 = 1}, .central = {.crc32 = 1}})
+      .Add({.name = "good.npy", .data = "good"});
+  for (const uint16_t outer : {zip::kMethodStored, zip::kMethodDeflated}) {
+    testing::ArchiveBuilder()
+        .Add({.name = "1.npz", .data = npz.Build(), .method = outer})
+        .Add({.name = "schema.json", .data = R"({"__loader__": "S", "file": "1.npz"})"})
+        .WriteTo(folder_ / "a.skops");
+    Start();
+    EXPECT_EQ(ErrnoOf([&] { Contents("a.skops/by-name/root/bad.npy"); }), EIO);
+    EXPECT_THAT(log_.texts(),
+                Contains(HasSubstr("member \"1.npz/bad.npy\" cannot be read: bad CRC-32")));
+    EXPECT_EQ(Contents("a.skops/by-name/root/good.npy"), "good");
+    Start({.verify_on_open = true});
+    const auto bad = kernel_->Node("a.skops/by-name/root/bad.npy");
+    EXPECT_EQ(ErrnoOf([&] { fs_->Open(bad); }), EIO);
+    EXPECT_EQ(fs_->OpenAtOnce(bad), nullptr);
+    EXPECT_EQ(Contents("a.skops/by-name/root/good.npy"), "good");
+  }
+}
+
+TEST_F(NpzTest, OneThatIsNone) {
+  testing::ArchiveBuilder many;
+  for (int i = 0; i < 256; ++i) many.Add({.name = std::to_string(i), .data = "x"});
+  for (const auto& [bytes, code] : {std::pair(std::string("no zip"), EIO), {many.Build(), EFBIG}}) {
+    testing::ArchiveBuilder()
+        .Add({.name = "1.npz", .data = bytes})
+        .Add({.name = "schema.json", .data = R"({"__loader__": "S", "file": "1.npz"})"})
+        .WriteTo(folder_ / "a.skops");
+    Start();
+    const auto node = kernel_->Node("a.skops/by-name/root");
+    EXPECT_TRUE(fs_->MayTakeLong(node));
+    const size_t lines = log_.texts().size();
+    for (int i = 0; i < 2; ++i) {
+      EXPECT_EQ(ErrnoOf([&] { fs_->OpenDirectory(node); }), code);
+      EXPECT_EQ(ErrnoOf([&] { fs_->Lookup(node, "data.npy"); }), code);
+    }
+    EXPECT_FALSE(fs_->MayTakeLong(node));
+    EXPECT_EQ(log_.texts().size(), lines + 1) << "said once";
+    EXPECT_TRUE(fs_->GetXattr(node, "user.skopsfs.error"));
+    EXPECT_EQ(kernel_->Find("a.skops/by-name/root.npz").value().attributes.st_mode,
+              static_cast<mode_t>(S_IFLNK | 0777));
+  }
+}
+
+TEST_F(NpzTest, NodesThatAreNot) {
+  WriteNpz("a.skops", zip::kMethodStored, zip::kMethodStored);
+  Start();
+  const auto node = kernel_->Node("a.skops/by-name/X/data.npy");
+  for (const uint32_t index : {node.index + 100, NodeId::FirstOf(0), NodeId::FirstOf(1) + 1}) {
+    EXPECT_EQ(ErrnoOf([&] { fs_->GetAttributes({.slot = node.slot, .index = index}); }), ESTALE);
+    EXPECT_EQ(ErrnoOf([&] { fs_->Open({.slot = node.slot, .index = index}); }), ESTALE);
+  }
+  EXPECT_EQ(ErrnoOf([&] { fs_->Open(kernel_->Node("a.skops/by-name/X/deep")); }), EISDIR);
 }
 
 TEST_F(NamesTest, OfAVersionThatIsReplaced) {
