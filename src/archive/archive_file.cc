@@ -18,7 +18,7 @@ using util::Error;
 
 namespace {
 
-constexpr size_t kRememberedProofs = 1024;        // before those of closed members are looked for
+constexpr size_t kRememberedMembers = 1024;       // before those of closed members are looked for
 constexpr size_t kLargeRead = size_t{256} << 10;  // bytes; what is tried for more of them must pay
 
 constexpr int kTrustedToBeCached = 16;               // jumps
@@ -161,17 +161,17 @@ bool ArchiveFile::IsBeingWritten() const { return IsOpenForWriting(fd_.get()); }
 
 bool ArchiveFile::IsCurrent() const { return IdentityOf(Stat()) == identity_; }
 
-std::shared_ptr<Proof> ArchiveFile::ProofOf(const Extent& extent) const {
+std::shared_ptr<MemberState> ArchiveFile::StateOf(const Extent& extent, DecoderPool& pool) const {
   const Place place(extent.within ? std::optional(extent.within->offset) : std::nullopt,
                     extent.offset);
-  const std::lock_guard lock(proofs_mutex_);
-  if (proofs_.size() >= kRememberedProofs) {
-    std::erase_if(proofs_, [](const auto& item) { return item.second.expired(); });
+  const std::lock_guard lock(members_mutex_);
+  if (members_.size() >= kRememberedMembers) {
+    std::erase_if(members_, [](const auto& item) { return item.second.expired(); });
   }
-  auto& known = proofs_[place];
-  auto proof = known.lock();
-  if (!proof) known = proof = std::make_shared<Proof>(extent.size);
-  return proof;
+  auto& known = members_[place];
+  auto state = known.lock();
+  if (!state) known = state = std::make_shared<MemberState>(extent.size, pool);
+  return state;
 }
 
 void ArchiveFile::DropPages() const {

@@ -13,30 +13,12 @@
 #include "archive/decode_stream.h"
 #include "archive/direct_file.h"
 #include "archive/identity.h"
-#include "archive/passing_crc.h"
+#include "archive/member_state.h"
 #include "archive/read_runs.h"
 #include "util/unique_fd.h"
 #include "zip/byte_source.h"
 
 namespace skopsfs::archive {
-
-// What is known of the CRC-32 of one member. Shared by all who have the member open, so that it is
-// read through once.
-struct Proof {
-  static constexpr int64_t kNone = INT64_MIN;
-
-  explicit Proof(uint64_t size) : passing(size) {}
-
-  // Of the version as it was opened: both last as long as the version.
-  std::atomic<bool> right = false;
-  std::atomic<bool> wrong = false;
-  PassingCrc passing;  // until one of them is known
-
-  // Since the change time of the file moved: found right with `proven`, wrong with `disproven`.
-  std::mutex mutex;  // guards both, and is held while the member is read through
-  int64_t proven = kNone;
-  int64_t disproven = kNone;
-};
 
 // The open file of one archive version. Owns the descriptor. All members are thread-safe.
 //
@@ -82,8 +64,8 @@ class ArchiveFile : public zip::ByteSource {
   // proves nothing.
   bool failed_to_read() const { return failed_to_read_; }
 
-  // The proof of a member.
-  std::shared_ptr<Proof> ProofOf(const Extent& extent) const;
+  // What those who have a member open share; its decoder is of `pool`.
+  std::shared_ptr<MemberState> StateOf(const Extent& extent, DecoderPool& pool) const;
 
   // Drops all pages of the archive, if something was read since they were last dropped.
   void DropPages() const;
@@ -125,11 +107,11 @@ class ArchiveFile : public zip::ByteSource {
   mutable std::mutex direct_mutex_;
   mutable std::optional<bool> direct_is_possible_;
   mutable std::unique_ptr<const DirectFile> direct_;  // stays once it is there
-  mutable std::mutex proofs_mutex_;
+  mutable std::mutex members_mutex_;
   // Of open members, by where their bytes begin: in the file, or in those of the compressed member
   // that begins there.
   using Place = std::pair<std::optional<uint64_t>, uint64_t>;
-  mutable std::map<Place, std::weak_ptr<Proof>> proofs_;
+  mutable std::map<Place, std::weak_ptr<MemberState>> members_;
   mutable std::atomic<bool> failed_to_read_ = false;
   mutable std::atomic<bool> has_pages_ = true;
   mutable std::atomic<bool> was_read_ = true;  // since the last DropPagesIfQuiet()

@@ -21,8 +21,14 @@ struct Extent {
   std::shared_ptr<const Extent> within = nullptr;
 };
 
-// One run over the data of a compressed member, from its first byte on. Keeps a reference to its
-// source. Use from one thread at a time.
+// What a stream needs to go on from one place, without what comes before it. Immutable.
+class Checkpoint {
+ public:
+  virtual ~Checkpoint() = default;
+};
+
+// One run over the data of a compressed member, from its first byte or a checkpoint on. Keeps a
+// reference to its source. Use from one thread at a time.
 class DecodeStream {
  public:
   virtual ~DecodeStream() = default;
@@ -30,6 +36,9 @@ class DecodeStream {
   // As many of the next decoded bytes as fit; fewer only at the end. Throws util::Error(EIO), or
   // the error of a read of the source.
   virtual size_t Read(std::span<std::byte> out) = 0;
+
+  // A checkpoint at the byte that is read next, or nullptr where there can be none.
+  virtual std::unique_ptr<const Checkpoint> Save() const { return nullptr; }
 };
 
 // Whether members of this compression method can be decoded.
@@ -38,8 +47,13 @@ bool CanDecode(uint16_t method);
 // How much memory a stream over these bytes takes at most.
 size_t DecodeStreamMemory(const zip::ByteSource& source, const Extent& extent);
 
-// A stream for a method that can be decoded: LZMA through liblzma, because Debian builds libzip
-// without it and Python's zipfile reads it; all others through libzip.
-std::unique_ptr<DecodeStream> OpenDecodeStream(const zip::ByteSource& source, const Extent& extent);
+// How much memory a checkpoint of such a stream takes at most; 0 where the method has none.
+size_t CheckpointMemory(uint16_t method);
+
+// A stream for a method that can be decoded: deflate through ISA-L, which is fast and has
+// checkpoints; LZMA through liblzma, because Debian builds libzip without it and Python's zipfile
+// reads it; all others through libzip. `from` is of a stream over the same bytes.
+std::unique_ptr<DecodeStream> OpenDecodeStream(const zip::ByteSource& source, const Extent& extent,
+                                               const Checkpoint* from = nullptr);
 
 }  // namespace skopsfs::archive

@@ -6,59 +6,125 @@
 #include "util/error.h"
 
 namespace skopsfs::archive {
+namespace {
+
 using util::Error;
+
+uint64_t SpanOf(uint64_t size) {
+  uint64_t span = Decoder::kSpan;
+  while (size / span > Decoder::kMostCheckpoints) span *= 2;
+  return span;
+}
+
+size_t KeptOf(uint64_t size) {
+  return static_cast<size_t>(std::min<uint64_t>(size, Decoder::kKept));
+}
+
+}  // namespace
 
 Decoder::Decoder(std::shared_ptr<const zip::ByteSource> source, const Extent& extent,
                  size_t source_bytes)
     : source_(std::move(source)),
       extent_(extent),
-      memory_bytes_(sizeof(*this) + kMostKept + DecodeStreamMemory(*source_, extent) +
-                    source_bytes) {}
+      span_(SpanOf(extent.size)),
+      memory_bytes_(
+          sizeof(*this) + KeptOf(extent.size) + DecodeStreamMemory(*source_, extent) +
+          (static_cast<size_t>(extent.size / span_) + (extent.size > kKept ? kMostJumps : 0)) *
+              (sizeof(Mark) + CheckpointMemory(extent.method)) +
+          source_bytes) {}
 
-void Decoder::Restart() {
-  stream_.reset();
-  kept_.clear();
-  kept_.reserve(kMostKept);
-  position_ = 0;
-  crc32_ = 0;
-  stream_ = OpenDecodeStream(*source_, extent_);
+// The last place before `offset` to go on from; nullptr for the start of the member.
+const Decoder::Mark* Decoder::NearestMark(uint64_t offset) const {
+  const auto after = std::upper_bound(
+      marks_.begin(), marks_.end(), offset,
+      [](uint64_t position, const Mark& mark) { return position < mark.position; });
+  const Mark* nearest = after == marks_.begin() ? nullptr : &*std::prev(after);
+  for (const Mark& mark : jumps_) {
+    if (mark.position <= offset && (nearest == nullptr || mark.position > nearest->position)) {
+      nearest = &mark;
+    }
+  }
+  return nearest;
 }
 
-std::span<const std::byte> Decoder::DecodeChunk() {
-  if (kept_.size() > 2 * kKept) kept_.erase(kept_.begin(), kept_.end() - kKept);
-  const size_t before = kept_.size();
+// Sees to it that what is at `offset` is kept, or will be decoded without a detour.
+void Decoder::GoTo(uint64_t offset) {
+  const bool can_go_on = stream_ && offset >= position_ - kept_count_;
+  const Mark* nearest = NearestMark(offset);
+  const bool is_shorter = nearest != nullptr && nearest->position > position_;
+  if (can_go_on && !is_shorter) return;
+  if (stream_) Leave();
+  GoOnFrom(NearestMark(offset));  // Leave() may have let go of that one
+}
+
+// Who reads on where it is now shall not have to decode a span again.
+void Decoder::Leave() {
+  const Mark* nearest = NearestMark(position_);
+  if (position_ == extent_.size || (nearest != nullptr && nearest->position == position_)) return;
+  auto checkpoint = stream_->Save();
+  if (!checkpoint) return;
+  if (jumps_.size() >= kMostJumps) jumps_.pop_back();
+  jumps_.push_front({.position = position_, .crc32 = crc32_, .checkpoint = std::move(checkpoint)});
+}
+
+void Decoder::GoOnFrom(const Mark* mark) {
+  stream_.reset();
+  if (kept_.empty()) kept_.resize(KeptOf(extent_.size));
+  kept_count_ = 0;
+  position_ = mark != nullptr ? mark->position : 0;
+  crc32_ = mark != nullptr ? mark->crc32 : 0;
+  stream_ = OpenDecodeStream(*source_, extent_, mark != nullptr ? mark->checkpoint.get() : nullptr);
+}
+
+void Decoder::DecodeChunk() {
+  // All positions but that of the end are whole chunks, so that none goes beyond the ring.
+  const size_t at = static_cast<size_t>(position_ % kept_.size());
   const auto wanted = static_cast<size_t>(std::min<uint64_t>(kChunk, extent_.size - position_));
-  kept_.resize(before + wanted);
-  const auto chunk = std::span(kept_).subspan(before);
+  const auto chunk = std::span(kept_).subspan(at, wanted);
   if (stream_->Read(chunk) != wanted) throw Error(EIO, "decodes to less than its size");
   crc32_ = Crc32(crc32_, chunk);
   position_ += wanted;
-  if (position_ == extent_.size && crc32_ != extent_.crc32) throw Error(EIO, "bad CRC-32");
-  return chunk;
+  kept_count_ = std::min<uint64_t>(kept_count_ + wanted, kept_.size());
+  if (position_ == extent_.size) {
+    if (crc32_ != extent_.crc32) throw Error(EIO, "bad CRC-32");
+  } else if (position_ % span_ == 0) {
+    AddMark();
+  }
+}
+
+void Decoder::AddMark() {
+  if (!marks_.empty() && marks_.back().position >= position_) return;
+  auto checkpoint = stream_->Save();
+  if (!checkpoint) return;
+  marks_.push_back({.position = position_, .crc32 = crc32_, .checkpoint = std::move(checkpoint)});
+}
+
+// Copies the kept bytes from `from` on that belong into `out`, and returns the end of what it has
+// now.
+uint64_t Decoder::CopyKept(uint64_t from, uint64_t offset, std::span<std::byte> out) const {
+  const uint64_t end = std::min(position_, offset + out.size());
+  while (from < end) {
+    const size_t at = static_cast<size_t>(from % kept_.size());
+    const auto count = static_cast<size_t>(std::min<uint64_t>(end - from, kept_.size() - at));
+    std::copy_n(kept_.begin() + static_cast<ptrdiff_t>(at), count,
+                out.begin() + static_cast<ptrdiff_t>(from - offset));
+    from += count;
+  }
+  return from;
 }
 
 void Decoder::Read(uint64_t offset, std::span<std::byte> out) {
+  if (out.empty()) return;
   const std::lock_guard lock(mutex_);
   try {
-    if (!stream_ || offset < position_ - kept_.size()) Restart();
-    const uint64_t end = offset + out.size();
-    while (position_ < end) {
-      // What was asked for must not fall out of the kept bytes while the rest is decoded.
-      if (position_ >= offset + kKept) break;
+    GoTo(offset);
+    uint64_t done = CopyKept(offset, offset, out);
+    while (done < offset + out.size()) {
       DecodeChunk();
-    }
-    const uint64_t kept_start = position_ - kept_.size();
-    const size_t ready = static_cast<size_t>(std::min(end, position_) - offset);
-    std::copy_n(kept_.begin() + static_cast<ptrdiff_t>(offset - kept_start), ready, out.begin());
-    size_t done = ready;
-    while (done < out.size()) {
-      const auto chunk = DecodeChunk();
-      const size_t count = std::min(chunk.size(), out.size() - done);
-      std::copy_n(chunk.begin(), count, out.begin() + static_cast<ptrdiff_t>(done));
-      done += count;
+      done = CopyKept(done, offset, out);
     }
   } catch (...) {
-    stream_.reset();  // the next read starts over, and fails the same way
+    stream_.reset();  // the next read goes on from a checkpoint, and fails the same way
     throw;
   }
 }

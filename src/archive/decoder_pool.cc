@@ -4,7 +4,7 @@
 
 namespace skopsfs::archive {
 
-DecoderPool::Lease DecoderPool::Borrow(const void* owner,
+DecoderPool::Lease DecoderPool::Borrow(const Place* owner,
                                        const std::function<std::unique_ptr<Decoder>()>& make) {
   std::unique_lock lock(mutex_);
   if (auto item = Find(owner)) return {*this, std::move(item)};
@@ -23,7 +23,7 @@ DecoderPool::Lease DecoderPool::Borrow(const void* owner,
   return {*this, std::move(made)};
 }
 
-std::shared_ptr<DecoderPool::Item> DecoderPool::Find(const void* owner) {
+std::shared_ptr<DecoderPool::Item> DecoderPool::Find(const Place* owner) {
   const auto found = std::find_if(items_.begin(), items_.end(),
                                   [&](const auto& item) { return item->owner == owner; });
   if (found == items_.end()) return nullptr;
@@ -58,7 +58,7 @@ void DecoderPool::Return(std::shared_ptr<Item> item) {
   returned_.notify_all();
 }
 
-void DecoderPool::Drop(const void* owner) {
+void DecoderPool::Drop(const Place* owner) {
   {
     const std::lock_guard lock(mutex_);
     const auto found = std::find_if(items_.begin(), items_.end(),

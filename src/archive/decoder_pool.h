@@ -15,8 +15,12 @@ namespace skopsfs::archive {
 // ones go when there would be too much, and their members start over when read again. Those that
 // are being used stay; who needs more than they leave waits for them. Thread-safe.
 class DecoderPool {
+ public:
+  class Place;
+
+ private:
   struct Item {
-    const void* owner;
+    const Place* owner;
     std::unique_ptr<Decoder> decoder;
   };
 
@@ -37,19 +41,37 @@ class DecoderPool {
     std::shared_ptr<Item> item_;
   };
 
+  // The place for the decoder of one member, which goes with it. The pool must live longer.
+  class Place {
+   public:
+    explicit Place(DecoderPool& pool) : pool_(pool) {}
+    ~Place() { Drop(); }
+    Place(const Place&) = delete;
+    Place& operator=(const Place&) = delete;
+
+    // The decoder here, made with `make` if there is none now.
+    Lease Borrow(const std::function<std::unique_ptr<Decoder>()>& make) {
+      return pool_.Borrow(this, make);
+    }
+
+    // Drops the decoder, when it is not to be used any more. Who borrowed it keeps it.
+    void Drop() { pool_.Drop(this); }
+
+    DecoderPool& pool() const { return pool_; }
+
+   private:
+    DecoderPool& pool_;
+  };
+
   // One decoder may take more than `most_bytes`, alone.
   explicit DecoderPool(size_t most_bytes = kDefaultBytes) : most_bytes_(most_bytes) {}
-
-  // The decoder of `owner`, made with `make` if it has none now.
-  Lease Borrow(const void* owner, const std::function<std::unique_ptr<Decoder>()>& make);
-
-  // Drops what `owner` has, when it goes, or when it is not to be used any more.
-  void Drop(const void* owner);
 
   size_t bytes();  // of all decoders, used or not
 
  private:
-  std::shared_ptr<Item> Find(const void* owner);
+  Lease Borrow(const Place* owner, const std::function<std::unique_ptr<Decoder>()>& make);
+  void Drop(const Place* owner);
+  std::shared_ptr<Item> Find(const Place* owner);
   bool MakeRoom(size_t bytes);
   void Return(std::shared_ptr<Item> item);
   void Forget(std::list<std::shared_ptr<Item>>::iterator item);

@@ -35,10 +35,16 @@ std::unique_ptr<Decoder> MakeDecoder(const std::shared_ptr<const ArchiveFile>& f
 
 }  // namespace
 
+std::shared_ptr<MemberState> DecoderStateOf(const ArchiveFile& file, const Extent& extent,
+                                            DecoderPool& pool) {
+  const bool is_stored_within = extent.within && extent.method == zip::kMethodStored;
+  return file.StateOf(is_stored_within ? *extent.within : extent, pool);
+}
+
 void ReadDecoded(const std::shared_ptr<const ArchiveFile>& file, const Extent& extent,
-                 DecoderPool& pool, const void* owner, uint64_t offset, std::span<std::byte> out) {
+                 DecoderPool::Place& place, uint64_t offset, std::span<std::byte> out) {
   const bool is_stored = extent.method == zip::kMethodStored;
-  pool.Borrow(owner, [&] { return MakeDecoder(file, extent); })
+  place.Borrow([&] { return MakeDecoder(file, extent); })
       ->Read(is_stored ? extent.offset + offset : offset, out);
 }
 
@@ -47,7 +53,7 @@ size_t MemberBytes::ReadAt(uint64_t offset, std::span<std::byte> out) const {
   out = out.first(static_cast<size_t>(std::min<uint64_t>(out.size(), extent_.size - offset)));
   if (out.empty()) return 0;
   if (!IsDecoded(extent_)) return file_->ReadAt(extent_.offset + offset, out);
-  ReadDecoded(file_, extent_, pool_, this, offset, out);
+  ReadDecoded(file_, extent_, state_->decoder, offset, out);
   return out.size();
 }
 

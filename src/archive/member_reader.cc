@@ -47,21 +47,18 @@ void CheckStoredCrc(const ArchiveFile& file, const Extent& extent) {
 
 void CheckDecodedCrc(const std::shared_ptr<const ArchiveFile>& file, const Extent& extent,
                      DecoderPool& pool) {
-  struct Owner {
-    ~Owner() { pool.Drop(this); }
-    DecoderPool& pool;
-  } const owner{pool};
+  DecoderPool::Place place(pool);
   if (extent.method != zip::kMethodStored) {
     // To the last byte, where the decoder compares it.
     std::byte last;
-    return ReadDecoded(file, extent, pool, &owner, extent.size - 1, {&last, 1});
+    return ReadDecoded(file, extent, place, extent.size - 1, {&last, 1});
   }
   std::vector<std::byte> block(size_t{1} << 20);
   uint32_t crc = 0;
   for (uint64_t done = 0; done < extent.size;) {
     const auto part = std::span(block).first(
         static_cast<size_t>(std::min<uint64_t>(block.size(), extent.size - done)));
-    ReadDecoded(file, extent, pool, &owner, done, part);
+    ReadDecoded(file, extent, place, done, part);
     crc = Crc32(crc, part);
     done += part.size();
   }
@@ -89,9 +86,10 @@ Extent LocateMember(const zip::ByteSource& source, const ArchiveIndex& index,
 
 MemberReader::MemberReader(std::shared_ptr<const ArchiveFile> file, const Extent& extent,
                            DecoderPool& pool)
-    : file_(std::move(file)), extent_(extent), pool_(pool), proof_(file_->ProofOf(extent)) {}
-
-MemberReader::~MemberReader() { pool_.Drop(this); }
+    : file_(std::move(file)),
+      extent_(extent),
+      state_(file_->StateOf(extent, pool)),
+      decoder_state_(DecoderStateOf(*file_, extent, pool)) {}
 
 std::span<std::byte> MemberReader::Clamp(uint64_t offset, std::span<std::byte> out) const {
   if (offset >= extent_.size) return {};
@@ -122,9 +120,9 @@ std::optional<size_t> MemberReader::ReadAtOnce(uint64_t offset, std::span<std::b
 std::optional<int64_t> MemberReader::ReadUnproven(uint64_t offset, std::span<std::byte> out) {
   // Taken before the read: what is read while another thread proves is not proven by that.
   const int64_t trusted = trusted_.load();
-  if (proof_->wrong) throw Error(EIO, kWrong);
+  if (state_->wrong) throw Error(EIO, kWrong);
   if (IsDecoded(extent_)) {
-    ReadDecoded(file_, extent_, pool_, this, offset, out);
+    ReadDecoded(file_, extent_, decoder_state_->decoder, offset, out);
   } else {
     ReadPages(*file_, extent_, offset, out);
     file_->Served(extent_.offset + offset, out.size());
@@ -136,13 +134,13 @@ std::optional<int64_t> MemberReader::ReadUnproven(uint64_t offset, std::span<std
 }
 
 void MemberReader::PassBy(uint64_t offset, std::span<const std::byte> bytes) {
-  if (proof_->right) return;
-  const auto crc = proof_->passing.Pass(offset, bytes);
+  if (state_->right) return;
+  const auto crc = state_->passing.Pass(offset, bytes);
   if (!crc) return;
   if (*crc == extent_.crc32) {
-    proof_->right = true;
+    state_->right = true;
   } else {
-    proof_->wrong = true;
+    state_->wrong = true;
     throw Error(EIO, kWrong);
   }
 }
@@ -151,37 +149,37 @@ void MemberReader::CheckCrc() {
   if (!IsDecoded(extent_)) {
     CheckStoredCrc(*file_, extent_);
   } else if (extent_.size > 0) {
-    CheckDecodedCrc(file_, extent_, pool_);
+    CheckDecodedCrc(file_, extent_, state_->decoder.pool());
   }
 }
 
 void MemberReader::Verify() {
-  const std::lock_guard lock(proof_->mutex);
-  if (proof_->right) return;
-  if (proof_->wrong) throw Error(EIO, kWrong);
+  const std::lock_guard lock(state_->mutex);
+  if (state_->right) return;
+  if (state_->wrong) throw Error(EIO, kWrong);
   try {
     CheckCrc();
   } catch (const Error&) {
-    proof_->wrong = !file_->failed_to_read() && file_->IsCurrent();
+    state_->wrong = !file_->failed_to_read() && file_->IsCurrent();
     throw;
   }
-  proof_->right = file_->IsCurrent();
+  state_->right = file_->IsCurrent();
 }
 
 void MemberReader::Prove(int64_t changed) {
-  const std::lock_guard lock(proof_->mutex);
+  const std::lock_guard lock(state_->mutex);
   if (trusted_.load() == changed) return;
-  pool_.Drop(this);  // its decoder may hold bytes of another version
-  if (proof_->proven != changed) {
+  decoder_state_->decoder.Drop();  // its decoder may hold bytes of another version
+  if (state_->proven != changed) {
     ProveMember(changed);
     if (file_->CheckUnchanged() != changed) return;
-    proof_->proven = changed;
+    state_->proven = changed;
   }
   trusted_.store(changed);
 }
 
 void MemberReader::ProveMember(int64_t changed) {
-  if (proof_->disproven == changed) throw Error(EIO, kDisproven);
+  if (state_->disproven == changed) throw Error(EIO, kDisproven);
   WaitUntilSettled(changed);
   // What is found right now could be overwritten in a moment without another change of the times.
   if (file_->IsBeingWritten()) {
@@ -191,7 +189,7 @@ void MemberReader::ProveMember(int64_t changed) {
     CheckCrc();
   } catch (const Error&) {
     // Not to read a large member through again for each request.
-    if (!file_->failed_to_read()) proof_->disproven = changed;
+    if (!file_->failed_to_read()) state_->disproven = changed;
     throw Error(EIO, kDisproven);
   }
 }

@@ -23,7 +23,6 @@ Extent LocateMember(const zip::ByteSource& source, const ArchiveIndex& index,
 class MemberReader {
  public:
   MemberReader(std::shared_ptr<const ArchiveFile> file, const Extent& extent, DecoderPool& pool);
-  ~MemberReader();
 
   // Fills `out` from `offset` on; returns fewer bytes than asked for only where the member ends.
   // Throws util::Error; what it returns is of the version that was opened, see ArchiveFile.
@@ -42,7 +41,7 @@ class MemberReader {
   void Verify();
 
   // Whether its CRC-32 has been found wrong: this version of it will never be read.
-  bool is_wrong() const { return proof_->wrong; }
+  bool is_wrong() const { return state_->wrong; }
 
  private:
   std::span<std::byte> Clamp(uint64_t offset, std::span<std::byte> out) const;
@@ -54,11 +53,11 @@ class MemberReader {
 
   const std::shared_ptr<const ArchiveFile> file_;
   const Extent extent_;
-  DecoderPool& pool_;
-  const std::shared_ptr<Proof> proof_;
-  // The change time with which the proof was found to hold, and since which there is no decoder of
+  const std::shared_ptr<MemberState> state_;
+  const std::shared_ptr<MemberState> decoder_state_;  // whose decoder decodes it; of most the same
+  // The change time with which the member was proven, and since which there is no decoder of
   // before.
-  std::atomic<int64_t> trusted_ = Proof::kNone;
+  std::atomic<int64_t> trusted_ = MemberState::kNone;
 };
 
 }  // namespace skopsfs::archive

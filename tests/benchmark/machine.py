@@ -28,6 +28,13 @@ def drop_caches():
         file.write("3")
 
 
+def drop_pages():
+    """Nothing of any file is in memory afterwards, but who has which open stays."""
+    os.sync()
+    with open("/proc/sys/vm/drop_caches", "w", encoding="ascii") as file:
+        file.write("1")
+
+
 @contextlib.contextmanager
 def folder(parent):
     path = tempfile.mkdtemp(prefix="skopsfs-benchmark-", dir=parent)
@@ -86,6 +93,12 @@ def storage_reads(pid):
     """Bytes that a process had fetched from disks, read-ahead on its behalf included."""
     with open(f"/proc/{pid}/io", encoding="ascii") as lines:
         return next(int(line.split()[1]) for line in lines if line.startswith("read_bytes:"))
+
+
+def bytes_read_by(pid):
+    """Bytes that a process has read, from wherever."""
+    with open(f"/proc/{pid}/io", encoding="ascii") as lines:
+        return next(int(line.split()[1]) for line in lines if line.startswith("rchar:"))
 
 
 def read_calls(pid):

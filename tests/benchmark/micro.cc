@@ -1,23 +1,30 @@
 // What parts cost without FUSE: Google Benchmark, run by hand. The times are those of one call.
 
 #include <benchmark/benchmark.h>
+#include <libdeflate.h>
+#include <zlib.h>
 
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "archive/archive_index.h"
+#include "archive/decode_stream.h"
+#include "archive/decoder.h"
 #include "fs/file_system.h"
 #include "support/archive_builder.h"
 #include "support/kernel.h"
 #include "support/memory_source.h"
+#include "support/samples.h"
 #include "support/temp_folder.h"
+#include "zip/format.h"
 
 namespace skopsfs {
 namespace {
 
 constexpr size_t kRead = 128 << 10;   // a request of the kernel
 constexpr size_t kMember = 64 << 20;  // bytes
+constexpr size_t kPiece = 256 << 10;
 
 std::string NameOf(int64_t number) {
   return std::to_string(140117532755408 + 16 * number) + ".npy";
@@ -69,6 +76,77 @@ void ReadStoredMember(benchmark::State& state) {
   state.SetBytesProcessed(static_cast<int64_t>(state.iterations() * kRead));
 }
 BENCHMARK(ReadStoredMember);
+
+// What decodes deflate: the one in use, in the pieces that a decoder asks for, and those that it
+// was chosen from. libdeflate decodes whole members only.
+const std::string& Weights() {
+  static const std::string weights = testing::Numbers(kMember);
+  return weights;
+}
+const std::string& DeflatedWeights() {
+  static const std::string deflated = testing::Deflate(Weights());
+  return deflated;
+}
+
+void InflateByIsal(benchmark::State& state) {
+  const testing::MemorySource source(DeflatedWeights());
+  const archive::Extent extent{.compressed_size = source.size(), .method = zip::kMethodDeflated};
+  std::vector<std::byte> piece(kPiece);
+  for (auto _ : state) {
+    const auto stream = archive::OpenDecodeStream(source, extent);
+    while (stream->Read(piece) == piece.size()) benchmark::DoNotOptimize(piece.data());
+  }
+  state.SetBytesProcessed(static_cast<int64_t>(state.iterations() * kMember));
+}
+BENCHMARK(InflateByIsal);
+
+void InflateByZlib(benchmark::State& state) {
+  std::string piece(kPiece, '\0');
+  for (auto _ : state) {
+    z_stream stream{};
+    inflateInit2(&stream, -15);
+    std::string input = DeflatedWeights();
+    stream.next_in = reinterpret_cast<Bytef*>(input.data());
+    stream.avail_in = static_cast<uInt>(input.size());
+    do {
+      stream.next_out = reinterpret_cast<Bytef*>(piece.data());
+      stream.avail_out = static_cast<uInt>(piece.size());
+    } while (inflate(&stream, Z_NO_FLUSH) == Z_OK);
+    inflateEnd(&stream);
+  }
+  state.SetBytesProcessed(static_cast<int64_t>(state.iterations() * kMember));
+}
+BENCHMARK(InflateByZlib);
+
+void InflateWholeByLibdeflate(benchmark::State& state) {
+  std::string whole(kMember, '\0');
+  libdeflate_decompressor* decompressor = libdeflate_alloc_decompressor();
+  for (auto _ : state) {
+    const auto& input = DeflatedWeights();
+    libdeflate_deflate_decompress(decompressor, input.data(), input.size(), whole.data(),
+                                  whole.size(), nullptr);
+  }
+  libdeflate_free_decompressor(decompressor);
+  state.SetBytesProcessed(static_cast<int64_t>(state.iterations() * kMember));
+}
+BENCHMARK(InflateWholeByLibdeflate);
+
+// Of a member that was read once: what a page here and there takes.
+void DecodeAPageAnywhere(benchmark::State& state) {
+  const auto source = std::make_shared<testing::MemorySource>(DeflatedWeights());
+  archive::Decoder decoder(source, {.compressed_size = source->size(),
+                                    .size = kMember,
+                                    .crc32 = testing::Crc32(Weights()),
+                                    .method = zip::kMethodDeflated});
+  std::vector<std::byte> page(4096);
+  decoder.Read(kMember - page.size(), page);
+  uint64_t offset = 0;
+  for (auto _ : state) {
+    offset = (offset + 7919 * page.size()) % kMember;
+    decoder.Read(offset, page);
+  }
+}
+BENCHMARK(DecodeAPageAnywhere);
 
 }  // namespace
 }  // namespace skopsfs

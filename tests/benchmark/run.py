@@ -14,6 +14,7 @@ import json
 import os
 import sys
 
+import compressed
 import large_member
 import loading
 import many
@@ -21,7 +22,8 @@ import report
 from machine import MIB, Clients, describe, folder
 from rows import Curve
 
-GROUPS = {"large_member": large_member.rows, "loading": loading.rows, "many": many.rows}
+GROUPS = {"large_member": large_member.rows, "loading": loading.rows, "many": many.rows,
+          "compressed": compressed.rows}
 
 
 class Bench:

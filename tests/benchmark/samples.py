@@ -41,6 +41,18 @@ def write_large(path, size, columns=128):
     return data_offset(path, info)
 
 
+def write_deflated(path, size):
+    """An archive with one deflated array of about `size` bytes: weights with three digits."""
+    generator = np.random.default_rng(0)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("schema.json", '{"protocol": 2, "__class__": "ndarray"}')
+        with archive.open(LARGE, "w", force_zip64=True) as member:
+            member.write(_npy_header((size // 8,)))
+            for start in range(0, size, _BLOCK):
+                block = generator.standard_normal(min(_BLOCK, size - start) // 8)
+                member.write(np.round(block, 3).tobytes())
+
+
 def data_offset(path, info):
     with open(path, "rb") as file:
         file.seek(info.header_offset + 26)

@@ -143,6 +143,16 @@ def frames(address, pages):
     return [entry & ((1 << 55) - 1) if entry & present else None for entry in entries]
 
 
+def in_two(function, *arguments):
+    """What each of two processes returns; they are asked again when they differ, since the kernel
+    may move a page just then."""
+    for _ in range(3):
+        found = in_child(function, *arguments), in_child(function, *arguments)
+        if found[0] == found[1]:
+            break
+    return found
+
+
 def resident_pages(file):
     """How many pages of the file, a path or a descriptor, are in memory."""
     if isinstance(file, str):

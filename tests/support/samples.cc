@@ -1,6 +1,7 @@
 #include "support/samples.h"
 
 #include <cstdio>
+#include <cstring>
 #include <random>
 #include <stdexcept>
 
@@ -45,6 +46,16 @@ std::string Noise(size_t size, uint32_t seed) {
   std::mt19937 random(seed);
   std::string bytes(size, '\0');
   for (char& byte : bytes) byte = static_cast<char>(random());
+  return bytes;
+}
+
+std::string Numbers(size_t size) {
+  std::mt19937 random(1);
+  std::string bytes(size, '\0');
+  for (size_t at = 0; at + sizeof(double) <= size; at += sizeof(double)) {
+    const double number = (static_cast<double>(random() % 4001) - 2000) / 1000;
+    std::memcpy(bytes.data() + at, &number, sizeof(number));
+  }
   return bytes;
 }
 

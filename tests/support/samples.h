@@ -8,7 +8,10 @@ namespace skopsfs::testing {
 // Bytes that do not repeat and do not compress; the same for the same seed everywhere.
 std::string Noise(size_t size, uint32_t seed = 1);
 
-// 720,000 bytes of numbered lines: more than a decoder keeps, and small in every method.
+// Weights with three digits, as float64: they compress to a third.
+std::string Numbers(size_t size);
+
+// 720,000 bytes of numbered lines, which are small in every method.
 std::string SampleLines();
 
 // The same as method 12 (bzip2) or 14 (LZMA) has it; deflate at a usual level for 8.

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <atomic>
+#include <list>
 #include <stdexcept>
 #include <thread>
 #include <vector>
@@ -22,25 +23,25 @@ size_t OfOne() { return NewDecoder()->memory_bytes(); }
 
 class DecoderPoolTest : public ::testing::Test {
  protected:
-  // Borrows the decoder of `owner`; whether it had to be made is in `made_`.
-  DecoderPool::Lease Borrow(const int& owner) {
+  // Borrows the decoder in `place`; whether it had to be made is in `made_`.
+  DecoderPool::Lease Borrow(DecoderPool::Place& place) {
     made_ = false;
-    return pool_.Borrow(&owner, [&] {
+    return place.Borrow([&] {
       made_ = true;
       return NewDecoder();
     });
   }
-  bool IsKept(const int& owner) {
-    Borrow(owner);
+  bool IsKept(DecoderPool::Place& place) {
+    Borrow(place);
     return !made_;
   }
 
   DecoderPool pool_{2 * OfOne()};
   std::atomic<bool> made_ = false;
-  int a_ = 0, b_ = 0, c_ = 0;
+  DecoderPool::Place a_{pool_}, b_{pool_}, c_{pool_};
 };
 
-TEST_F(DecoderPoolTest, KeepsOneForEachOwner) {
+TEST_F(DecoderPoolTest, KeepsOneForEachPlace) {
   Borrow(a_);
   Borrow(b_);
   EXPECT_TRUE(IsKept(a_));
@@ -74,7 +75,7 @@ TEST_F(DecoderPoolTest, WhoFindsNoRoomWaitsForIt) {
   {
     const auto a = Borrow(a_);
     waiting = std::thread([&] {
-      pool_.Borrow(&c_, [] { return NewDecoder(); });
+      c_.Borrow([] { return NewDecoder(); });
       has_it = true;
     });
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
@@ -87,12 +88,13 @@ TEST_F(DecoderPoolTest, WhoFindsNoRoomWaitsForIt) {
 
 TEST_F(DecoderPoolTest, OneThatIsLargerThanAllIsUsedAlone) {
   DecoderPool small(1);
+  DecoderPool::Place in_small(small), also_in_small(small);
   {
-    const auto a = small.Borrow(&a_, [] { return NewDecoder(); });
+    const auto a = in_small.Borrow([] { return NewDecoder(); });
   }
   EXPECT_EQ(small.bytes(), OfOne());
   {
-    const auto b = small.Borrow(&b_, [] { return NewDecoder(); });
+    const auto b = also_in_small.Borrow([] { return NewDecoder(); });
   }
   EXPECT_EQ(small.bytes(), OfOne());
 }
@@ -100,17 +102,26 @@ TEST_F(DecoderPoolTest, OneThatIsLargerThanAllIsUsedAlone) {
 TEST_F(DecoderPoolTest, DropsOnRequest) {
   Borrow(a_);
   Borrow(b_);
-  pool_.Drop(&a_);
+  a_.Drop();
   EXPECT_EQ(pool_.bytes(), OfOne());
   EXPECT_TRUE(IsKept(b_));
   EXPECT_FALSE(IsKept(a_));
-  pool_.Drop(&c_);  // it has none
+  c_.Drop();  // it has none
+}
+
+TEST_F(DecoderPoolTest, GoesWithThePlace) {
+  {
+    DecoderPool::Place place(pool_);
+    Borrow(place);
+    EXPECT_EQ(pool_.bytes(), OfOne());
+  }
+  EXPECT_EQ(pool_.bytes(), 0U);
 }
 
 TEST_F(DecoderPoolTest, OneThatIsDroppedWhileInUseCountsUntilItIsReturned) {
   {
     const auto a = Borrow(a_);
-    pool_.Drop(&a_);
+    a_.Drop();
     EXPECT_EQ(pool_.bytes(), OfOne());
     EXPECT_FALSE(IsKept(a_)) << "another one for new readers";
     EXPECT_EQ(pool_.bytes(), 2 * OfOne());
@@ -122,32 +133,34 @@ TEST_F(DecoderPoolTest, FailureToMakeOneLeavesTheRest) {
   Borrow(a_);
   Borrow(b_);
   const auto fail = []() -> std::unique_ptr<Decoder> { throw std::runtime_error("no"); };
-  EXPECT_THROW(pool_.Borrow(&c_, fail), std::runtime_error);
+  EXPECT_THROW(c_.Borrow(fail), std::runtime_error);
   EXPECT_TRUE(IsKept(a_));
   EXPECT_TRUE(IsKept(b_));
   EXPECT_FALSE(IsKept(c_));
 }
 
 TEST_F(DecoderPoolTest, ManyThreads) {
-  std::vector<int> owners(5);
+  std::list<DecoderPool::Place> places;
+  for (int i = 0; i < 5; ++i) places.emplace_back(pool_);
   std::atomic<bool> too_much = false;
   std::vector<std::thread> threads;
   for (size_t t = 0; t < 8; ++t) {
     threads.emplace_back([&, t] {
       for (size_t i = 0; i < 500; ++i) {
-        const int& owner = owners[(i * 7 + t) % owners.size()];
+        auto& place =
+            *std::next(places.begin(), static_cast<ptrdiff_t>((i * 7 + t) % places.size()));
         {
-          const auto lease = pool_.Borrow(&owner, [] { return NewDecoder(); });
+          const auto lease = place.Borrow([] { return NewDecoder(); });
           lease->Read(0, {});
           if (pool_.bytes() > 2 * OfOne()) too_much = true;
         }
-        if (i % 50 == 0) pool_.Drop(&owner);
+        if (i % 50 == 0) place.Drop();
       }
     });
   }
   for (auto& thread : threads) thread.join();
   EXPECT_FALSE(too_much);
-  for (const int& owner : owners) pool_.Drop(&owner);
+  places.clear();
   EXPECT_EQ(pool_.bytes(), 0U);
 }
 
@@ -161,8 +174,24 @@ TEST_F(DecoderPoolTest, MemoryByMethod) {
   EXPECT_GT(of(zip::kMethodLzma, 9), size_t{48} << 20);
   EXPECT_LT(of(zip::kMethodLzma, 9), size_t{51} << 20);
   EXPECT_LT(of(zip::kMethodLzma, 8), size_t{3} << 20) << "there is no header";
-  EXPECT_LT(of(zip::kMethodDeflated, 9), size_t{3} << 20);
   EXPECT_GT(of(zip::kMethodBzip2, 9), of(zip::kMethodDeflated, 9));
+}
+
+// A checkpoint every 8 MiB, until there are many of them.
+TEST_F(DecoderPoolTest, MemoryBySize) {
+  const auto of = [&](uint64_t size) {
+    return Decoder(std::make_shared<testing::MemorySource>(""),
+                   {.size = size, .method = zip::kMethodDeflated})
+        .memory_bytes();
+  };
+  constexpr uint64_t kGiB = uint64_t{1} << 30;
+  EXPECT_LT(of(1), 200'000U);
+  EXPECT_LT(of(100'000), 300'000U);
+  const double each = static_cast<double>(of(2 * kGiB) - of(kGiB)) / static_cast<double>(kGiB);
+  EXPECT_GT(each, 0.003);
+  EXPECT_LT(each, 0.01);
+  EXPECT_LT(of(4 * kGiB), size_t{40} << 20);
+  EXPECT_LT(of(uint64_t{1} << 62), size_t{40} << 20);
 }
 
 }  // namespace

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+
+#include "archive/decoder_pool.h"
+#include "archive/passing_crc.h"
+
+namespace skopsfs::archive {
+
+// What all who have one member of an archive version open share: what is known of its CRC-32, so
+// that it is read through once, and its decoder, so that it is decoded once. Thread-safe.
+struct MemberState {
+  static constexpr int64_t kNone = INT64_MIN;
+
+  MemberState(uint64_t size, DecoderPool& pool) : decoder(pool), passing(size) {}
+
+  // Whoever sees that the file may have changed drops it, as it may hold bytes of before.
+  DecoderPool::Place decoder;
+
+  // Of the version as it was opened: both last as long as the version.
+  std::atomic<bool> right = false;
+  std::atomic<bool> wrong = false;
+  PassingCrc passing;  // until one of them is known
+
+  // Since the change time of the file moved: found right with `proven`, wrong with `disproven`.
+  std::mutex mutex;  // guards both, and is held while the member is read through
+  int64_t proven = kNone;
+  int64_t disproven = kNone;
+};
+
+}  // namespace skopsfs::archive
