@@ -8,8 +8,9 @@ build="cmake ninja-build g++ pkg-config fuse3 libfuse3-dev libzip-dev libfmt-dev
   libdeflate-dev libisal-dev libseccomp-dev rapidjson-dev zlib1g-dev"
 run="$build python3 python3-numpy attr"
 test="$run libgtest-dev libgmock-dev python3-scipy python3-sklearn clang clang-format clang-tidy
-  libclang-rt-14-dev libbenchmark-dev e2fsprogs rsync ripgrep tar unzip util-linux procps mount"
-benchmark="$test fuse-zip archivemount squashfuse squashfs-tools python3-matplotlib"
+  libclang-rt-14-dev libbenchmark-dev mypy e2fsprogs rsync ripgrep tar unzip util-linux procps mount"
+benchmark="$test fuse-zip archivemount squashfuse squashfs-tools python3-matplotlib gunicorn
+  python3-distributed"
 
 case "${1:-}" in
   build) packages=$build ;;

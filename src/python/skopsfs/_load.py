@@ -1,0 +1,190 @@
+"""skops.io.load for a mounted archive."""
+
+from __future__ import annotations
+
+import inspect
+import io
+import json
+import os
+import warnings
+from typing import Any, Callable, Iterator, Sequence
+
+from ._archive import Archive, with_archive
+from ._arrays import Mode, check_mode, map_npy
+from ._sparse import map_sparse
+
+_MIB = 1 << 20
+
+
+class UnmappedWarning(UserWarning):
+    """A model was loaded from a plain file, into memory of this process alone."""
+
+
+def load(path: str | os.PathLike[str], trusted: Sequence[str] | None = None, *, mmap_mode: Mode = "r",
+         min_bytes: int = _MIB, require_mapped: bool = False) -> Any:
+    """What ``skops.io.load`` loads, with its large arrays mapped instead of copied.
+
+    Parameters
+    ----------
+    path
+        An archive in a mount of skopsfs: ``/mnt/skops/model.skops``. A plain .skops file is loaded by
+        ``skops.io.load``, with an UnmappedWarning.
+    trusted
+        As for ``skops.io.load``: the types beside skops's own that may be loaded.
+    mmap_mode
+        ``"r"``: arrays are read-only. ``"c"``: they can be written to, and a page that is written
+        becomes this process's own.
+    min_bytes
+        Arrays of so many bytes and more are mapped, all others are read. A process may have 65,530
+        mappings, so a forest of 10,000 small trees must not be mapped one by one.
+    require_mapped
+        Whether a plain file is an error.
+
+    Returns
+    -------
+    The object that was saved. Its arrays of ``min_bytes`` and more are numpy.memmap, and sparse
+    matrices are made of such; what was not saved as an array of its own is as from ``skops.io.load``.
+
+    Raises
+    ------
+    What ``skops.io.load`` raises for types that are not trusted and schemas it cannot read.
+    ImportError without skops 0.10 or newer; OSError where the archive or a member cannot be read;
+    ValueError for a mode that is not possible, for a plain file with ``require_mapped``, and where
+    the model writes to an array while it is loaded, which takes mode ``"c"``.
+    """
+    check_mode(mmap_mode)
+    skops = _Skops()
+    if isinstance(trusted, bool) and trusted:
+        return skops.load(path, trusted=trusted)  # says why not
+    if not os.path.isdir(path):
+        return _load_unmapped(skops, path, trusted, require_mapped)
+
+    def load_mapped(archive: Archive) -> Any:
+        return _load_mapped(skops, archive, trusted, mmap_mode, min_bytes)
+    return with_archive(path, load_mapped)
+
+
+class _Skops:
+    """The parts of skops that this needs, which it has kept since 0.10."""
+
+    def __init__(self) -> None:
+        try:
+            from skops.io import load as skops_load
+            from skops.io._audit import Node, audit_tree, get_tree
+            from skops.io._numpy import NdArrayNode
+            from skops.io._scipy import SparseMatrixNode
+            from skops.io._utils import LoadContext
+        except ImportError as error:
+            raise ImportError(f"skopsfs.load needs skops 0.10 or newer ({error}); skopsfs.array does "
+                              "without") from error
+        self.load: Callable[..., Any] = skops_load
+        self.Node = Node
+        self.NdArrayNode = NdArrayNode
+        self.SparseMatrixNode = SparseMatrixNode
+        self.LoadContext: Callable[..., Any] = LoadContext
+        self.get_tree: Callable[..., Any] = get_tree
+        self._audit_tree: Callable[..., Any] = audit_tree
+
+    def audit(self, tree: Any, trusted: Sequence[str] | None) -> None:
+        """Raises what skops raises for types that are not trusted."""
+        if "trusted" in inspect.signature(self._audit_tree).parameters:  # since 0.12
+            self._audit_tree(tree, trusted=trusted)
+        else:
+            self._audit_tree(tree)
+
+    def nodes(self, root: Any) -> Iterator[Any]:
+        """Every node of a tree, once."""
+        seen = set()
+        left = [root]
+        while left:
+            item = left.pop()
+            if isinstance(item, self.Node):
+                if id(item) in seen:
+                    continue
+                seen.add(id(item))
+                yield item
+                left.append(getattr(item, "cached", None))
+                left.extend(item.children.values())
+            elif isinstance(item, dict):
+                left.extend(item.values())
+            elif isinstance(item, (list, tuple)):
+                left.extend(item)
+
+
+def _load_unmapped(skops: _Skops, path: str | os.PathLike[str], trusted: Sequence[str] | None,
+                   require_mapped: bool) -> Any:
+    folder, name = os.path.split(os.path.abspath(os.fspath(path)))
+    how = f"mount its folder (skopsfs {folder} MOUNTPOINT) and load MOUNTPOINT/{name}"
+    if os.path.exists(path):
+        if require_mapped:
+            raise ValueError(f"{os.fspath(path)} is a plain file, which cannot be mapped: {how}")
+        warnings.warn(f"{os.fspath(path)} is a plain file: its arrays are copied into this process. To "
+                      f"share them, {how}", UnmappedWarning, stacklevel=3)
+    return skops.load(path, trusted=trusted)
+
+
+class _Source:
+    """What skops reads members from. In place of those that may be mapped it gives marks, by which
+    the nodes that have read them are found again."""
+
+    def __init__(self, archive: Archive, min_bytes: int) -> None:
+        self.archive = archive
+        self.min_bytes = min_bytes
+        self.members: dict[bytes, str] = {}  # by their marks
+        self._secret = os.urandom(16)
+
+    def read(self, member: str) -> bytes:
+        may_be_mapped = member.endswith((".npy", ".npz"))
+        if not may_be_mapped or self.archive.size(member) < self.min_bytes:
+            return self.archive.read(member)
+        mark = b"skopsfs" + self._secret + len(self.members).to_bytes(8, "little")
+        self.members[mark] = member
+        return mark
+
+
+def _load_mapped(skops: _Skops, archive: Archive, trusted: Sequence[str] | None, mmap_mode: Mode,
+                 min_bytes: int) -> Any:
+    schema = json.loads(archive.read("schema.json"))
+    source = _Source(archive, max(1, min_bytes))
+    context = skops.LoadContext(src=source, protocol=schema["protocol"])
+    tree = skops.get_tree(schema, context, trusted=trusted)
+    skops.audit(tree, trusted)
+    _put_maps(skops, tree, source, mmap_mode)
+    try:
+        return tree.construct()
+    except ValueError as error:
+        if mmap_mode == "r" and "read-only" in str(error):
+            raise ValueError(f"{archive.path}: the model writes to an array while it is loaded "
+                             f"({error}): load it with mmap_mode='c'") from error
+        raise
+
+
+def _put_maps(skops: _Skops, tree: Any, source: _Source, mmap_mode: Mode) -> None:
+    """Has each node that has read a mark construct a map, or gives it the bytes."""
+    left = dict(source.members)
+    folders: dict[str, str] | None = None
+    for node in skops.nodes(tree):
+        content = node.children.get("content")
+        if not isinstance(content, io.BytesIO):
+            continue
+        mark = content.getvalue()
+        member = source.members.get(mark)
+        if member is None:
+            continue
+        left.pop(mark, None)
+        mapped = None
+        if isinstance(node, skops.SparseMatrixNode):
+            if folders is None:
+                folders = source.archive.arrays_of_npz()
+            if member in folders:
+                mapped = map_sparse(source.archive, folders[member], mmap_mode, source.min_bytes)
+        elif (type(node).__name__.startswith(skops.NdArrayNode.__name__)
+              and (node.module_name, node.class_name) == ("numpy", "ndarray")):
+            mapped = map_npy(source.archive, member, mmap_mode)
+        if mapped is None:
+            node.children["content"] = io.BytesIO(source.archive.read(member))
+        else:
+            node._construct = lambda mapped=mapped: mapped
+    if left:
+        raise ImportError("this skops reads members in a way that skopsfs.load does not know: "
+                          f"{sorted(left.values())[0]}")

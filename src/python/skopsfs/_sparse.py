@@ -1,0 +1,50 @@
+"""Sparse matrices on mapped arrays, from the folder that skopsfs shows of an npz."""
+
+from __future__ import annotations
+
+import io
+import posixpath
+from typing import Any
+
+import numpy as np
+
+from ._archive import Archive
+from ._arrays import Mode, map_npy
+
+# The arrays that each format of scipy.sparse.save_npz has beside its shape.
+_PARTS = {"csr": ("data", "indices", "indptr"), "csc": ("data", "indices", "indptr"),
+          "bsr": ("data", "indices", "indptr"), "dia": ("data", "offsets"),
+          "coo": ("data", "row", "col")}
+
+
+def map_sparse(archive: Archive, folder: str, mmap_mode: Mode, min_bytes: int) -> Any | None:
+    """The matrix that scipy.sparse.load_npz makes of the npz whose members `folder` shows, with its
+    arrays of `min_bytes` and more mapped. None for one that scipy would have to judge."""
+    import scipy.sparse
+
+    def read(name: str) -> Any:
+        return np.load(io.BytesIO(archive.read(posixpath.join(folder, name + ".npy"))),
+                       allow_pickle=False)
+
+    def part(name: str) -> Any:
+        member = posixpath.join(folder, name + ".npy")
+        mapped = map_npy(archive, member, mmap_mode) if archive.size(member) >= min_bytes else None
+        return read(name) if mapped is None else mapped
+
+    def is_array() -> bool:
+        try:
+            return bool(read("_is_array"))
+        except FileNotFoundError:
+            return False
+
+    form = read("format").item()
+    form = form if isinstance(form, str) else form.decode("ascii")
+    if form not in _PARTS:
+        return None
+    make = getattr(scipy.sparse, f"{form}_{'array' if is_array() else 'matrix'}", None)
+    if make is None:
+        return None
+    parts = [part(name) for name in _PARTS[form]]
+    if form == "coo":
+        parts = [parts[0], tuple(parts[1:])]
+    return make(tuple(parts), shape=tuple(read("shape").tolist()), copy=False)
