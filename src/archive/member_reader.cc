@@ -169,12 +169,13 @@ void MemberReader::Verify() {
 void MemberReader::Prove(int64_t changed) {
   const std::lock_guard lock(state_->mutex);
   if (trusted_.load() == changed) return;
-  decoder_state_->decoder.Drop();  // its decoder may hold bytes of another version
   if (state_->proven != changed) {
     ProveMember(changed);
     if (file_->CheckUnchanged() != changed) return;
     state_->proven = changed;
   }
+  // What others who read it meanwhile have decoded may be of before.
+  decoder_state_->decoder.Drop();
   trusted_.store(changed);
 }
 

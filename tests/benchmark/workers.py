@@ -61,7 +61,7 @@ def with_joblib(module, path, _, count):
 
 
 def with_dask(module, path, _, count):
-    with distributed.LocalCluster(count, threads_per_worker=1, dashboard_address=None,
+    with distributed.LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=None,
                                   memory_limit=0) as cluster, distributed.Client(cluster) as client:
         return all_of(lambda: client.run(use, module, path).values(), count)
 

@@ -256,11 +256,15 @@ TEST_F(MemberReaderTest, RewrittenAndRestoredUnderADecoder) {
   ArchiveBuilder builder;
   builder.Add({.name = "m", .data = lines_, .method = zip::kMethodDeflated, .compressed = right});
   Write(builder);
-  const auto reader = Open("m");
-  testing::OverwriteKeepingTime(path_, layout_.members[0].data, wrong);
-  EXPECT_EQ(ErrnoOf([&] { ReadSome(*reader, 0, 10); }), EIO);
-  testing::OverwriteKeepingTime(path_, layout_.members[0].data, right);
-  EXPECT_EQ(ReadSome(*reader, 0, 10), lines_.substr(0, 10));
+  const auto one = Open("m"), two = Open("m");  // who share a decoder
+  for (int i = 0; i < 2; ++i) {
+    testing::OverwriteKeepingTime(path_, layout_.members[0].data, wrong);
+    EXPECT_EQ(ErrnoOf([&] { ReadSome(*one, 0, 10); }), EIO);
+    EXPECT_EQ(ErrnoOf([&] { ReadSome(*two, 5, 10); }), EIO);
+    testing::OverwriteKeepingTime(path_, layout_.members[0].data, right);
+    EXPECT_EQ(ReadSome(*two, 0, 10), lines_.substr(0, 10));
+    EXPECT_EQ(ReadSome(*one, 5, 10), lines_.substr(5, 10));
+  }
 }
 
 // --- CRC-32 of stored members ---
