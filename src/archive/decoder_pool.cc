@@ -4,23 +4,27 @@
 
 namespace skopsfs::archive {
 
-DecoderPool::Lease DecoderPool::Borrow(const Place* owner,
+DecoderPool::Lease DecoderPool::Borrow(Place* owner,
                                        const std::function<std::unique_ptr<Decoder>()>& make) {
   std::unique_lock lock(mutex_);
-  if (auto item = Find(owner)) return {*this, std::move(item)};
-  lock.unlock();
-  auto made = std::make_shared<Item>(Item{owner, make()});
-  const size_t bytes = made->decoder->memory_bytes();
-  lock.lock();
   while (true) {
-    // Another thread may have been quicker.
     if (auto item = Find(owner)) return {*this, std::move(item)};
-    if (MakeRoom(bytes)) break;
-    returned_.wait(lock);
+    const uint64_t drops = owner->drops_;
+    lock.unlock();
+    auto made = std::make_shared<Item>(Item{owner, make()});
+    const size_t bytes = made->decoder->memory_bytes();
+    lock.lock();
+    while (true) {
+      // Another thread may have been quicker.
+      if (auto item = Find(owner)) return {*this, std::move(item)};
+      if (MakeRoom(bytes)) break;
+      returned_.wait(lock);
+    }
+    if (drops != owner->drops_) continue;  // it may have read something that is not to be used
+    items_.push_front(made);
+    bytes_ += bytes;
+    return {*this, std::move(made)};
   }
-  items_.push_front(made);
-  bytes_ += bytes;
-  return {*this, std::move(made)};
 }
 
 std::shared_ptr<DecoderPool::Item> DecoderPool::Find(const Place* owner) {
@@ -58,9 +62,10 @@ void DecoderPool::Return(std::shared_ptr<Item> item) {
   returned_.notify_all();
 }
 
-void DecoderPool::Drop(const Place* owner) {
+void DecoderPool::Drop(Place* owner) {
   {
     const std::lock_guard lock(mutex_);
+    ++owner->drops_;
     const auto found = std::find_if(items_.begin(), items_.end(),
                                     [&](const auto& item) { return item->owner == owner; });
     if (found != items_.end()) Forget(found);

@@ -60,7 +60,9 @@ class DecoderPool {
     DecoderPool& pool() const { return pool_; }
 
    private:
+    friend DecoderPool;
     DecoderPool& pool_;
+    uint64_t drops_ = 0;  // guarded by the pool's mutex
   };
 
   // One decoder may take more than `most_bytes`, alone.
@@ -69,8 +71,8 @@ class DecoderPool {
   size_t bytes();  // of all decoders, used or not
 
  private:
-  Lease Borrow(const Place* owner, const std::function<std::unique_ptr<Decoder>()>& make);
-  void Drop(const Place* owner);
+  Lease Borrow(Place* owner, const std::function<std::unique_ptr<Decoder>()>& make);
+  void Drop(Place* owner);
   std::shared_ptr<Item> Find(const Place* owner);
   bool MakeRoom(size_t bytes);
   void Return(std::shared_ptr<Item> item);

@@ -1,7 +1,8 @@
 #include "archive/inner_archive.h"
 
+#include <algorithm>
+
 #include "archive/member_reader.h"
-#include "util/error.h"
 
 namespace skopsfs::archive {
 namespace {
@@ -10,26 +11,64 @@ constexpr zip::Limits kLimits = {.central_directory_bytes = uint64_t{1} << 20,
                                  .entries = InnerArchive::kMostNodes - 1,
                                  .name_bytes = size_t{64} << 10};
 
+// The bytes of an open member.
+class BytesOfMember : public zip::ByteSource {
+ public:
+  BytesOfMember(const std::shared_ptr<const ArchiveFile>& file, const Extent& extent,
+                DecoderPool& pool)
+      : size_(extent.size), reader_(file, extent, pool) {}
+
+  uint64_t size() const override { return size_; }
+  size_t ReadAt(uint64_t offset, std::span<std::byte> out) const override {
+    return reader_.Read(offset, out);
+  }
+
+ private:
+  const uint64_t size_;
+  mutable MemberReader reader_;
+};
+
+// In the order of the file, as a decoder likes it.
+std::vector<uint32_t> MembersOf(const ArchiveIndex& index) {
+  std::vector<uint32_t> members;
+  for (uint32_t node = 0; node < index.node_count(); ++node) {
+    if (!index.node(node).is_directory) members.push_back(node);
+  }
+  std::sort(members.begin(), members.end(), [&](uint32_t a, uint32_t b) {
+    return index.EntryOf(a)->header_offset < index.EntryOf(b)->header_offset;
+  });
+  return members;
+}
+
 }  // namespace
 
 InnerArchive::InnerArchive(const std::shared_ptr<const ArchiveFile>& file, const Extent& outer,
                            DecoderPool& pool, const std::string& label)
-    : outer_(std::make_shared<const Extent>(outer)),
-      index_(MemberBytes(file, outer, pool), label, kLimits) {
+    : InnerArchive(BytesOfMember(file, outer, pool), outer, label) {}
+
+InnerArchive::InnerArchive(const zip::ByteSource& bytes, const Extent& outer,
+                           const std::string& label)
+    : index_(bytes, label, kLimits) {
   if (index_.node_count() > kMostNodes) {
     throw util::Error(EFBIG, "it has more members than the limit");
   }
+  const auto within = IsDecoded(outer) ? std::make_shared<const Extent>(outer) : nullptr;
+  members_.resize(index_.node_count());
+  for (const uint32_t node : MembersOf(index_)) {
+    try {
+      Extent extent = LocateMember(bytes, index_, *index_.EntryOf(node));
+      extent.within = within;
+      if (!within) extent.offset += outer.offset;
+      members_[node] = std::move(extent);
+    } catch (const util::Error& error) {
+      members_[node] = error;
+    }
+  }
 }
 
-Extent InnerArchive::Locate(const std::shared_ptr<const ArchiveFile>& file, DecoderPool& pool,
-                            const zip::Entry& entry) const {
-  Extent extent = LocateMember(MemberBytes(file, *outer_, pool), index_, entry);
-  if (IsDecoded(*outer_)) {
-    extent.within = outer_;
-  } else {
-    extent.offset += outer_->offset;
-  }
-  return extent;
+const Extent& InnerArchive::Locate(uint32_t node) const {
+  if (const auto* error = std::get_if<util::Error>(&members_[node])) throw util::Error(*error);
+  return std::get<Extent>(members_[node]);
 }
 
 }  // namespace skopsfs::archive

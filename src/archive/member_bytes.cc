@@ -41,20 +41,9 @@ std::shared_ptr<MemberState> DecoderStateOf(const ArchiveFile& file, const Exten
   return file.StateOf(is_stored_within ? *extent.within : extent, pool);
 }
 
-void ReadDecoded(const std::shared_ptr<const ArchiveFile>& file, const Extent& extent,
-                 DecoderPool::Place& place, uint64_t offset, std::span<std::byte> out) {
-  const bool is_stored = extent.method == zip::kMethodStored;
-  place.Borrow([&] { return MakeDecoder(file, extent); })
-      ->Read(is_stored ? extent.offset + offset : offset, out);
-}
-
-size_t MemberBytes::ReadAt(uint64_t offset, std::span<std::byte> out) const {
-  if (offset >= extent_.size) return 0;
-  out = out.first(static_cast<size_t>(std::min<uint64_t>(out.size(), extent_.size - offset)));
-  if (out.empty()) return 0;
-  if (!IsDecoded(extent_)) return file_->ReadAt(extent_.offset + offset, out);
-  ReadDecoded(file_, extent_, state_->decoder, offset, out);
-  return out.size();
-}
+DecodedMember::DecodedMember(const std::shared_ptr<const ArchiveFile>& file, const Extent& extent,
+                             DecoderPool::Place& place)
+    : start_(extent.method == zip::kMethodStored ? extent.offset : 0),
+      lease_(place.Borrow([&] { return MakeDecoder(file, extent); })) {}
 
 }  // namespace skopsfs::archive

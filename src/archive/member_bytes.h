@@ -21,24 +21,17 @@ inline bool IsDecoded(const Extent& extent) {
 std::shared_ptr<MemberState> DecoderStateOf(const ArchiveFile& file, const Extent& extent,
                                             DecoderPool& pool);
 
-// Reads decoded bytes of such a member, with the decoder in `place`.
-void ReadDecoded(const std::shared_ptr<const ArchiveFile>& file, const Extent& extent,
-                 DecoderPool::Place& place, uint64_t offset, std::span<std::byte> out);
-
-// The bytes of a member of an archive, as those of a ZIP that it may be. What is read is of any
-// version: callers see afterwards whether the file is still the one that it was. Thread-safe.
-class MemberBytes : public zip::ByteSource {
+// Reads such a member with the decoder in a place, which is in use for as long as this lives.
+class DecodedMember {
  public:
-  MemberBytes(std::shared_ptr<const ArchiveFile> file, const Extent& extent, DecoderPool& pool)
-      : file_(std::move(file)), extent_(extent), state_(file_->StateOf(extent, pool)) {}
+  DecodedMember(const std::shared_ptr<const ArchiveFile>& file, const Extent& extent,
+                DecoderPool::Place& place);
 
-  uint64_t size() const override { return extent_.size; }
-  size_t ReadAt(uint64_t offset, std::span<std::byte> out) const override;
+  void Read(uint64_t offset, std::span<std::byte> out) { lease_->Read(start_ + offset, out); }
 
  private:
-  const std::shared_ptr<const ArchiveFile> file_;
-  const Extent extent_;
-  const std::shared_ptr<MemberState> state_;
+  const uint64_t start_;  // in what the decoder gives
+  const DecoderPool::Lease lease_;
 };
 
 }  // namespace skopsfs::archive

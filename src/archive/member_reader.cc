@@ -48,17 +48,18 @@ void CheckStoredCrc(const ArchiveFile& file, const Extent& extent) {
 void CheckDecodedCrc(const std::shared_ptr<const ArchiveFile>& file, const Extent& extent,
                      DecoderPool& pool) {
   DecoderPool::Place place(pool);
+  DecodedMember member(file, extent, place);
   if (extent.method != zip::kMethodStored) {
     // To the last byte, where the decoder compares it.
     std::byte last;
-    return ReadDecoded(file, extent, place, extent.size - 1, {&last, 1});
+    return member.Read(extent.size - 1, {&last, 1});
   }
   std::vector<std::byte> block(size_t{1} << 20);
   uint32_t crc = 0;
   for (uint64_t done = 0; done < extent.size;) {
     const auto part = std::span(block).first(
         static_cast<size_t>(std::min<uint64_t>(block.size(), extent.size - done)));
-    ReadDecoded(file, extent, place, done, part);
+    member.Read(done, part);
     crc = Crc32(crc, part);
     done += part.size();
   }
@@ -121,16 +122,26 @@ std::optional<int64_t> MemberReader::ReadUnproven(uint64_t offset, std::span<std
   // Taken before the read: what is read while another thread proves is not proven by that.
   const int64_t trusted = trusted_.load();
   if (state_->wrong) throw Error(EIO, kWrong);
-  if (IsDecoded(extent_)) {
-    ReadDecoded(file_, extent_, decoder_state_->decoder, offset, out);
-  } else {
-    ReadPages(*file_, extent_, offset, out);
-    file_->Served(extent_.offset + offset, out.size());
+  try {
+    ReadBytes(offset, out);
+  } catch (const Error&) {
+    // What a decoder has found before the file was as it is now is no reason.
+    const auto changed = file_->CheckUnchanged();
+    if (changed && changed != trusted) return changed;
+    throw;
   }
   const auto changed = file_->CheckUnchanged();
   if (changed && changed != trusted) return changed;
   if (extent_.method == zip::kMethodStored) PassBy(offset, out);
   return std::nullopt;
+}
+
+void MemberReader::ReadBytes(uint64_t offset, std::span<std::byte> out) const {
+  if (IsDecoded(extent_)) {
+    return DecodedMember(file_, extent_, decoder_state_->decoder).Read(offset, out);
+  }
+  ReadPages(*file_, extent_, offset, out);
+  file_->Served(extent_.offset + offset, out.size());
 }
 
 void MemberReader::PassBy(uint64_t offset, std::span<const std::byte> bytes) {

@@ -72,8 +72,9 @@ struct Slot {
     std::optional<util::Error> failure;  // why there is none
   };
   std::map<uint32_t, Inner> inner;
-  // Held while the names, or one of these, are read; to be taken before the other one.
+  // Held while the names are read, and while one of these is; to be taken before the other one.
   std::mutex names_mutex;
+  std::mutex inner_mutex;
 
   // To be called with the mutex held.
   void CloseFile() {

@@ -19,7 +19,7 @@ using util::Error;
 
 // At the front of the memory. New memory is all zeros.
 struct SlotStore::Header {
-  static constexpr uint64_t kMagic = 0x31746f6c73706b73;  // "skpslot1": a number a layout
+  static constexpr uint64_t kMagic = 0x32746f6c73706b73;  // "skpslot2": a number a layout
 
   std::atomic<uint64_t> magic;
   uint64_t record_size;

@@ -145,11 +145,9 @@ struct statvfs FileSystem::StatFs() {
 }
 
 archive::Extent FileSystem::ExtentOf(const Located& located) {
+  if (located.inner) return located.inner->Locate(located.index);
   const auto& archive = located.archive();
-  const auto& entry = *archive.EntryOf(located.index);
-  const auto& file = located.open.file;
-  return located.inner ? located.inner->Locate(file, decoders_, entry)
-                       : archive::LocateMember(*file, archive, entry);
+  return archive::LocateMember(*located.open.file, archive, *archive.EntryOf(located.index));
 }
 
 std::unique_ptr<FileHandle> FileSystem::MakeHandle(const Located& located, NodeId node) {
@@ -179,6 +177,7 @@ bool FileSystem::HasToVerify(const Located& located, NodeId node) const {
 }
 
 std::unique_ptr<FileHandle> FileSystem::OpenAtOnce(NodeId node) {
+  if (MayTakeLong(node)) return nullptr;
   const auto located = Locate(node);
   return HasToVerify(located, node) ? nullptr : Open(located, node, false);
 }

@@ -88,12 +88,14 @@ std::shared_ptr<const NameTree> FileSystem::ReadNames(Slot& slot,
 }
 
 std::shared_ptr<const NameTree> FileSystem::NamesOf(Slot& slot, const catalog::OpenArchive& open) {
-  const std::lock_guard reading(slot.names_mutex);
-  {
+  const auto known = [&]() -> std::shared_ptr<const NameTree> {
     const std::lock_guard lock(slot.mutex);
-    if (slot.names) return slot.names;
     if (slot.names_failure) throw Error(*slot.names_failure);
-  }
+    return slot.names;
+  };
+  if (auto names = known()) return names;  // whoever reads others meanwhile
+  const std::lock_guard reading(slot.names_mutex);
+  if (auto names = known()) return names;
   try {
     auto names = ReadNames(slot, open);
     const std::lock_guard lock(slot.mutex);
@@ -129,13 +131,16 @@ std::shared_ptr<const archive::InnerArchive> FileSystem::InnerOf(Slot& slot,
                                                                  const NameTree& names,
                                                                  uint32_t npz) {
   if (npz >= names.npz_count()) throw Error(ESTALE, "no such node");
-  const std::lock_guard reading(slot.names_mutex);
-  {
+  const auto known = [&]() -> std::shared_ptr<const archive::InnerArchive> {
     const std::lock_guard lock(slot.mutex);
-    const auto known = slot.inner.find(npz);
-    if (known != slot.inner.end() && known->second.failure) throw Error(*known->second.failure);
-    if (known != slot.inner.end()) return known->second.archive;
-  }
+    const auto item = slot.inner.find(npz);
+    if (item == slot.inner.end()) return nullptr;
+    if (item->second.failure) throw Error(*item->second.failure);
+    return item->second.archive;
+  };
+  if (auto archive = known()) return archive;
+  const std::lock_guard reading(slot.inner_mutex);
+  if (auto archive = known()) return archive;
   const uint32_t member = names.At(names.NodeOfNpz(npz)).member;
   const std::string path = open.index->PathOf(member);
   catalog::Slot::Inner found;
@@ -144,7 +149,6 @@ std::shared_ptr<const archive::InnerArchive> FileSystem::InnerOf(Slot& slot,
     found.archive =
         catalog_.Adopt(slot, std::make_unique<archive::InnerArchive>(
                                  open.file, outer, decoders_, catalog_.LabelOf(slot) + "/" + path));
-    if (!open.file->IsCurrent()) open.file->CheckUnchanged();
   } catch (const Error& error) {
     if (!open.file->IsCurrent()) throw Error(ESTALE, "another version by now");
     util::LogError("{}: member {} cannot be shown as a folder: {}", Quoted(catalog_.LabelOf(slot)),

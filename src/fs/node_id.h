@@ -12,6 +12,8 @@ namespace skopsfs::fs {
 // pure function, so there is no table of nodes. Index 0 is the folder or archive itself, those
 // below kFirstName are members, those below kFirstInner are by-name and what is in it, and each npz
 // there has room for its members above. The root (slot 0) is 1, because the kernel says so.
+// What the bits mean, and what NameTree::Mark() does, is handed over to the next worker: who
+// changes either gives the SlotStore's layout a new number.
 struct NodeId {
   static constexpr unsigned kIndexBits = 29;
   static constexpr uint32_t kFirstName = archive::MemberTree::kMostNodes;

@@ -4,7 +4,7 @@
 name that the model gives it, and needs NumPy only.
 """
 
-from ._arrays import array
-from ._load import UnmappedWarning, load
+from ._arrays import UnmappedWarning, array
+from ._load import load
 
 __all__ = ["UnmappedWarning", "array", "load"]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import stat
 from types import TracebackType
 from typing import BinaryIO, Callable, Iterator, TypeVar
 
 _BY_NAME = "by-name"
 _REASON = "user.skopsfs.error"
+_MEMBER = "user.skopsfs.member"
 
 
 _Result = TypeVar("_Result")
@@ -44,30 +47,54 @@ class Archive:
                  trace: TracebackType | None) -> None:
         os.close(self._directory)
 
-    def open(self, member: str) -> BinaryIO:
-        """The member, to be read. Its ``name`` is the path that other processes reach it by. Raises
-        OSError, with skopsfs's reason where it gives one."""
+    @contextlib.contextmanager
+    def open(self, path: str) -> Iterator[BinaryIO]:
+        """What is at a path below the archive, to be read. Its ``name`` is the path that other
+        processes reach it by. Raises OSError, also while it is read, with skopsfs's reason where it
+        gives one."""
         def opener(_: str, flags: int) -> int:
-            return os.open(member, flags, dir_fd=self._directory)
-        try:
-            return open(os.path.join(self.path, member), "rb", opener=opener)
-        except OSError as error:
-            raise self._with_reason(error, member) from None
+            return os.open(path, flags, dir_fd=self._directory)
+        with self._reasons(path), open(os.path.join(self.path, path), "rb", opener=opener) as file:
+            yield file
 
-    def read(self, member: str) -> bytes:
-        """All of a member. Raises OSError, as ``open``."""
-        with self.open(member) as file:
-            try:
-                return file.read()
-            except OSError as error:
-                raise self._with_reason(error, member) from None
+    def read(self, path: str) -> bytes:
+        """All of it."""
+        with self.open(path) as file:
+            return file.read()
 
-    def size(self, member: str) -> int:
-        """Bytes of a member."""
+    def size(self, path: str) -> int:
+        """Its bytes."""
+        with self._reasons(path):
+            return os.stat(path, dir_fd=self._directory).st_size
+
+    def names(self, folder: str) -> list[str]:
+        """What is in a folder below the archive."""
+        with self._reasons(folder):
+            return os.listdir(os.path.join(f"/proc/self/fd/{self._directory}", folder))
+
+    def check_member(self, name: object) -> str:
+        """The name of a member that an archive's schema gives, which is a stranger's text: it could
+        lead anywhere. Raises KeyError, as zipfile does, unless it leads to a member."""
+        parts = name.split("/") if isinstance(name, str) else []
+        is_path = parts and not {"", ".", ".."} & set(parts) and "\0" not in str(name)
+        if not is_path or parts[0] == _BY_NAME:
+            raise KeyError(f"There is no item named {name!r} in the archive")
+        found = self._directory
         try:
-            return os.stat(member, dir_fd=self._directory).st_size
-        except OSError as error:
-            raise self._with_reason(error, member) from None
+            for part in parts:  # none of them may be a link
+                inside, found = found, os.open(part, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC,
+                                               dir_fd=found)
+                if inside != self._directory:
+                    os.close(inside)
+            kind = os.fstat(found).st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            kind = 0
+        finally:
+            if found != self._directory:
+                os.close(found)
+        if not stat.S_ISREG(kind):
+            raise KeyError(f"There is no item named {name!r} in the archive")
+        return str(name)
 
     def arrays_of_npz(self) -> dict[str, str]:
         """For each npz that has one, the folder with its members; both relative to the archive. It
@@ -76,16 +103,38 @@ class Archive:
 
     def _npz_below(self, folder: str) -> Iterator[tuple[str, str]]:
         top = os.path.join(f"/proc/self/fd/{self._directory}", folder)
-        for path, _, names in os.walk(top):
+        for path, folders, names in os.walk(top):
             inside = os.path.join(folder, os.path.relpath(path, top))
             for name in names:
-                if name.endswith(".npz"):
-                    target = os.path.join(inside, os.readlink(os.path.join(path, name)))
-                    yield (os.path.normpath(target),
-                           os.path.normpath(os.path.join(inside, name[:-len(".npz")])))
+                link = os.path.join(path, name)
+                if not name.endswith(".npz") or not os.path.islink(link):
+                    continue
+                npz = os.path.normpath(os.path.join(inside, os.readlink(link)))
+                beside = name[:-len(".npz")]
+                if beside in folders and self._is_of(os.path.join(path, beside), npz):
+                    folders.remove(beside)
+                    yield npz, os.path.normpath(os.path.join(inside, beside))
 
-    def _with_reason(self, error: OSError, member: str) -> OSError:
-        path = os.path.join(self.path, member)
+    @staticmethod
+    def _is_of(folder: str, npz: str) -> bool:
+        """Whether a folder shows what is in an npz: names may have been changed to tell them apart."""
+        try:
+            found = os.getxattr(os.path.join(folder, "format.npy"), _MEMBER)
+        except OSError:
+            return False
+        return os.fsdecode(found) == npz + "/format.npy"
+
+    @contextlib.contextmanager
+    def _reasons(self, path: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno == errno.EMFILE or error.errno is None:
+                raise
+            raise self._with_reason(error, path) from None
+
+    def _with_reason(self, error: OSError, below: str) -> OSError:
+        path = os.path.join(self.path, below)
         reason = error.strerror or ""
         try:
             reason += f" ({os.getxattr(path, _REASON).decode(errors='replace')})"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import posixpath
+import warnings
 from typing import Any, BinaryIO, Literal
 
 import numpy as np
@@ -11,6 +13,10 @@ import numpy as np
 from ._archive import Archive, with_archive
 
 Mode = Literal["r", "c"]
+
+
+class UnmappedWarning(UserWarning):
+    """Something was loaded into memory of this process alone."""
 
 
 def check_mode(mmap_mode: str) -> None:
@@ -23,7 +29,8 @@ def check_mode(mmap_mode: str) -> None:
 def map_npy(archive: Archive, member: str, mmap_mode: Mode) -> np.memmap[Any, Any] | None:
     """A map of the array in a member, whose ``filename`` is the member's path: joblib hands such an
     array to its workers as that path. None for what cannot be mapped: scalars, empty arrays,
-    objects, and what is no .npy file of version 1 or 2."""
+    objects, what is no .npy file of version 1 or 2, and, with a warning, what there is no descriptor
+    left for."""
     with archive.open(member) as file:
         header = _read_header(file)
         if header is None:
@@ -33,7 +40,16 @@ def map_npy(archive: Archive, member: str, mmap_mode: Mode) -> np.memmap[Any, An
             return None
         # NumPy takes the name of the file from it, too, which its types do not know.
         named: Any = file
-        return np.memmap(named, dtype, mmap_mode, file.tell(), shape, "F" if fortran_order else "C")
+        order: Literal["F", "C"] = "F" if fortran_order else "C"
+        try:
+            return np.memmap(named, dtype, mmap_mode, file.tell(), shape, order)
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+                raise
+            warnings.warn(f"{file.name} is copied into this process, as it cannot be mapped: "
+                          f"{error.strerror}. Each map takes a file descriptor (ulimit -n)",
+                          UnmappedWarning, stacklevel=2)
+            return None
 
 
 def _read_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]] | None:
@@ -84,6 +100,8 @@ def array(path: str | os.PathLike[str], name: str, *, mmap_mode: Mode = "r") -> 
         if mapped is not None:
             return mapped
         with archive.open(member) as file:
-            loaded: np.ndarray[Any, Any] = np.load(file, allow_pickle=False)
+            loaded: Any = np.load(file, allow_pickle=False)
+            if not isinstance(loaded, np.ndarray):
+                raise ValueError(f"{file.name} is no array")
             return loaded
     return with_archive(path, map_or_read)

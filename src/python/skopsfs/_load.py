@@ -10,14 +10,10 @@ import warnings
 from typing import Any, Callable, Iterator, Sequence
 
 from ._archive import Archive, with_archive
-from ._arrays import Mode, check_mode, map_npy
+from ._arrays import Mode, UnmappedWarning, check_mode, map_npy
 from ._sparse import map_sparse
 
 _MIB = 1 << 20
-
-
-class UnmappedWarning(UserWarning):
-    """A model was loaded from a plain file, into memory of this process alone."""
 
 
 def load(path: str | os.PathLike[str], trusted: Sequence[str] | None = None, *, mmap_mode: Mode = "r",
@@ -133,9 +129,12 @@ class _Source:
         self.members: dict[bytes, str] = {}  # by their marks
         self._secret = os.urandom(16)
 
-    def read(self, member: str) -> bytes:
-        may_be_mapped = member.endswith((".npy", ".npz"))
-        if not may_be_mapped or self.archive.size(member) < self.min_bytes:
+    def read(self, name: str) -> bytes:
+        member = self.archive.check_member(name)
+        # An npz is compressed most of the time, so its own size says nothing.
+        may_be_mapped = member.endswith(".npz") or (
+            member.endswith(".npy") and self.archive.size(member) >= self.min_bytes)
+        if not may_be_mapped:
             return self.archive.read(member)
         mark = b"skopsfs" + self._secret + len(self.members).to_bytes(8, "little")
         self.members[mark] = member

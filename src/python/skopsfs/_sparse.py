@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import posixpath
 from typing import Any
@@ -19,7 +20,19 @@ _PARTS = {"csr": ("data", "indices", "indptr"), "csc": ("data", "indices", "indp
 
 def map_sparse(archive: Archive, folder: str, mmap_mode: Mode, min_bytes: int) -> Any | None:
     """The matrix that scipy.sparse.load_npz makes of the npz whose members `folder` shows, with its
-    arrays of `min_bytes` and more mapped. None for one that scipy would have to judge."""
+    arrays of `min_bytes` and more mapped. None where there is none, and for what scipy has to judge.
+    """
+    try:
+        return _map_sparse(archive, folder, mmap_mode, min_bytes)
+    except OSError as error:
+        if error.errno == errno.ESTALE:
+            raise
+        return None
+    except (AttributeError, EOFError, TypeError, ValueError):
+        return None
+
+
+def _map_sparse(archive: Archive, folder: str, mmap_mode: Mode, min_bytes: int) -> Any | None:
     import scipy.sparse
 
     def read(name: str) -> Any:
@@ -37,6 +50,9 @@ def map_sparse(archive: Archive, folder: str, mmap_mode: Mode, min_bytes: int) -
         except FileNotFoundError:
             return False
 
+    if not any(archive.size(posixpath.join(folder, name)) >= min_bytes
+               for name in archive.names(folder)):
+        return None
     form = read("format").item()
     form = form if isinstance(form, str) else form.decode("ascii")
     if form not in _PARTS:

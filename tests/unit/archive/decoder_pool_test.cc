@@ -129,6 +129,18 @@ TEST_F(DecoderPoolTest, OneThatIsDroppedWhileInUseCountsUntilItIsReturned) {
   EXPECT_EQ(pool_.bytes(), OfOne());
 }
 
+// It may have read something by then that is not to be used.
+TEST_F(DecoderPoolTest, OneThatIsDroppedWhileItIsMadeIsMadeAgain) {
+  int made = 0;
+  a_.Borrow([&] {
+    if (++made == 1) a_.Drop();
+    return NewDecoder();
+  });
+  EXPECT_EQ(made, 2);
+  EXPECT_TRUE(IsKept(a_));
+  EXPECT_EQ(pool_.bytes(), OfOne());
+}
+
 TEST_F(DecoderPoolTest, FailureToMakeOneLeavesTheRest) {
   Borrow(a_);
   Borrow(b_);

@@ -1,0 +1,159 @@
+"""The Python package skopsfs where archives are hostile, damaged or odd, and where resources end.
+
+Wants skops, as test_loader.py.
+"""
+
+import io
+import json
+import os
+import resource
+import warnings
+
+import numpy
+import scipy.sparse
+
+import archives
+from mount import MountTest, main
+from processes import in_child
+from test_loader import is_mapped, needs_skops, skops, skopsfs
+
+
+@needs_skops
+class Limits(MountTest):
+    def both(self, name, trusted=None):
+        """What skops and skopsfs make of an archive: the object, or the type of the error."""
+        found = []
+        for load, path in ((skops.io.load, self.in_source(name)),
+                           (skopsfs.load, self.in_mount(name))):
+            try:
+                found.append(load(path, trusted=trusted))
+            except Exception as error:  # any, if it is the same
+                found.append(type(error))
+        return found
+
+    def test_a_schema_leads_nowhere_else(self):
+        """It names files by text: none but members may be read."""
+        outside = self.in_source("secret.bin")
+        archives.write(outside, b"secret")
+        names = [outside, "/etc/hostname", "../secret.bin", "a/../../secret.bin", "", "/", ".", "..",
+                 "by-name/x.npy", "./1.npy", "a//1.npy", "1.npy/", "1.npy/x", "1.npy\0", "no.npy", 7,
+                 None, ["1.npy"], "a"]
+        kinds = {"BytesNode": ("builtins", "bytes", {}),
+                 "NdArrayNode": ("numpy", "ndarray", {"type": "numpy"}),
+                 "SparseMatrixNode": ("scipy.sparse", "csr_matrix", {"type": "scipy"})}
+        for number, name in enumerate(names):
+            for loader, (module, kind, more) in kinds.items():
+                schema = {"__loader__": loader, "__module__": module, "__class__": kind, "__id__": 1,
+                          "file": name, "protocol": 2, **more}
+                archives.write_members(self.in_source(f"{loader}{number}.skops"), {
+                    "schema.json": json.dumps(schema).encode(), "1.npy": archives.npy(numpy.ones(3)),
+                    "a/1.npy": b"x"})
+        self.mount()
+        for number, name in enumerate(names):
+            for loader in kinds:
+                with self.subTest(loader=loader, name=name):
+                    with self.assertRaises((KeyError, TypeError, AttributeError)):
+                        skops.io.load(self.in_source(f"{loader}{number}.skops"),
+                                      trusted=["scipy.sparse.csr_matrix"])
+                    with self.assertRaises(KeyError):
+                        skopsfs.load(self.in_mount(f"{loader}{number}.skops"), min_bytes=1,
+                                     trusted=["scipy.sparse.csr_matrix"])
+
+    def test_sparse_matrices_whose_names_are_changed(self):
+        """In by-name, so that they are different and fit: they are the same matrices all the same."""
+        matrix = scipy.sparse.random(300, 40, 0.2, "csr", random_state=1)
+        other = {"format": numpy.array("csr"), "shape": numpy.array([1, 2]), "data": numpy.array([5.]),
+                 "indices": numpy.array([1]), "indptr": numpy.array([0, 1])}
+        models = [{"a%01": other, "a\x01": matrix}, {"a\x01": matrix, "a%01": other},
+                  {"x.npz": other, "x": matrix}, {"x": matrix, "x.npz": matrix * 2},
+                  {"y" * 252: matrix}, {"x": {"format.npy": matrix}}]
+        for number, model in enumerate(models):
+            skops.io.dump(model, self.in_source(f"{number}.skops"))
+        self.mount()
+        for number in range(len(models)):
+            with self.subTest(number=number):
+                path = self.in_source(f"{number}.skops")
+                trusted = skops.io.get_untrusted_types(file=path)
+                wanted = skops.io.load(path, trusted=trusted)
+                found = skopsfs.load(self.in_mount(f"{number}.skops"), trusted, min_bytes=1)
+                self.assertEqual(flat(found), flat(wanted))
+
+    def test_an_npz_that_compresses_well_is_mapped(self):
+        matrix = scipy.sparse.csr_matrix(numpy.ones((600, 600)))
+        skops.io.dump({"X": matrix}, self.in_source("ones.skops"))
+        self.assertLess(os.path.getsize(self.in_source("ones.skops")), 1 << 20)
+        self.mount()
+        trusted = skops.io.get_untrusted_types(file=self.in_source("ones.skops"))
+        found = skopsfs.load(self.in_mount("ones.skops"), trusted)["X"]
+        self.assertTrue(is_mapped(found.data))
+        self.assertEqual((found != matrix).nnz, 0)
+
+    def test_npz_that_are_no_matrices(self):
+        broken = io.BytesIO()
+        numpy.savez(broken, format=numpy.array("csr"), shape=numpy.array([2, 2]))
+        strange = io.BytesIO()
+        numpy.savez(strange, format=numpy.array("new"))
+        for number, data in enumerate((b"no zip", broken.getvalue(), strange.getvalue())):
+            schema = {"__loader__": "SparseMatrixNode", "__module__": "scipy.sparse", "protocol": 2,
+                      "__class__": "csr_matrix", "type": "scipy", "file": "1.npz", "__id__": 1}
+            archives.write_members(self.in_source(f"{number}.skops"), {
+                "schema.json": json.dumps(schema).encode(), "1.npz": data})
+        self.mount()
+        for number in range(3):
+            plain, mapped = self.both(f"{number}.skops", ["scipy.sparse.csr_matrix"])
+            self.assertTrue(issubclass(plain, Exception))
+            self.assertIs(mapped, plain)
+
+    def test_without_by_name(self):
+        matrix = scipy.sparse.random(300, 40, 0.2, "csr", random_state=1)
+        skops.io.dump({"X": matrix}, self.in_source("m.skops"))
+        self.mount("-o", "noby-name")
+        trusted = skops.io.get_untrusted_types(file=self.in_source("m.skops"))
+        found = skopsfs.load(self.in_mount("m.skops"), trusted, min_bytes=1)["X"]
+        self.assertEqual((found != matrix).nnz, 0)
+        self.assertFalse(is_mapped(found.data))
+
+    def test_more_arrays_than_descriptors(self):
+        model = {str(number): numpy.full(600, float(number)) for number in range(100)}
+        skops.io.dump(model, self.in_source("m.skops"))
+        self.mount()
+
+        def load():
+            resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+            with warnings.catch_warnings(record=True) as seen:
+                warnings.simplefilter("always")
+                found = skopsfs.load(self.in_mount("m.skops"), min_bytes=1)
+            right = all((found[name] == array).all() for name, array in model.items())
+            return right, sum(map(is_mapped, found.values())), [str(w.message) for w in seen]
+        right, mapped, messages = in_child(load)
+        self.assertTrue(right)
+        self.assertGreater(mapped, 30)
+        self.assertLess(mapped, 64)
+        self.assertTrue(any("file descriptor" in message for message in messages), messages)
+
+    def test_damage_is_named(self):
+        """Where the member is, and what skopsfs says of it."""
+        array = numpy.random.default_rng(1).standard_normal(1 << 18)
+        skops.io.dump({"a": array}, self.in_source("m.skops"))
+        with open(self.in_source("m.skops"), "rb") as file:
+            data = bytearray(file.read())
+        data[data.index(b"NUMPY") + 2] ^= 1
+        archives.write(self.in_source("bad.skops"), bytes(data))
+        self.mount("--verify=open")
+        with self.assertRaises(OSError) as raised:
+            skopsfs.load(self.in_mount("bad.skops"))
+        self.assertIn("bad CRC-32", raised.exception.strerror)
+        self.assertIn("bad.skops", raised.exception.filename)
+
+
+def flat(model):
+    """A nested dict of arrays and matrices, to be compared."""
+    if isinstance(model, dict):
+        return {name: flat(value) for name, value in model.items()}
+    if scipy.sparse.issparse(model):
+        return type(model).__name__, model.shape, model.toarray().tolist()
+    return model.dtype.str, model.tolist()
+
+
+if __name__ == "__main__":
+    main()
