@@ -175,7 +175,7 @@ uint64_t NameTree::Mark() const {
   hash.Add(names_);
   for (const auto& node : nodes_) {
     hash.Add(uint64_t{node.name_offset} << 32 | node.target);
-    hash.Add(uint64_t{node.count} << 10 | node.kind << 8 | node.name_size);
+    hash.Add(uint64_t{node.count} << 10 | uint64_t{node.kind} << 8 | node.name_size);
   }
   return std::max<uint64_t>(hash.value(), 1);
 }
