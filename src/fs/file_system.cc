@@ -123,7 +123,8 @@ void FileSystem::Forget(NodeId node, uint64_t count) { catalog_.Forget(node.slot
 Attributes FileSystem::GetAttributes(NodeId node) {
   const auto slot = SlotOf(node);
   if (slot->is_folder) {
-    return {SourceAttributes(slot->path, catalog_.StatFolder(*slot)), options_.revalidate};
+    const auto st = ReadingFolder(*slot, [&] { return catalog_.StatFolder(*slot); });
+    return {SourceAttributes(slot->path, st), options_.revalidate};
   }
   if (node.index == 0) return {SourceAttributes(slot->path, slot->st), options_.revalidate};
   if (node.is_name()) {
@@ -136,9 +137,9 @@ Attributes FileSystem::GetAttributes(NodeId node) {
 
 struct statvfs FileSystem::StatFs() {
   struct statvfs st {};
-  if (fstatvfs(catalog_.source().OpenRoot().fd.get(), &st) != 0) {
-    throw util::ErrnoError("statfs of the source");
-  }
+  ReadingFolder(*catalog_.root(), [&] {
+    if (fstatvfs(catalog_.OpenRoot().fd.get(), &st) != 0) throw util::ErrnoError("statfs");
+  });
   st.f_bfree = st.f_bavail = st.f_ffree = st.f_favail = 0;
   st.f_namemax = NAME_MAX;
   return st;
@@ -224,6 +225,11 @@ std::unique_ptr<FileHandle> FileSystem::OpenInherited(NodeId node) {
     MemberFailed(*slot, node.index, located.Path(), error);
     throw;
   }
+}
+
+void FileSystem::FolderFailed(const Slot& folder, const Error& error) const {
+  if (error.code() == ESTALE) return;  // it has moved: the kernel looks its name up again
+  util::LogError("{}: cannot be looked into: {}", Quoted(catalog_.LabelOf(folder)), error.what());
 }
 
 template <typename Call>

@@ -16,7 +16,7 @@ enum class Tell : uint32_t {
   kMount = 1,   // fd: /dev/fuse; number: whether somebody else has mounted
   kSession,     // fd: SessionState; number: the worker's generation
   kSlots,       // fd: catalog::SlotStore
-  kSource,      // fd: the folder; number: whether it is a single archive; text: its path
+  kSource,      // fd: the folder; number: of SourceIs; text: its path
   kSourcePath,  // the same of its canonical path
   kUser,        // number, slot: whom it becomes, user and group; text: "required", or nothing
   kPrepared,    // from the worker: it has seen the source and is ready to take over
@@ -34,7 +34,14 @@ enum class Tell : uint32_t {
 
   // To the worker while it serves: finish the requests that you have, and end.
   kEnd,
+
+  // From the worker while it serves: the source is gone, see Catalog::TakeSourceIsGone().
+  kSourceGone,
 };
+
+// What kSource says of the source. One that is to be opened anew is sent back, as kSource and
+// kSourcePath, before kPrepared.
+enum SourceIs : uint64_t { kSingleArchive = 1, kToBeOpenedAnew = 2 };
 
 struct Message {
   Tell tell{};

@@ -19,11 +19,13 @@ constexpr auto kPeriod = std::chrono::milliseconds(1000);
 
 }  // namespace
 
-Housekeeper::Housekeeper(CallbackContext& context, SessionState& state, ::fuse_session* session)
+Housekeeper::Housekeeper(CallbackContext& context, SessionState& state, ::fuse_session* session,
+                         const Channel& supervisor)
     : file_system_(context.file_system),
       late_releases_(context.late_releases),
       state_(state),
       session_(session),
+      supervisor_(supervisor),
       thread_([this](const std::stop_token& stop) { Run(stop); }) {}
 
 void Housekeeper::Run(const std::stop_token& stop) {
@@ -35,6 +37,7 @@ void Housekeeper::Run(const std::stop_token& stop) {
       if (std::chrono::steady_clock::now() < next) continue;
       next = std::chrono::steady_clock::now() + kPeriod;
       util::TellLeftOutLines();
+      if (file_system_.catalog().TakeSourceIsGone()) supervisor_.Send(Tell::kSourceGone);
       file_system_.Tidy();
       DropNamesOfInherited();
       SettleDoubts();
