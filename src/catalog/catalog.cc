@@ -86,6 +86,16 @@ Found Catalog::OpenRoot() const {
   }
 }
 
+bool Catalog::SourceIsGone() {
+  if (!source_is_gone_.exchange(false)) return false;
+  try {
+    OpenRoot();
+  } catch (const Error&) {
+    // It is noted again.
+  }
+  return source_is_gone_.exchange(false);
+}
+
 Found Catalog::OpenAgain(const Slot& slot) const {
   if (slot.path.empty()) return OpenRoot();
   try {

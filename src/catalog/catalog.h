@@ -41,9 +41,9 @@ class Catalog {
   const Source& source() const { return source_; }
   // The folder or single archive itself.
   Found OpenRoot() const;
-  // Whether the source has been found to be gone since the last call, as when it lies on a mount
-  // whose server has ended: then it stays so, whatever is mounted at its path by now.
-  bool TakeSourceIsGone() { return source_is_gone_.exchange(false); }
+  // Whether the source has been found to be gone since the last call, and still is, as when it lies
+  // on a mount whose server has ended: then it stays so, whatever is mounted at its path by now.
+  bool SourceIsGone();
   const std::shared_ptr<Slot>& root() const { return slots_.root(); }
 
   // nullptr when the kernel holds no node of that slot.

@@ -35,7 +35,7 @@ enum class Tell : uint32_t {
   // To the worker while it serves: finish the requests that you have, and end.
   kEnd,
 
-  // From the worker while it serves: the source is gone, see Catalog::TakeSourceIsGone().
+  // From the worker while it serves: the source is gone, see Catalog::SourceIsGone().
   kSourceGone,
 };
 

@@ -37,7 +37,7 @@ void Housekeeper::Run(const std::stop_token& stop) {
       if (std::chrono::steady_clock::now() < next) continue;
       next = std::chrono::steady_clock::now() + kPeriod;
       util::TellLeftOutLines();
-      if (file_system_.catalog().TakeSourceIsGone()) supervisor_.Send(Tell::kSourceGone);
+      if (file_system_.catalog().SourceIsGone()) supervisor_.Send(Tell::kSourceGone);
       file_system_.Tidy();
       DropNamesOfInherited();
       SettleDoubts();

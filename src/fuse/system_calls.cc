@@ -17,8 +17,6 @@
 namespace skopsfs::fuse {
 namespace {
 
-using util::Error;
-
 // docs/security.md lists them.
 constexpr std::array kAllowed = {
     // Reading the source.
