@@ -74,9 +74,11 @@ std::vector<std::shared_ptr<Slot>> Catalog::InheritedOldVersions() {
   return old;
 }
 
-Found Catalog::OpenRoot() const {
+// Runs `call`, which looks at the source itself, and notes when that is gone.
+template <typename Call>
+auto Catalog::AskingSource(const Call& call) const {
   try {
-    return source_.OpenRoot();
+    return call();
   } catch (const Error& error) {
     const int code = error.code();
     if (code == ENOTCONN || code == ECONNABORTED || code == ESTALE) source_is_gone_ = true;
@@ -84,6 +86,14 @@ Found Catalog::OpenRoot() const {
     if (code == ESTALE) throw Error(EIO, error.what());
     throw;
   }
+}
+
+Found Catalog::OpenRoot() const {
+  return AskingSource([&] { return source_.OpenRoot(); });
+}
+
+void Catalog::CheckSource() const {
+  AskingSource([&] { source_.CheckReadable(); });
 }
 
 bool Catalog::SourceIsGone() {
@@ -190,13 +200,16 @@ OpenArchive Catalog::Open(const std::shared_ptr<Slot>& slot) {
   } catch (const Error& error) {
     if (error.code() != ESTALE) {
       util::LogError("{}: cannot be opened: {}", Quoted(LabelOf(*slot)), error.what());
+      slot->trouble = error;
     }
     throw;
   } catch (const std::bad_alloc&) {
     slot->CloseFile();
+    slot->trouble = Error(ENOMEM, "out of memory");
     util::LogError("{}: cannot be opened: out of memory", Quoted(LabelOf(*slot)));
     throw Error(ENOMEM, "out of memory");
   }
+  slot->trouble.reset();
   open_.Used(slot);
   return {slot->file, slot->index};
 }

@@ -60,6 +60,7 @@ class SourceGone(MountTest):
             # EIO, not ENOTCONN, which would say that skopsfs is gone.
             self.assert_errno(errno.EIO, os.listdir, self.mountpoint)
             self.assert_errno(errno.EIO, os.statvfs, self.mountpoint)
+            self.assert_errno(errno.EIO, read, self.in_mount(".skopsfs", "health"))
             self.assert_errno(errno.EIO, read, member)
             self.assert_errno(errno.EIO, os.pread, file.fileno(), PAGE, 100 * PAGE)
             # What is in memory is still right.
@@ -108,14 +109,16 @@ class SourceGone(MountTest):
             self.assertEqual(read(self.in_mount("a.skops", MEMBER)), archives.content(1))
 
     def test_single_archive(self):
+        """Which nobody asks for anything but a probe."""
         mount = self.serve("sub", "a.skops")
         self.assertEqual(read(self.in_mount(MEMBER)), archives.content(1))
         self.kill_source()
-        self.assert_errno(errno.EIO, os.listdir, self.mountpoint)
+        self.assert_errno(errno.EIO, read, self.in_mount(".skopsfs", "health"))
         mount.wait_for_log("is gone")
         self.write(2)
         self.start_source_again()
         mount.wait_for_log("is there again")
+        self.assertEqual(read(self.in_mount(".skopsfs", "health")), b"ok\n")
         self.assertEqual(read(self.in_mount(MEMBER)), archives.content(2))
 
     def test_ends_well_meanwhile(self):
