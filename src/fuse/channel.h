@@ -10,7 +10,7 @@
 
 namespace skopsfs::fuse {
 
-// What supervisor and worker tell each other.
+// What supervisor and worker tell each other. tests/integration/shim.c knows some by their numbers.
 enum class Tell : uint32_t {
   // To the worker, in this order.
   kMount = 1,   // fd: /dev/fuse; number: whether somebody else has mounted
