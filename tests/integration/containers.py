@@ -73,6 +73,7 @@ class Container:
         self.log_path = os.path.join(folder, "log")
         self.exit_code = None
         self.pid = None
+        self._stuck = []  # what was executed and may wait in the kernel until a mount is gone
         read_end, write_end = os.pipe()
         self._shim = os.fork()
         if self._shim == 0:
@@ -153,8 +154,11 @@ class Container:
                 mount(None, target, _REMOUNT | _BIND | _RDONLY)
         if self._security.get("readOnlyRootFilesystem"):
             mount(None, root, _REMOUNT | _BIND | _RDONLY)
+        old = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
         os.chdir(root)
         _check(_libc.syscall(_SYS_PIVOT_ROOT, b".", b"."), "pivot_root")
+        os.fchdir(old)  # which lies on top of the new one now
+        os.close(old)
         mount(None, ".", _SLAVE | _REC)
         unmount(".")
         os.chdir("/")
@@ -194,7 +198,8 @@ class Container:
         except subprocess.TimeoutExpired:
             process.kill()
             process.stdout.close()
-            return False  # the process may wait in the kernel until the mount is gone
+            self._stuck.append(process)
+            return False
         return process.returncode == 0
 
     def send(self, number):
@@ -220,6 +225,8 @@ class Container:
         if not self.ended():
             os.kill(self.pid or self._shim, signal.SIGKILL)
             self.wait()
+        for process in self._stuck:
+            process.wait()
 
 
 class Workload:

@@ -33,9 +33,9 @@ class Node:
     def new_folder(self, kind):
         return self.make("kubelet", f"{kind}-{next(self._numbers)}")
 
-    def mounted_below(self, *parts):
-        """Where in a folder skopsfs is mounted; the same path twice when two are."""
-        start = self.path(*parts) + "/"
+    def mounted(self):
+        """Where on the node skopsfs is mounted; the same path twice when two are."""
+        start = self.folder + "/"
         return [mount[0] for mount in mounts() if mount[1] == "fuse.skopsfs"
                 and mount[0].startswith(start)]
 

@@ -16,12 +16,12 @@ import zipfile
 
 import archives
 import image
-from containers import become_a_node
+from containers import become_a_node, unmount
 from csi_driver import NOBODY, Driver, starter
 from manifests import REPOSITORY, container_of
 from mount import detach, is_mounted, main, until, why_no_mounts
 from pods import Node, Pod
-from processes import PAGE
+from processes import PAGE, mount_tmpfs
 from test_passed_mount import mount_device
 from workload_answers import ANSWERS
 
@@ -37,6 +37,9 @@ def setUpModule():
     unittest.addModuleCleanup(shutil.rmtree, _Shared.folder)
     os.chmod(_Shared.folder, 0o755)
     _Shared.image = os.path.join(_Shared.folder, "image")
+    os.mkdir(_Shared.image)
+    mount_tmpfs(_Shared.image)  # of this namespace; dpkg syncs each file on a disk, for a minute in all
+    unittest.addModuleCleanup(unmount, _Shared.image)
     image.make(_Shared.image)
 
 
@@ -61,7 +64,7 @@ class KubernetesTest(unittest.TestCase):
         self.addCleanup(self.check_nothing_is_left)
 
     def check_nothing_is_left(self):
-        left = self.node.mounted_below("/")
+        left = self.node.mounted()
         for path in left:
             detach(path)
         self.assertEqual(left, [])
@@ -100,6 +103,7 @@ class KubernetesTest(unittest.TestCase):
         """Neither the folder alone, nor a mount that nobody serves, passes for one."""
         with pod.start(name, command=["sleep", "1000"]):
             self.assertTrue(os.path.isdir(mountpoint))
+            self.assertTrue(pod.containers[name].execute(["ls", "/"], 10))  # what is false is not the running
             for kind in ("startupProbe", "readinessProbe"):
                 if kind in container_of(pod.spec, name):
                     self.assertFalse(pod.probe(name, kind))
@@ -145,6 +149,7 @@ class DaemonSet(KubernetesTest):
         first, second = self.workload(), self.workload()
         for workload in (first, second):
             self.check_workload(workload, self.MODELS)
+
         def frames():
             found = []
             for workload in (first, second):
@@ -160,7 +165,7 @@ class DaemonSet(KubernetesTest):
         before = self.workload()
         self.check_workload(before, self.MODELS)
         self.assertEqual(server.stop(signal.SIGKILL), 128 + signal.SIGKILL)
-        self.assertEqual(self.node.mounted_below("/"), [self.mountpoint])  # a dead one
+        self.assertEqual(self.node.mounted(), [self.mountpoint])  # a dead one
         self.assert_fails(errno.ENOTCONN, before, "listing", self.MODELS)
         # A pod that comes meanwhile waits for the server.
         late = self.pod("examples/gunicorn-daemonset")
@@ -169,7 +174,7 @@ class DaemonSet(KubernetesTest):
 
         server = self.serve()
         self.assertIn("a dead mount was found", server.log())
-        self.assertEqual(self.node.mounted_below("/"), [self.mountpoint])  # and no second one below it
+        self.assertEqual(self.node.mounted(), [self.mountpoint])  # and no second one below it
         self.check_workload(before, self.MODELS)
         self.assertEqual(waiting.wait(), 0)
         self.check_workload(late.start_workload(**ANSWERS), self.MODELS)
@@ -190,7 +195,7 @@ class DaemonSet(KubernetesTest):
         workload = self.workload()
         self.check_workload(workload, self.MODELS)
         self.assertEqual(self.server.end_containers(), [("skopsfs", 0)])
-        self.assertEqual(self.node.mounted_below("/"), [])
+        self.assertEqual(self.node.mounted(), [])
         self.assertEqual(os.listdir(self.mountpoint), [])
         self.assertEqual(workload("listing", self.MODELS), [])
         # What it had read of the mapped file is still in memory.
@@ -249,9 +254,9 @@ class Sidecar(KubernetesTest):
         pod.start_up()
         workload = pod.start_workload(**ANSWERS)
         self.check_workload(workload, self.MODELS)
-        self.assertEqual(self.node.mounted_below("/"), [self.mountpoint(pod)])
+        self.assertEqual(self.node.mounted(), [self.mountpoint(pod)])
         self.assertEqual(pod.end_containers(), [("workload", 0), ("skopsfs", 0)])
-        self.assertEqual(self.node.mounted_below("/"), [])
+        self.assertEqual(self.node.mounted(), [])
         pod.delete_folder()
 
     def test_sidecar_is_killed_and_started_again(self):
@@ -264,7 +269,7 @@ class Sidecar(KubernetesTest):
         pod.start("skopsfs")
         pod.wait_for("skopsfs")
         self.check_workload(workload, self.MODELS)
-        self.assertEqual(self.node.mounted_below("/"), [self.mountpoint(pod)])
+        self.assertEqual(self.node.mounted(), [self.mountpoint(pod)])
         self.assertEqual(pod.end_containers(), [("workload", 0), ("skopsfs", 0)])
         pod.delete_folder()
 
