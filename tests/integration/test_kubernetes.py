@@ -224,7 +224,7 @@ class DaemonSet(KubernetesTest):
             with open(f"/proc/{server.pid}/task/{server.pid}/children", encoding="ascii") as file:
                 return file.read().split()
         serving = children()
-        self.assertEqual(len(serving), 1)
+        self.assertTrue(serving)
         # The shell ends first, so that its child becomes one of the first process, and ends then.
         self.assertTrue(server.execute(["sh", "-c", "sleep 0.3 & echo done"], 10))
         until(lambda: children() == serving, "what was left to it is gone")
