@@ -6,6 +6,7 @@ See containers.py and pods.py for what stands for what, and docs/kubernetes.md f
 import errno
 import hashlib
 import os
+import pathlib
 import shutil
 import signal
 import struct
@@ -22,7 +23,7 @@ from manifests import REPOSITORY, container_of
 from mount import detach, is_mounted, main, until, why_no_mounts
 from pods import Node, Pod
 from processes import PAGE, mount_tmpfs
-from test_passed_mount import mount_device
+from test_passed_mount import Server, mount_device
 from workload_answers import ANSWERS
 
 MODEL = REPOSITORY / "tests" / "data" / "logistic_regression.skops"
@@ -229,6 +230,23 @@ class DaemonSet(KubernetesTest):
         self.assertTrue(server.execute(["sh", "-c", "sleep 0.3 & echo done"], 10))
         until(lambda: children() == serving, "what was left to it is gone")
         self.assertEqual(server.stop(), 0)
+
+
+    def test_end_that_comes_before_the_mount(self):
+        """To the first process of a container a signal that it does not wait for is lost, so it waits from
+        the start: here while the source, which is a mount that nobody serves yet, keeps it waiting."""
+        source = self.node.path("/srv/models")
+        device = mount_device(source, ",allow_other")
+        try:
+            server = self.server.start("skopsfs")
+            waits = pathlib.Path(f"/proc/{server.pid}/wchan")
+            until(lambda: "fuse" in waits.read_text(encoding="ascii"), "it waits for the source")
+            server.send(signal.SIGTERM)
+            with Server(self.node.make("/srv/elsewhere"), device):
+                self.assertEqual(server.wait(), 0)
+        finally:
+            os.close(device)
+            detach(source)
 
 
 class Sidecar(KubernetesTest):
