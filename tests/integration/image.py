@@ -4,7 +4,6 @@ What differs: the layers of debian:12-slim are what debootstrap makes, and the p
 tested, not one that is compiled anew.
 """
 
-import functools
 import json
 import os
 import pathlib
@@ -50,17 +49,28 @@ class Dockerfile:
         return found
 
 
-@functools.lru_cache(maxsize=None)
 def mirror():
     """Where this machine's apt has bookworm from, so that no host has to be named here."""
     done = subprocess.run(
-        ["apt-get", "indextargets", "--format", "$(SITE) $(CODENAME) $(COMPONENT)",
+        ["apt-get", "indextargets", "--format", "$(SITE)|$(CODENAME)|$(RELEASE)|$(COMPONENT)",
          "Created-By: Packages"], stdout=subprocess.PIPE, text=True, check=True)
     for line in done.stdout.splitlines():
-        words = line.split()
-        if words[1:] == ["bookworm", "main"]:
-            return words[0]
+        site, codename, release, component = line.split("|")
+        if "bookworm" in (codename, release) and component == "main":
+            return site
     raise AssertionError("apt has no main of bookworm; the image is made from it")
+
+
+def environment():
+    """This one, with the proxies that apt goes through, which debootstrap does not know of."""
+    found = dict(os.environ)
+    for scheme in ("http", "https"):
+        done = subprocess.run(["apt-config", "shell", "proxy", f"Acquire::{scheme}::Proxy"],
+                              stdout=subprocess.PIPE, text=True, check=True)
+        proxy = re.fullmatch(r"proxy='(.*)'", done.stdout.strip())
+        if proxy and proxy[1] != "DIRECT":
+            found[f"{scheme}_proxy"] = proxy[1]
+    return found
 
 
 def make(folder):
@@ -72,7 +82,8 @@ def make(folder):
         done = subprocess.run(
             ["debootstrap", "--variant=minbase", f"--keyring={keyring}",
              f"--include={','.join(dockerfile.packages)}", "bookworm", folder, mirror()],
-            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, check=False)
+            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, check=False,
+            env=environment())
     if done.returncode != 0:
         tail = pathlib.Path(log).read_text(encoding="utf-8", errors="replace").splitlines()[-20:]
         raise AssertionError("debootstrap: " + "\n".join(tail))

@@ -23,6 +23,7 @@ from manifests import REPOSITORY, container_of
 from mount import detach, is_mounted, main, until, why_no_mounts
 from pods import Node, Pod
 from processes import PAGE, mount_tmpfs
+from test_other_sources import BindFs
 from test_passed_mount import Server, mount_device
 from workload_answers import ANSWERS
 
@@ -214,6 +215,32 @@ class DaemonSet(KubernetesTest):
         self.server.wait_for("skopsfs", "readinessProbe")
         self.assertFalse(server.ended())
         self.assertEqual(self.server.end_containers(), [("skopsfs", 0)])
+
+    def test_source_that_is_mounted_anew(self):
+        """Below the volume of the source, it is seen through two propagations, without a restart."""
+        elsewhere = self.node.make("/srv/elsewhere")
+        self.put_models(elsewhere)
+        other = BindFs(elsewhere, self.node.make("/srv/models/filer"))
+        self.addCleanup(other.clear)
+        other.start()
+        self.serve()
+        workload = self.workload()
+        self.check_workload(workload, f"{self.MODELS}/filer")
+        other.kill()
+        until(lambda: self.fails(workload, "listing", f"{self.MODELS}/filer"), "it is away")
+        self.assertTrue(workload("read", f"{self.MODELS}/a.skops/schema.json"))  # what is not on it
+        other.start()
+        until(lambda: not self.fails(workload, "listing", f"{self.MODELS}/filer"), "it is back")
+        self.check_workload(workload, f"{self.MODELS}/filer")
+        self.assertEqual(self.server.end_containers(), [("skopsfs", 0)])
+
+    @staticmethod
+    def fails(workload, *question):
+        try:
+            workload(*question)
+        except OSError:
+            return True
+        return False
 
     def test_first_process_of_the_container(self):
         """It reaps what is left to it, and is not ended by what a shell there sends."""

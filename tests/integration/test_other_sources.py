@@ -142,8 +142,8 @@ class OtherSource:
         self.assertEqual(resident_pages(member), pages)
         source = self.in_source("models", "large.skops")
         until(lambda: resident_pages(source) < pages // 100, "pages of the source are dropped")
-        grown = self.private_memory(mount) - before
-        self.assertLess(grown, pages * PAGE // 4)
+        if "SKOPSFS_SANITIZED" not in os.environ:  # they keep what is freed for a while
+            self.assertLess(self.private_memory(mount) - before, pages * PAGE // 4)
 
     @staticmethod
     def private_memory(mount):

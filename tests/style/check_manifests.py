@@ -9,7 +9,9 @@ missing ones, and what the API's validation says of mounts and sidecars.
 import copy
 import pathlib
 import re
+import shutil
 import sys
+import tempfile
 
 import kubernetes.client
 from kubernetes.client import models
@@ -167,6 +169,24 @@ def faults_of(name, thing):
     return checker.faults
 
 
+def faults_of_the_page():
+    """The overlay that docs/kubernetes.md shows has to render, and to change what it says."""
+    page = (manifests.REPOSITORY / "docs" / "kubernetes.md").read_text(encoding="utf-8")
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copytree(manifests.FOLDER, f"{folder}/skopsfs/packaging/kubernetes")
+        for name, text in re.findall(r"```yaml\n# (\w+\.yaml)\n(.*?)```", page, re.DOTALL):
+            pathlib.Path(folder, name).write_text(text, encoding="utf-8")
+        things = manifests.rendered(folder)
+    faults = [fault for thing in things for fault in faults_of("docs/kubernetes.md", thing)]
+    pod = next(thing for thing in things if thing["kind"] == "DaemonSet")["spec"]["template"]["spec"]
+    if {"path": "/mnt/filer/models", "type": "Directory"} not in [volume.get("hostPath") for volume in pod["volumes"]]:
+        faults.append("docs/kubernetes.md: the overlay does not change the source")
+    for container in pod["containers"] + pod["initContainers"]:
+        if container["image"] != "REGISTRY/skopsfs:0.1.0":
+            faults.append(f"docs/kubernetes.md: the image of {container['name']} is not changed")
+    return faults
+
+
 def check_itself():
     """Each of these is a fault, or the test finds none at all."""
     good = manifests.rendered("sidecar")[0]
@@ -205,6 +225,7 @@ def main():
         objects += len(things)
         for thing in things:
             faults += faults_of(name, thing)
+    faults += faults_of_the_page()
     check_itself()
     for fault in faults:
         print(fault)
