@@ -82,8 +82,8 @@ def duration(seconds):
 
 
 def table(options):
-    yield (f"{options.nodes} nodes, {options.model:g} GiB; the source gives {options.source:g} Gbit/s, a node takes "
-           f"{options.node:g}; pods start within {options.spread:g} s; late: after "
+    yield (f"{options.nodes} nodes, {options.model:g} GiB; the source gives {options.source:g} Gbit/s, a node "
+           f"takes {options.node:g}; pods start within {options.spread:g} s; late: after "
            f"{options.deadline:g} s.")
     yield ""
     yield ("| way | read from the source | wanted at the worst, of what it has | first ready | half | last | "

@@ -1,7 +1,8 @@
 """Sources that are filesystems of other programs, as network filesystems and object stores are.
 
-bindfs stands for one whose files have identities of their own, sshfs (with an sftp-server at the other end of a
-socket) for one that only knows names, sizes and whole seconds. docs/scale.md says what to mount how.
+bindfs stands for one whose files have identities of their own, sshfs (with an sftp-server at the other
+end of a socket) for one that only knows names, sizes and whole seconds. docs/scale.md says what to
+mount how.
 """
 
 import errno
@@ -67,7 +68,7 @@ class SshFs(OtherFilesystem):
 
 
 class OtherSource:
-    """The tests, for each of them. SOURCE is the folder above the other filesystem's mountpoint, see docs/scale.md."""
+    """The tests, for each of them. SOURCE is the folder above the other filesystem's mountpoint."""
 
     def setUp(self):
         super().setUp()

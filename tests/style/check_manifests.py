@@ -1,4 +1,4 @@
-"""The manifests of packaging/kubernetes: rendered by kubectl, and held to the API's own models, without a cluster.
+"""The manifests of packaging/kubernetes: rendered by kubectl, held to the API's own models, without a cluster.
 
 Usage: check_manifests.py
 
@@ -179,7 +179,8 @@ def faults_of_the_page():
         things = manifests.rendered(folder)
     faults = [fault for thing in things for fault in faults_of("docs/kubernetes.md", thing)]
     pod = next(thing for thing in things if thing["kind"] == "DaemonSet")["spec"]["template"]["spec"]
-    if {"path": "/mnt/filer/models", "type": "Directory"} not in [volume.get("hostPath") for volume in pod["volumes"]]:
+    paths = [volume.get("hostPath") for volume in pod["volumes"]]
+    if {"path": "/mnt/filer/models", "type": "Directory"} not in paths:
         faults.append("docs/kubernetes.md: the overlay does not change the source")
     for container in pod["containers"] + pod["initContainers"]:
         if container["image"] != "REGISTRY/skopsfs:0.1.0":
