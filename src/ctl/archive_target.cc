@@ -78,8 +78,8 @@ uint64_t ArchiveTarget::Read(size_t number, std::span<std::byte> buffer, const R
   uint64_t done = 0;
   uint64_t advanced = 0;
   try {
-    archive::MemberReader reader(archive_.file,
-                                 archive::LocateMember(*archive_.file, index, entry), pool_);
+    archive::MemberReader reader(archive_.file, archive::LocateMember(*archive_.file, index, entry),
+                                 pool_);
     while (done < entry.size) {
       done += reader.Read(done, buffer);
       const double part = static_cast<double>(done) / static_cast<double>(entry.size);
@@ -107,8 +107,8 @@ void ArchiveTarget::CheckSchema(archive::MemberReader& reader, const ReportFault
   }
   if (missing_count > kMostMissing) {
     report({.member = "schema.json",
-            .reason = fmt::format("it names {} more that are not there",
-                                  missing_count - kMostMissing)});
+            .reason =
+                fmt::format("it names {} more that are not there", missing_count - kMostMissing)});
   }
 }
 

@@ -27,8 +27,8 @@ OpenedArchive OpenArchiveFile(const std::string& path, std::string& why);
 std::vector<uint32_t> MembersInOrder(const archive::ArchiveIndex& index);
 
 // An archive file, checked without a mount: what a mount could show of it, which is what Python's
-// zipfile can read; the CRC-32 of every member; and that schema.json can be read and names no member
-// that is not there.
+// zipfile can read; the CRC-32 of every member; and that schema.json can be read and names no
+// member that is not there.
 class ArchiveTarget : public Target {
  public:
   // `pool` must live longer.

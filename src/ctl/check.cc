@@ -109,10 +109,9 @@ class Printer {
   std::string Summary() const {
     const double seconds = progress_.seconds();
     const auto speed = static_cast<uint64_t>(static_cast<double>(totals_.bytes) / seconds);
-    std::string text = fmt::format("{} {}, {}: {} in {:.1f} s ({}/s)", verb_,
-                                   CountText(totals_.archives, "archive"),
-                                   CountText(totals_.members, "member"), SizeText(totals_.bytes),
-                                   seconds, SizeText(speed));
+    std::string text = fmt::format(
+        "{} {}, {}: {} in {:.1f} s ({}/s)", verb_, CountText(totals_.archives, "archive"),
+        CountText(totals_.members, "member"), SizeText(totals_.bytes), seconds, SizeText(speed));
     if (totals_.faulty > 0) text += fmt::format(", {} faulty", totals_.faulty);
     if (totals_.unchecked > 0) text += fmt::format(", {} not {}", totals_.unchecked, verb_);
     return text + (totals_.faulty + totals_.unchecked == 0 ? ", all good" : "");

@@ -24,7 +24,7 @@ void Collector::Add(const std::string& path) {
     const int error = errno;
     const bool is_dead = error == ENOTCONN || error == ECONNABORTED;
     return Tell(path, std::string(is_dead ? "its mount is dead; unmount it and mount it anew"
-                                              : ErrnoError("it cannot be looked at", error).what()));
+                                          : ErrnoError("it cannot be looked at", error).what()));
   }
   if (IsOnMount(mounts_, st.st_dev)) {
     AddMounted(path, S_ISDIR(st.st_mode));

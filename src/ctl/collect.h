@@ -12,8 +12,8 @@
 namespace skopsfs::ctl {
 
 // Finds the archives that paths lead to: a path on a mount of skopsfs is read through the mount, a
-// file elsewhere as an archive, a folder for the .skops files in it and in its sub-folders. Links to
-// files are followed, those to folders are not. Not thread-safe.
+// file elsewhere as an archive, a folder for the .skops files in it and in its sub-folders. Links
+// to files are followed, those to folders are not. Not thread-safe.
 class Collector {
  public:
   using Problem = std::function<void(const std::string& path, const std::string& reason)>;

@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-#include "ctl/text.h"
+#include "util/utf8.h"
 
 namespace skopsfs::ctl {
 
@@ -23,7 +23,7 @@ class Json {
     return Done(writer_.Key(name.data(), static_cast<rapidjson::SizeType>(name.size())));
   }
   Json& Text(std::string_view text) {
-    const std::string utf8 = AsUtf8(text);
+    const std::string utf8 = util::ReplaceInvalidUtf8(text);
     return Done(writer_.String(utf8.data(), static_cast<rapidjson::SizeType>(utf8.size())));
   }
   Json& Number(uint64_t number) { return Done(writer_.Uint64(number)); }

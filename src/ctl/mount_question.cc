@@ -37,7 +37,8 @@ class Teller {
 
   void Tell() {
     try {
-      const std::string text = ReadWhole(JoinPath(mountpoint_, ".skopsfs/status.json"), kMostStatus);
+      const std::string text =
+          ReadWhole(JoinPath(mountpoint_, ".skopsfs/status.json"), kMostStatus);
       const ServerStatus status = ParseServerStatus(text);
       Send({.kind = Message::Kind::kStatus, .text_size = static_cast<uint32_t>(text.size())}, text);
       // Or each member that is opened would be read.
@@ -57,6 +58,8 @@ class Teller {
         return "its server is dead; unmount it, and mount it anew";
       case ENOENT:
         return "it has no .skopsfs/status.json; its server is older than this program";
+      case EACCES:
+        return "its status is for the owner of its source, and for root where others may use it";
       default:
         return std::string(".skopsfs/status.json: ") + error.what();
     }
@@ -190,7 +193,8 @@ MountAnswer MountQuestion::Wait(std::chrono::milliseconds patience) {
     has_begun = true;
     Take(message, std::move(text), answer);
   }
-  if (answer.is_silent && !has_begun) answer.problem = "it does not answer; its server hangs, or its source does";
+  if (answer.is_silent && !has_begun)
+    answer.problem = "it does not answer; its server hangs, or its source does";
   return answer;
 }
 

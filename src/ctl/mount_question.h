@@ -21,7 +21,7 @@ struct MemberPages {
 };
 
 struct MountAnswer {
-  std::string problem = {};    // why there is no status; empty when there is one
+  std::string problem = {};  // why there is no status; empty when there is one
   ServerStatus status = {};
   std::vector<MemberPages> members = {};
   std::vector<bool> looked_at = {};  // by archive: whether all of its members are there
@@ -30,8 +30,8 @@ struct MountAnswer {
 
 // Asks a mount for its status and for the pages of its members. A mount whose server hangs makes
 // whoever asks wait, without end and deaf to every signal; so a child process asks, and is left
-// behind if need be. The constructor asks and Wait() waits, so that several can be asked at the same
-// time. Only for a process without threads. Not thread-safe.
+// behind if need be. The constructor asks and Wait() waits, so that several can be asked at the
+// same time. Only for a process without threads. Not thread-safe.
 class MountQuestion {
  public:
   static constexpr auto kPatience = std::chrono::seconds(5);

@@ -14,8 +14,8 @@
 
 namespace skopsfs::ctl {
 
-using util::Error;
 using util::ErrnoError;
+using util::Error;
 
 // A file or folder of the mount failed with `error`. The mount knows whether that is the archive's
 // fault, and why; else it cannot be told.

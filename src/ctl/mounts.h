@@ -13,7 +13,7 @@ struct MountPoint {
   dev_t device = 0;
   std::string path = {};
   std::string source = {};  // what it says it is mounted from
-  bool is_whole = true;  // else a part of it is bound there
+  bool is_whole = true;     // else a part of it is bound there
 };
 
 // The mounts of type fuse.skopsfs in the text of /proc/self/mountinfo, without those that another

@@ -27,10 +27,10 @@ struct Value {
   enum class Kind { kText, kNumber, kBool, kNone, kTuple, kList };
 
   Kind kind = Kind::kNone;
-  std::string text;
-  std::string content;            // of a text, between its quotes
-  uint64_t number = 0;            // of a number or bool
-  std::vector<uint64_t> numbers;  // of a tuple that holds nothing else
+  std::string text = {};
+  std::string content = {};            // of a text, between its quotes
+  uint64_t number = 0;                 // of a number or bool
+  std::vector<uint64_t> numbers = {};  // of a tuple that holds nothing else
   bool holds_numbers = true;
 };
 

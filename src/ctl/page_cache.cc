@@ -19,8 +19,7 @@ std::optional<uint64_t> AskMincore(int fd, uint64_t size) {
   uint64_t resident = 0;
   for (uint64_t start = 0; start < size; start += kPart) {
     const auto length = static_cast<size_t>(std::min(kPart, size - start));
-    void* const map =
-        mmap(nullptr, length, PROT_READ, MAP_SHARED, fd, static_cast<off_t>(start));
+    void* const map = mmap(nullptr, length, PROT_READ, MAP_SHARED, fd, static_cast<off_t>(start));
     if (map == MAP_FAILED) return std::nullopt;
     const bool told = mincore(map, length, pages.data()) == 0;
     munmap(map, length);

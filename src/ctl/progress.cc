@@ -33,7 +33,8 @@ std::string ProgressLine(const Advance& advance, size_t width) {
   constexpr size_t kMost = 40;
   auto total = static_cast<double>(advance.known_bytes);
   if (advance.known_archives > 0 && advance.known_archives < advance.all_archives) {
-    total *= static_cast<double>(advance.all_archives) / static_cast<double>(advance.known_archives);
+    total *=
+        static_cast<double>(advance.all_archives) / static_cast<double>(advance.known_archives);
   }
   const auto done = static_cast<double>(advance.bytes);
   const double part = total > 0 ? std::min(done / total, 1.0) : 0;

@@ -55,10 +55,10 @@ class Readers {
   struct Running {
     size_t number = 0;
     std::unique_ptr<Target> target;
-    size_t next_member = 0;                // guarded by the readers' mutex
-    std::atomic<size_t> left = 0;          // members that are not done
-    std::atomic<uint64_t> advanced = 0;    // of the work
-    std::mutex mutex;                      // guards the report
+    size_t next_member = 0;              // guarded by the readers' mutex
+    std::atomic<size_t> left = 0;        // members that are not done
+    std::atomic<uint64_t> advanced = 0;  // of the work
+    std::mutex mutex;                    // guards the report
     Report report;
   };
   struct Job {
@@ -165,10 +165,10 @@ class Readers {
   std::mutex mutex_;  // guards what follows
   std::condition_variable changed_;
   size_t next_target_ = 0;
-  size_t open_ = 0;                                // archives, those being opened among them
-  std::deque<std::shared_ptr<Running>> opened_;    // those with members that nobody has taken
-  std::map<size_t, Report> done_;                  // which wait for others before them
-  size_t taken_ = 0;                               // reports
+  size_t open_ = 0;                              // archives, those being opened among them
+  std::deque<std::shared_ptr<Running>> opened_;  // those with members that nobody has taken
+  std::map<size_t, Report> done_;                // which wait for others before them
+  size_t taken_ = 0;                             // reports
 };
 
 }  // namespace

@@ -18,7 +18,7 @@ struct Report {
 
   std::string path = {};
   uint64_t members = 0;
-  uint64_t bytes = 0;         // of members that were read
+  uint64_t bytes = 0;              // of members that were read
   std::vector<Fault> faults = {};  // the first ones
   uint64_t fault_count = 0;
   std::string unchecked = {};  // why it could not be told whether it is right; empty when it could

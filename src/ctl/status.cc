@@ -25,8 +25,8 @@ std::optional<size_t> FindByPath(const ServerStatus& status, const std::string& 
   std::optional<size_t> found;
   for (size_t i = 0; i < status.archives.size(); ++i) {
     const auto& archive = status.archives[i];
-    const bool matches = archive.path.empty() ||
-                         path.find("/" + archive.path + "/") != std::string::npos;
+    const bool matches =
+        archive.path.empty() || path.find("/" + archive.path + "/") != std::string::npos;
     if (!matches) continue;
     const bool is_better = !found || archive.path.size() > status.archives[*found].path.size() ||
                            (archive.path.size() == status.archives[*found].path.size() &&

@@ -38,8 +38,8 @@ std::string StatusText(const std::vector<MountReport>& reports, uint64_t unknown
 std::string StatusJson(const std::vector<MountReport>& reports, uint64_t unknown_processes);
 
 struct StatusOptions {
-  std::string mountpoint = {};         // empty: all
-  std::optional<double> watch = {};    // seconds between two looks
+  std::string mountpoint = {};       // empty: all
+  std::optional<double> watch = {};  // seconds between two looks
   bool json = false;
 };
 

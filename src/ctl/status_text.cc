@@ -121,9 +121,9 @@ std::string StatusText(const std::vector<MountReport>& reports, uint64_t unknown
     if (report.answer.problem.empty()) text += TableOf(report) + NotesOn(report);
   }
   if (unknown_processes > 0) {
-    text += fmt::format("\n{} could not be looked at and may map more; root sees all\n",
-                        unknown_processes == 1 ? "1 process"
-                                               : fmt::format("{} processes", unknown_processes));
+    text += fmt::format(
+        "\n{} could not be looked at and may map more; root sees all\n",
+        unknown_processes == 1 ? "1 process" : fmt::format("{} processes", unknown_processes));
   }
   return text;
 }

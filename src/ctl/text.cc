@@ -5,7 +5,6 @@
 #include <algorithm>
 
 #include "util/log.h"
-#include "util/utf8.h"
 
 namespace skopsfs::ctl {
 namespace {
@@ -58,23 +57,6 @@ std::string CountText(uint64_t count, std::string_view what) {
 std::string NameText(std::string_view name) {
   const std::string escaped = Escaped(name);
   return escaped == name && !name.empty() ? escaped : "\"" + escaped + "\"";
-}
-
-std::string AsUtf8(std::string_view text) {
-  constexpr size_t kLongest = 4;  // bytes of a character
-  std::string out;
-  while (!text.empty()) {
-    size_t size = 1;
-    while (size < std::min(text.size(), kLongest) && !util::IsUtf8(text.substr(0, size))) ++size;
-    if (util::IsUtf8(text.substr(0, size))) {
-      out += text.substr(0, size);
-    } else {
-      out += "\xef\xbf\xbd";
-      size = 1;
-    }
-    text.remove_prefix(size);
-  }
-  return out;
 }
 
 std::string Table::Text(std::string_view indent) const {

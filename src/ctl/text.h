@@ -21,9 +21,6 @@ std::string CountText(uint64_t count, std::string_view what);
 // what would look like such an escape: names come from strangers.
 std::string NameText(std::string_view name);
 
-// `text` with each byte that is of no UTF-8 replaced by U+FFFD.
-std::string AsUtf8(std::string_view text);
-
 // Lines of cells in columns, as wide as the widest of each.
 class Table {
  public:

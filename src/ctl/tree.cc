@@ -91,8 +91,8 @@ std::string TreeText(const std::string& path, const Tree& tree) {
   std::string text = fmt::format("{}\n", NameText(path));
   if (!table.empty()) text += table.Text();
   if (!tree.names_problem.empty()) text += fmt::format("no names: {}\n", tree.names_problem);
-  if (tree.is_cut) text += fmt::format("more than {} members; the rest is left out\n",
-                                       Tree::kMostItems);
+  if (tree.is_cut)
+    text += fmt::format("more than {} members; the rest is left out\n", Tree::kMostItems);
   return text;
 }
 
@@ -124,8 +124,9 @@ int ShowTree(const std::string& path, bool json) {
     if (stat(path.c_str(), &st) != 0) throw util::ErrnoError("it cannot be looked at");
     const bool is_folder = S_ISDIR(st.st_mode);
     if (is_folder && !(IsOnMount(ReadMounts(), st.st_dev) && ReadAttribute(path, "archive"))) {
-      throw util::Error(EISDIR, "it is a folder; give a .skops file, or the directory of one on a "
-                                "mount of skopsfs");
+      throw util::Error(EISDIR,
+                        "it is a folder; give a .skops file, or the directory of one on a "
+                        "mount of skopsfs");
     }
     const Tree tree = is_folder ? ReadTreeOfMount(path) : ReadTreeOfFile(path);
     fmt::print("{}", json ? TreeJson(path, tree) : TreeText(path, tree));

@@ -11,7 +11,7 @@ namespace skopsfs::ctl {
 
 // A member of an archive, under the name that the model gives it.
 struct TreeItem {
-  std::string name = {};    // path in by-name; of a member that no name leads to, that of the member
+  std::string name = {};  // path in by-name; of a member that no name leads to, that of the member
   std::string member = {};  // path in the archive
   bool is_named = true;
   uint64_t size = 0;  // decoded
@@ -28,9 +28,9 @@ struct Tree {
   bool is_cut = false;          // there are more items
 };
 
-// Of an archive file, read without a mount; of a directory of a mount, as the mount shows it. Throws
-// util::Error when there is none to be read; the code is EIO or EFBIG when that is the archive's
-// fault.
+// Of an archive file, read without a mount; of a directory of a mount, as the mount shows it.
+// Throws util::Error when there is none to be read; the code is EIO or EFBIG when that is the
+// archive's fault.
 Tree ReadTreeOfFile(const std::string& path);
 Tree ReadTreeOfMount(const std::string& path);
 

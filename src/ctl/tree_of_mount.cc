@@ -22,8 +22,8 @@ NpyHeader ReadHeader(const std::string& file, uint64_t size) {
   if (!fd) throw util::ErrnoError("it cannot be opened");
   std::vector<std::byte> front(std::min<uint64_t>(size, kMostNpyHeader));
   for (size_t done = 0; done < front.size();) {
-    const ssize_t got = pread(fd.get(), front.data() + done, front.size() - done,
-                              static_cast<off_t>(done));
+    const ssize_t got =
+        pread(fd.get(), front.data() + done, front.size() - done, static_cast<off_t>(done));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) throw util::ErrnoError("it cannot be read");
     if (got == 0) front.resize(done);
@@ -90,8 +90,8 @@ class MountedTreeReader {
       try {
         AddChildren(by_name, name + "/");
       } catch (const Error& error) {  // a member that is no npz
-        tree_.items.push_back({.name = name + "/",
-                               .problem = ReadAttribute(file, "error").value_or(error.what())});
+        tree_.items.push_back(
+            {.name = name + "/", .problem = ReadAttribute(file, "error").value_or(error.what())});
       }
       return;
     }

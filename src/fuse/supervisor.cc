@@ -19,6 +19,7 @@
 #include "catalog/slot_store.h"
 #include "fs/file_system.h"
 #include "fs/node_id.h"
+#include "fuse/execute.h"
 #include "fuse/handles.h"
 #include "fuse/session_state.h"
 #include "util/error.h"
@@ -44,23 +45,15 @@ sigset_t Signals() {
   return set;
 }
 
-void CloseAllOnExecute() {
-  constexpr unsigned kFirst = STDERR_FILENO + 1;
-  if (close_range(kFirst, UINT_MAX, CLOSE_RANGE_CLOEXEC) == 0) return;
-  rlimit limit{};  // before Linux 5.11
-  getrlimit(RLIMIT_NOFILE, &limit);
-  for (unsigned fd = kFirst; fd < std::min<rlim_t>(limit.rlim_cur, 1 << 20); ++fd) {
-    fcntl(static_cast<int>(fd), F_SETFD, FD_CLOEXEC);
-  }
-}
-
 }  // namespace
 
 Supervisor::Supervisor(const catalog::Source& source, const MountOptions& mount,
-                       WorkerOptions worker, std::function<void()> on_ready)
+                       WorkerOptions worker, std::string metrics_address,
+                       std::function<void()> on_ready)
     : mount_options_(mount),
       source_(source.Share()),
       worker_options_(std::move(worker)),
+      metrics_address_(std::move(metrics_address)),
       on_ready_(std::move(on_ready)) {}
 
 Supervisor::~Supervisor() = default;
@@ -76,6 +69,7 @@ bool Supervisor::Run() {
   if (!*program_) throw ErrnoError("finding this program in /proc");
   session_memory_ = SessionState::MakeMemory();
   slot_memory_ = catalog::SlotStore::MakeMemory();
+  metrics_memory_ = metrics::SharedCounters::MakeMemory();
   // Blocked from here on, so that none can end the process and leave a dead mount.
   const auto signals = Signals();
   sigprocmask(SIG_BLOCK, &signals, nullptr);
@@ -84,6 +78,10 @@ bool Supervisor::Run() {
   struct stat source {};
   const auto& folder = source_.is_single_archive ? source_.canonical_folder : source_.folder;
   if (fstat(folder.get(), &source) == 0) source_device_ = source.st_dev;
+  if (!metrics_address_.empty()) {
+    metrics_server_.emplace(metrics_address_, program_->get(), metrics_memory_.get());
+    metrics_server_->Start();
+  }
   mount_ = std::make_unique<Mount>(mount_options_);
   current_ = Start(program_);
   while (!outcome_) Loop();
@@ -113,6 +111,9 @@ int Supervisor::Timeout() const {
   if (kill_at_) consider(*kill_at_);
   if (look_at_) consider(*look_at_);
   if (leave_at_) consider(*leave_at_);
+  if (metrics_server_ && metrics_server_->start_again_at()) {
+    consider(*metrics_server_->start_again_at());
+  }
   for (const auto* worker : {current_.get(), next_.get()}) {
     if (worker != nullptr && (worker->stage == Worker::Stage::kStarting ||
                               worker->stage == Worker::Stage::kTakingOver)) {
@@ -139,6 +140,7 @@ std::unique_ptr<Supervisor::Worker> Supervisor::Start(std::shared_ptr<UniqueFd> 
   channel.Send(Tell::kMount, mount_->is_passed() ? 1 : 0, 0, mount_->descriptor());
   channel.Send(Tell::kSession, generation_, 0, session_memory_.get());
   channel.Send(Tell::kSlots, 0, 0, slot_memory_.get());
+  channel.Send(Tell::kMetrics, 0, 0, metrics_memory_.get());
   channel.Send(Tell::kSource, source_.is_single_archive ? 1 : 0, 0, source_.folder.get(),
                source_.path);
   channel.Send(Tell::kSourcePath, 0, 0, source_.canonical_folder.get(), source_.canonical_path);
@@ -148,16 +150,10 @@ std::unique_ptr<Supervisor::Worker> Supervisor::Start(std::shared_ptr<UniqueFd> 
 }
 
 void Supervisor::Execute(const Channel& channel, int program) const {
-  CloseAllOnExecute();  // what this process was given by its parent is none of the worker's
-                        // business
-  fcntl(channel.descriptor(), F_SETFD, 0);
-  const std::string connection = "--worker=" + std::to_string(channel.descriptor());
-  std::vector<const char*> words = {"skopsfs", connection.c_str()};
-  for (const auto& argument : worker_options_.arguments) words.push_back(argument.c_str());
-  words.push_back(nullptr);
-  execveat(program, "", const_cast<char* const*>(words.data()), environ, AT_EMPTY_PATH);
-  util::LogError("cannot run a worker: {}", std::generic_category().message(errno));
-  _exit(127);
+  std::vector<std::string> words = {"--worker=" + std::to_string(channel.descriptor())};
+  words.insert(words.end(), worker_options_.arguments.begin(), worker_options_.arguments.end());
+  const std::array kept = {channel.descriptor()};
+  fuse::Execute(program, words, kept);
 }
 
 void Supervisor::OnSignals() {
@@ -301,6 +297,8 @@ void Supervisor::ReapWorkers() {
       next_.reset();
     } else if (current_ && pid == current_->pid) {
       OnCurrentEnded(status);
+    } else if (metrics_server_) {
+      metrics_server_->Ended(pid);
     }
   }
 }
@@ -353,6 +351,7 @@ void Supervisor::OnDeadlines() {
   if (outcome_) return;
   util::TellLeftOutLines();
   const auto now = Clock::now();
+  if (metrics_server_) metrics_server_->OnDeadline(now);
   if (look_at_ && now >= *look_at_) {
     look_at_.reset();
     if (current_ && current_->stage == Worker::Stage::kServing) LookAtRequests();

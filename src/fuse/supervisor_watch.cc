@@ -55,6 +55,8 @@ void Supervisor::OnCrash(const Worker& ended, int status, std::vector<RequestSee
   }
   util::LogError("the worker {}; another one takes over{}", Describe(status),
                  ended.program == program_ ? "" : ", of the program from before the upgrade");
+  // What it said of itself is no archive's fault.
+  std::erase_if(requests, [](auto& request) { return fs::NodeId::From(request.node).is_status(); });
   for (auto& request : requests) {
     const bool timed_out = std::any_of(timed_out_.begin(), timed_out_.end(),
                                        [&](auto& other) { return other.unique == request.unique; });

@@ -8,8 +8,8 @@
 #include "util/error.h"
 #include "util/utf8.h"
 
-// Any front of a file: its header is read, or util::Error says why not; and what it says of the array
-// can be printed and lies in the file.
+// Any front of a file: its header is read, or util::Error says why not; and what it says of the
+// array can be printed and lies in the file.
 
 namespace {
 

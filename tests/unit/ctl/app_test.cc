@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -35,7 +36,7 @@ TEST(App, Check) {
 TEST(App, WatchNeedsNoValueAndTakesNoWordAfterIt) {
   Request request;
   ASSERT_EQ(Parse(request, {"status", "--watch", "/mnt"}), 0);
-  EXPECT_EQ(request.watch, "2");
+  EXPECT_EQ(request.watch, "true");
   EXPECT_EQ(request.status.mountpoint, "/mnt");
   Request other;
   ASSERT_EQ(Parse(other, {"status", "--watch=0.5"}), 0);
@@ -44,16 +45,16 @@ TEST(App, WatchNeedsNoValueAndTakesNoWordAfterIt) {
 }
 
 TEST(App, ExitCodes) {
-  EXPECT_EQ(Run({}), kExitNotDone);
-  EXPECT_EQ(Run({"nonsense"}), kExitNotDone);
-  EXPECT_EQ(Run({"--help"}), kExitGood);
-  EXPECT_EQ(Run({"check", "--help"}), kExitGood);
-  EXPECT_EQ(Run({"--version"}), kExitGood);
-  EXPECT_EQ(Run({"status", "--watch=never"}), kExitNotDone);
-  EXPECT_EQ(Run({"status", "/no/such/mountpoint"}), kExitNotDone);
-  EXPECT_EQ(Run({"tree", "/no/such/archive"}), kExitNotDone);
-  EXPECT_EQ(Run({"check", "/no/such/archive"}), kExitNotDone);
-  EXPECT_EQ(Run({"warm", "/"}), kExitNotDone);
+  EXPECT_EQ(ctl::Run({}), kExitNotDone);
+  EXPECT_EQ(ctl::Run({"nonsense"}), kExitNotDone);
+  EXPECT_EQ(ctl::Run({"--help"}), kExitGood);
+  EXPECT_EQ(ctl::Run({"check", "--help"}), kExitGood);
+  EXPECT_EQ(ctl::Run({"--version"}), kExitGood);
+  EXPECT_EQ(ctl::Run({"status", "--watch=never"}), kExitNotDone);
+  EXPECT_EQ(ctl::Run({"status", "/no/such/mountpoint"}), kExitNotDone);
+  EXPECT_EQ(ctl::Run({"tree", "/no/such/archive"}), kExitNotDone);
+  EXPECT_EQ(ctl::Run({"check", "/no/such/archive"}), kExitNotDone);
+  EXPECT_EQ(ctl::Run({"warm", "/"}), kExitNotDone);
 }
 
 }  // namespace

@@ -55,7 +55,7 @@ TEST(NpyHeader, AsNumPyWritesIt) {
 
 TEST(NpyHeader, AllVersions) {
   const std::string text = Dictionary("'<i4'", "True", "(7,)");
-  for (const char major : {1, 2, 3}) {
+  for (const char major : {'\1', '\2', '\3'}) {
     const auto header = Parse(Header(text, major));
     EXPECT_EQ(header.dtype, "int32");
     EXPECT_TRUE(header.fortran_order);
@@ -101,11 +101,12 @@ TEST(NpyHeader, WhatIsNone) {
   EXPECT_THAT(FailureOf([] { Parse(""); }), HasSubstr("does not begin as one"));
   EXPECT_THAT(FailureOf([] { Parse("\x93NUMPY"); }), HasSubstr("does not begin as one"));
   EXPECT_THAT(FailureOf([] { Parse(std::string("\x93NUMPY\1\0\5", 9)); }), HasSubstr("cut off"));
-  EXPECT_THAT(FailureOf([] { Parse(Header("{}").substr(0, 11)); }), HasSubstr("longer than the file"));
+  EXPECT_THAT(FailureOf([] { Parse(Header("{}").substr(0, 11)); }),
+              HasSubstr("longer than the file"));
   EXPECT_THAT(WhyNot("{}"), HasSubstr("is missing"));
   EXPECT_THAT(WhyNot(Dictionary("'<f8'") + "+1"), HasSubstr("more behind"));
   EXPECT_THAT(WhyNot(Dictionary("__import__('os')")), HasSubstr("a value in it"));
-  EXPECT_THAT(WhyNot(Dictionary("'<f8")), HasSubstr("does not end"));
+  EXPECT_THAT(WhyNot("{'descr': '<f8, "), HasSubstr("does not end"));
   EXPECT_THAT(WhyNot(Dictionary("'<f8'", "0")), HasSubstr("neither True nor False"));
   EXPECT_THAT(WhyNot(Dictionary("'<f8'", "False", "(-1,)")), HasSubstr("a value in it"));
   EXPECT_THAT(WhyNot(Dictionary("'<f8'", "False", "(3)")), HasSubstr("no tuple"));

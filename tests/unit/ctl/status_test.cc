@@ -106,7 +106,8 @@ TEST(Mounts, CoveredOnesAreLeftOut) {
 constexpr auto kSmaps =
     "55d0c0000000-55d0c0001000 r--p 00000000 fe:00 1234                       /usr/bin/python3\n"
     "Rss:                   4 kB\n"
-    "7f0000000000-7f0000400000 r--s 00000000 00:32 99                         /mnt/skops/a.skops/1 2.npy\n"
+    "7f0000000000-7f0000400000 r--s 00000000 00:32 99                         /mnt/skops/a.skops/1 "
+    "2.npy\n"
     "Size:               4096 kB\n"
     "Rss:                2048 kB\n"
     "Anonymous:           512 kB\n"
@@ -218,7 +219,8 @@ TEST(MountQuestion, AFolderThatTellsItsStatus) {
 
 TEST(MountQuestion, WhatHasNoStatus) {
   const testing::TempFolder folder;
-  EXPECT_THAT(MountQuestion(folder.path().string()).Wait().problem, HasSubstr("it has no .skopsfs/status.json"));
+  EXPECT_THAT(MountQuestion(folder.path().string()).Wait().problem,
+              HasSubstr("it has no .skopsfs/status.json"));
 }
 
 TEST(MountQuestion, WhatDoesNotAnswerIsNotWaitedFor) {

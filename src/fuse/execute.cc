@@ -1,0 +1,41 @@
+#include "fuse/execute.h"
+
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+#include <system_error>
+
+#include "util/log.h"
+
+namespace skopsfs::fuse {
+namespace {
+
+void CloseAllOnExecute() {
+  constexpr unsigned kFirst = STDERR_FILENO + 1;
+  if (close_range(kFirst, UINT_MAX, CLOSE_RANGE_CLOEXEC) == 0) return;
+  rlimit limit{};  // before Linux 5.11
+  getrlimit(RLIMIT_NOFILE, &limit);
+  for (unsigned fd = kFirst; fd < std::min<rlim_t>(limit.rlim_cur, 1 << 20); ++fd) {
+    fcntl(static_cast<int>(fd), F_SETFD, FD_CLOEXEC);
+  }
+}
+
+}  // namespace
+
+void Execute(int program, const std::vector<std::string>& arguments, std::span<const int> kept) {
+  CloseAllOnExecute();
+  for (const int fd : kept) fcntl(fd, F_SETFD, 0);
+  std::vector<const char*> words = {"skopsfs"};
+  for (const auto& argument : arguments) words.push_back(argument.c_str());
+  words.push_back(nullptr);
+  execveat(program, "", const_cast<char* const*>(words.data()), environ, AT_EMPTY_PATH);
+  util::LogError("cannot run a worker: {}", std::generic_category().message(errno));
+  _exit(127);
+}
+
+}  // namespace skopsfs::fuse
