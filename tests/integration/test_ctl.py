@@ -115,7 +115,7 @@ class Files(unittest.TestCase):
         self.assertIn('"\\x1b[2J.npy"', out)
 
     def test_a_progress_bar_on_a_terminal_only(self):
-        path = self.put("a.skops", archives.version_bytes(1, pages=64 << 10 >> 2))
+        path = self.put("a.skops", archives.version_bytes(1, pages=512))
         main_end, terminal = pty.openpty()
         try:
             done = subprocess.run([binary(), "check", "-j", "1", path], stderr=terminal,
@@ -135,7 +135,7 @@ class Files(unittest.TestCase):
         self.assertRegex(done.stdout.decode(), "^checked 1 archive, ")
 
     def test_the_page_cache_is_left_as_it_was(self):
-        path = self.put("a.skops", archives.version_bytes(1, pages=16 << 10 >> 2))
+        path = self.put("a.skops", archives.version_bytes(1, pages=4096))
 
         def drop():
             with open(path, "rb") as file:
@@ -157,7 +157,7 @@ class Files(unittest.TestCase):
     def test_tree(self):
         out, _ = ctl("tree", os.path.join(DATA, "knn_sparse.skops"))
         self.assertRegex(out, r"(?m)^_fit_X/$")
-        self.assertRegex(out, r"(?m)^  data\.npy +float64 +\(\d+,\) +C .* stored +yes ")
+        self.assertRegex(out, r"(?m)^  data\.npy +float64 +\(\d+,\) +C .* deflated +yes ")
         self.assertRegex(out, r"(?m)^schema\.json ")
         _, err = ctl("tree", DATA, code=NOT_DONE)
         self.assertIn("it is a folder", err)
