@@ -145,10 +145,11 @@ void OpenStatus(fuse_req_t request, fuse_ino_t node, const fuse_file_info& info)
   Context(request).slow_lane.Run(node, [=, answer = info, what = AtRequest::HandOn()]() mutable {
     const AtRequest at(what);
     Answer(request, "open", [&] {
-      auto text = FileSystemOf(request).StatusText(NodeId::From(node));
+      auto handle = std::make_unique<StatusHandle>();
+      handle->text = FileSystemOf(request).StatusText(NodeId::From(node));
       auto& handles = Context(request).status_files;
       answer.direct_io = 1;  // whatever size it is said to have
-      answer.fh = handles.Give(std::make_unique<StatusHandle>(std::move(text)));
+      answer.fh = handles.Give(std::move(handle));
       if (!IsTaken(fuse_reply_open(request, &answer))) handles.Take(answer.fh).reset();
     });
   });

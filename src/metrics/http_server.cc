@@ -22,7 +22,7 @@ AddressList Resolve(const Address& address) {
   hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE;
   hints.ai_socktype = SOCK_STREAM;
   addrinfo* found = nullptr;
-  getaddrinfo(address.host.c_str(), address.port.c_str(), &hints, &found);
+  if (getaddrinfo(address.host.c_str(), address.port.c_str(), &hints, &found) != 0) found = nullptr;
   return {found, freeaddrinfo};
 }
 
