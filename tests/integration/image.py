@@ -1,7 +1,7 @@
 """The image that packaging/container/Dockerfile describes, made without Docker: a folder with Debian in it.
 
-What differs: the layers of debian:12-slim are what debootstrap makes, and the program is the one that is
-tested, not one that is compiled anew.
+What differs: the layers of debian:12-slim are what debootstrap makes, and the programs are those that are
+tested, not compiled anew.
 """
 
 import json
@@ -9,7 +9,6 @@ import os
 import pathlib
 import re
 import shutil
-import stat
 import subprocess
 
 from manifests import REPOSITORY
@@ -73,6 +72,10 @@ def environment():
     return found
 
 
+def control_binary():
+    return os.environ.get("SKOPSFSCTL_BINARY") or os.path.join(os.path.dirname(binary()), "skopsfsctl")
+
+
 def make(folder):
     """Makes the image in `folder`, which has to be empty, and had better be a tmpfs: 212 MiB."""
     dockerfile = Dockerfile()
@@ -87,8 +90,7 @@ def make(folder):
     if done.returncode != 0:
         tail = pathlib.Path(log).read_text(encoding="utf-8", errors="replace").splitlines()[-20:]
         raise AssertionError("debootstrap: " + "\n".join(tail))
-    for copied in dockerfile.all_of("COPY"):
-        where = copied.split()[-1]
-        target = folder + where
-        shutil.copy(binary(), target)
-        os.chmod(target, stat.S_IMODE(os.stat(target).st_mode) | 0o755)
+    where = folder + dockerfile.all_of("COPY")[-1].split()[-1]
+    for program in (binary(), control_binary()):
+        shutil.copy(program, where)
+        os.chmod(os.path.join(where, os.path.basename(program)), 0o755)

@@ -144,6 +144,8 @@ class DaemonSet(KubernetesTest):
         self.serve()
         self.assertTrue(self.server.probe("skopsfs", "startupProbe"))
         self.assertTrue(self.server.probe("skopsfs", "readinessProbe"))
+        container = self.server.containers["skopsfs"]
+        self.assertTrue(container.execute(["skopsfsctl", "status", "/var/lib/skopsfs/models"], 10))
         self.assertEqual(self.server.end_containers(), [("skopsfs", 0)])
 
     def test_pods_of_a_node_share_pages(self):
@@ -365,7 +367,8 @@ class PassedDescriptor(KubernetesTest):
 class Image(unittest.TestCase):
     def test_program_finds_its_libraries(self):
         """The packages of the Dockerfile are all that it takes, and none too many."""
-        listed = subprocess.run(["chroot", _Shared.image, "ldd", "/usr/bin/skopsfs"],
+        programs = ["/usr/bin/skopsfs", "/usr/bin/skopsfsctl"]
+        listed = subprocess.run(["chroot", _Shared.image, "ldd", *programs],
                                 stdout=subprocess.PIPE, text=True, check=True).stdout
         self.assertNotIn("not found", listed)
         needed = set()
@@ -384,9 +387,11 @@ class Image(unittest.TestCase):
         """It is built from what install_packages.sh names, and the last stage takes what was built."""
         dockerfile = image.Dockerfile()
         self.assertIn("install_packages.sh build", " ".join(dockerfile.all_of("RUN", 0)))
-        copied = [words.split() for words in dockerfile.all_of("COPY")]
-        self.assertEqual([words[-1] for words in copied], [dockerfile.entrypoint[0]])
-        self.assertIn(f"-o {copied[0][1]} ", " ".join(dockerfile.all_of("RUN", 0)))
+        built = " ".join(dockerfile.all_of("RUN", 0))
+        (copied,) = [words.split() for words in dockerfile.all_of("COPY")]
+        self.assertEqual(copied[-1] + "skopsfs", dockerfile.entrypoint[0])
+        for program in ("skopsfs", "skopsfsctl"):
+            self.assertIn(f"strip -o {copied[1]}{program} /build/src/{program}", built)
         self.assertEqual(dockerfile.all_of("STOPSIGNAL"), ["SIGTERM"])
 
 
