@@ -152,6 +152,7 @@ int Run(std::span<const char* const> arguments) {
   signal(SIGIO, SIG_IGN);  // see archive/writers.h
   OccupyStandardStreams();
   if (supervisor) RunWorker(*supervisor, options);
+  if (getpid() == 1) fuse::Supervisor::HoldSignals();  // the first process of a container
   if (options.foreground) return ServeOrExplain(options, arguments, [] {});
   return fuse::RunInBackground([&](const std::function<void()>& ready) {
     return ServeOrExplain(options, arguments, ready);

@@ -1,0 +1,71 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <semaphore>
+#include <string>
+#include <vector>
+
+#include "archive/archive_file.h"
+#include "archive/archive_index.h"
+#include "archive/decoder_pool.h"
+#include "archive/member_reader.h"
+#include "ctl/target.h"
+
+namespace skopsfs::ctl {
+
+// The open file of an archive with its index.
+struct OpenedArchive {
+  std::shared_ptr<const archive::ArchiveFile> file;
+  std::unique_ptr<const archive::ArchiveIndex> index;
+};
+
+// Opens the file at `path`. Its pages are left in the page cache if half of them are there already.
+// Throws util::Error when it cannot be opened; an archive that cannot be read has a file and no
+// index, and `why` is the reason. `wait` is called before its central directory is read.
+OpenedArchive OpenArchiveFile(
+    const std::string& path, std::string& why,
+    const std::function<void(const zip::DirectoryLocation&)>& wait = [](const auto&) {});
+
+// The members of an archive, in the order of the file.
+std::vector<uint32_t> MembersInOrder(const archive::ArchiveIndex& index);
+
+// An archive file, checked without a mount: what a mount could show of it, which is what Python's
+// zipfile can read; the CRC-32 of every member; and that schema.json can be read and names no
+// member that is not there.
+class ArchiveTarget : public Target {
+ public:
+  // What bounds the memory of all that are checked at the same time.
+  struct Memory {
+    archive::DecoderPool decoders{};
+    std::binary_semaphore large_index{1};  // taken from Open() to Close()
+    std::mutex large_schema{};
+  };
+
+  // `memory` must live longer.
+  ArchiveTarget(std::string path, uint64_t size, Memory& memory)
+      : Target(std::move(path)), size_(size), memory_(memory) {}
+  ~ArchiveTarget() override { LetGo(); }
+
+  std::optional<uint64_t> work() const override { return size_; }
+  void Open(const ReportFault& report) override;
+  size_t member_count() const override { return members_.size(); }
+  uint64_t Read(size_t number, std::span<std::byte> buffer, const ReportFault& report,
+                const ReportBytes& advance) override;
+  void Close() override;
+
+ private:
+  void CheckSchema(archive::MemberReader& reader, const ReportFault& report) const;
+
+  void WaitForTurn(const zip::DirectoryLocation& directory);
+  void LetGo();
+
+  const uint64_t size_;
+  Memory& memory_;
+  bool is_large_ = false;  // and has its turn
+  OpenedArchive archive_;
+  std::vector<uint32_t> members_;  // nodes
+};
+
+}  // namespace skopsfs::ctl
