@@ -22,7 +22,7 @@ ONLY_HANDED_ON = {"error.what()", "reason", "TakeLastMessage()", '"{}"', "line"}
 # Answers that every program knows. They are neither logged nor in user.skopsfs.error.
 ONLY_ANSWERED = {"ESTALE", "EISDIR", "ENODATA", "EROFS", "ECANCELED"}
 NO_MESSAGES = {"util/error.h", "util/log.h"}  # what makes them
-OTHER_PROGRAMS = {"ctl", "python"}
+OTHER_PROGRAMS = {"ctl", "ctl_main.cc", "python"}  # skopsfsctl, and a package
 
 TOKEN = re.compile(r"""(?P<skip>\s+|//[^\n]*|/\*.*?\*/|\#[^\n]*)|(?P<text>"(?:\\.|[^"\\])*")"""
                    r"""|(?P<other>'(?:\\.|[^'\\])'|[A-Za-z_]\w*|\d[\w.']*|::|->|.)""", re.S)
