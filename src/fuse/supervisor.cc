@@ -11,7 +11,6 @@
 
 #include <algorithm>
 #include <array>
-#include <climits>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
@@ -19,6 +18,7 @@
 #include "catalog/slot_store.h"
 #include "fs/file_system.h"
 #include "fs/node_id.h"
+#include "fuse/execute_worker.h"
 #include "fuse/handles.h"
 #include "fuse/session_state.h"
 #include "util/error.h"
@@ -42,16 +42,6 @@ sigset_t Signals() {
   sigemptyset(&set);
   for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGUSR2, SIGCHLD}) sigaddset(&set, signal);
   return set;
-}
-
-void CloseAllOnExecute() {
-  constexpr unsigned kFirst = STDERR_FILENO + 1;
-  if (close_range(kFirst, UINT_MAX, CLOSE_RANGE_CLOEXEC) == 0) return;
-  rlimit limit{};  // before Linux 5.11
-  getrlimit(RLIMIT_NOFILE, &limit);
-  for (unsigned fd = kFirst; fd < std::min<rlim_t>(limit.rlim_cur, 1 << 20); ++fd) {
-    fcntl(static_cast<int>(fd), F_SETFD, FD_CLOEXEC);
-  }
 }
 
 }  // namespace
@@ -87,6 +77,7 @@ bool Supervisor::Run() {
   mount_ = std::make_unique<Mount>(mount_options_);
   current_ = Start(program_);
   while (!outcome_) Loop();
+  if (*outcome_ && !ending_) service_.Stopping("it was unmounted");
   mount_->Unmount();
   return *outcome_;
 }
@@ -113,6 +104,7 @@ int Supervisor::Timeout() const {
   if (kill_at_) consider(*kill_at_);
   if (look_at_) consider(*look_at_);
   if (leave_at_) consider(*leave_at_);
+  if (service_.due()) consider(*service_.due());
   for (const auto* worker : {current_.get(), next_.get()}) {
     if (worker != nullptr && (worker->stage == Worker::Stage::kStarting ||
                               worker->stage == Worker::Stage::kTakingOver)) {
@@ -134,7 +126,9 @@ std::unique_ptr<Supervisor::Worker> Supervisor::Start(std::shared_ptr<UniqueFd> 
   if (++generation_ > kMostGenerations) throw Error(EOVERFLOW, "too many workers have died");
   worker->pid = fork();
   if (worker->pid < 0) throw ErrnoError("starting a worker");
-  if (worker->pid == 0) Execute(theirs, worker->program->get());
+  if (worker->pid == 0) {
+    ExecuteWorker(theirs, worker->program->get(), worker_options_.arguments);
+  }
   const Channel& channel = worker->channel;
   channel.Send(Tell::kMount, mount_->is_passed() ? 1 : 0, 0, mount_->descriptor());
   channel.Send(Tell::kSession, generation_, 0, session_memory_.get());
@@ -145,19 +139,6 @@ std::unique_ptr<Supervisor::Worker> Supervisor::Start(std::shared_ptr<UniqueFd> 
   channel.Send(Tell::kUser, worker_options_.user.uid, worker_options_.user.gid, -1,
                worker_options_.user_is_required ? "required" : "");
   return worker;
-}
-
-void Supervisor::Execute(const Channel& channel, int program) const {
-  CloseAllOnExecute();  // what this process was given by its parent is none of the worker's
-                        // business
-  fcntl(channel.descriptor(), F_SETFD, 0);
-  const std::string connection = "--worker=" + std::to_string(channel.descriptor());
-  std::vector<const char*> words = {"skopsfs", connection.c_str()};
-  for (const auto& argument : worker_options_.arguments) words.push_back(argument.c_str());
-  words.push_back(nullptr);
-  execveat(program, "", const_cast<char* const*>(words.data()), environ, AT_EMPTY_PATH);
-  util::LogError("cannot run a worker: {}", std::generic_category().message(errno));
-  _exit(127);
 }
 
 void Supervisor::OnSignals() {
@@ -216,13 +197,14 @@ void Supervisor::OnServing(Worker& worker) {
   if (worker.stage != Worker::Stage::kTakingOver) throw Error(EPROTO, "it serves out of turn");
   worker.stage = Worker::Stage::kServing;
   worker.since = Clock::now();
-  stalled_since_.reset();
+  stall_.since.reset();
   look_at_ = Clock::now();
   if (worker.program != program_) util::LogInfo("the upgrade is done: the new worker serves");
   if (upgrade_wanted_) Upgrade();
-  if (!on_ready_) return;
+  if (!on_ready_) return service_.Status(Serving());
   mount_->SetReadAhead(source_device_);
   std::exchange(on_ready_, nullptr)();
+  service_.Ready(Serving());
   kernel_resends_ = KernelResends();
   if (!*kernel_resends_) {
     util::LogWarning("this kernel is older than 6.9: should the worker die, the mount is given up");
@@ -324,8 +306,8 @@ void Supervisor::OnCurrentEnded(int status) {
     return;
   }
   if (well && !ended->told_to_end) {  // the filesystem was unmounted
-    outcome_ = !mount_->IsThere();
-    if (!*outcome_) util::LogError("the kernel has given the mount up (umount -f, or an abort)");
+    if (mount_->IsThere()) return GiveUp("the kernel has given the mount up (umount -f, or an abort)");
+    outcome_ = true;
     return;
   }
   if (!well) OnCrash(*ended, status, requests);
@@ -353,6 +335,7 @@ void Supervisor::OnDeadlines() {
   if (outcome_) return;
   util::TellLeftOutLines();
   const auto now = Clock::now();
+  if (service_.due() && now >= *service_.due()) GiveSignOfLife();
   if (look_at_ && now >= *look_at_) {
     look_at_.reset();
     if (current_ && current_->stage == Worker::Stage::kServing) LookAtRequests();
@@ -384,6 +367,7 @@ void Supervisor::OnDeadlines() {
 void Supervisor::End() {
   if (ending_) return;
   ending_ = true;
+  service_.Stopping("ending, as it was told to");
   if (next_) kill(next_->pid, SIGKILL);
   if (!current_) {
     outcome_ = true;

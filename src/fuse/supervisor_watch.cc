@@ -53,6 +53,7 @@ void Supervisor::OnCrash(const Worker& ended, int status, std::vector<RequestSee
   if (failed_starts_ >= kMostFailedStarts) {
     return GiveUp(fmt::format("no worker can be started, the last {}", Describe(status)));
   }
+  TellOfCrash(Describe(status));
   util::LogError("the worker {}; another one takes over{}", Describe(status),
                  ended.program == program_ ? "" : ", of the program from before the upgrade");
   for (auto& request : requests) {
@@ -71,6 +72,7 @@ void Supervisor::OnCrash(const Worker& ended, int status, std::vector<RequestSee
 
 void Supervisor::GiveUp(const std::string& reason) {
   if (!reason.empty()) util::LogError("{}", reason);
+  service_.Stopping(reason.empty() ? "the mount is given up; the log says why" : reason);
   outcome_ = false;
 }
 
@@ -108,22 +110,27 @@ void Supervisor::LookAtRequests() {
   look_at_ = Clock::now() + pause;
 }
 
-// Requests wait in the kernel and no thread of the worker takes one: it is stopped, or each is at
-// something that does not end. True when that has lasted for longer than it may.
-bool Supervisor::TakesNoRequests() {
+// For how long requests have waited in the kernel and no thread of the worker took one: it is stopped,
+// or each is at something that does not end.
+Supervisor::Clock::duration Supervisor::WaitingInVain(Stall& stall) const {
   pollfd waiting{mount_->descriptor(), POLLIN, 0};
   const bool wait = poll(&waiting, 1, 0) > 0 && (waiting.revents & POLLIN) != 0;
   const uint64_t begun = SessionState::RequestsBegun(session_memory_.get());
   const auto now = Clock::now();
-  if (!wait || begun != begun_) {
-    stalled_since_.reset();
-    begun_ = begun;
-    return false;
+  if (!wait || begun != stall.begun) {
+    stall = {.begun = begun, .since = std::nullopt};
+    return {};
   }
-  if (!stalled_since_) stalled_since_ = now;
+  if (!stall.since) stall.since = now;
+  return now - *stall.since;
+}
+
+// True when that has lasted for longer than it may.
+bool Supervisor::TakesNoRequests() {
+  const auto stalled = WaitingInVain(stall_);
   const auto timeout = worker_options_.timeout;
-  const bool too_long = timeout.count() > 0 && now - *stalled_since_ > timeout;
-  if (now - *stalled_since_ >= kLong || too_long) {
+  const bool too_long = timeout.count() > 0 && stalled > timeout;
+  if (stalled >= kLong || too_long) {
     util::LogWarning("requests wait, and the worker takes none{}",
                      too_long ? "; the worker is replaced" : "");
   }

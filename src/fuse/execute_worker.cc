@@ -1,0 +1,42 @@
+#include "fuse/execute_worker.h"
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <climits>
+#include <system_error>
+
+#include "fuse/service_manager.h"
+#include "util/log.h"
+
+namespace skopsfs::fuse {
+namespace {
+
+void CloseAllOnExecute() {
+  constexpr unsigned kFirst = STDERR_FILENO + 1;
+  if (close_range(kFirst, UINT_MAX, CLOSE_RANGE_CLOEXEC) == 0) return;
+  rlimit limit{};  // before Linux 5.11
+  getrlimit(RLIMIT_NOFILE, &limit);
+  for (unsigned fd = kFirst; fd < std::min<rlim_t>(limit.rlim_cur, 1 << 20); ++fd) {
+    fcntl(static_cast<int>(fd), F_SETFD, FD_CLOEXEC);
+  }
+}
+
+}  // namespace
+
+void ExecuteWorker(const Channel& channel, int program, const std::vector<std::string>& arguments) {
+  CloseAllOnExecute();
+  ServiceManager::Leave();
+  fcntl(channel.descriptor(), F_SETFD, 0);
+  const std::string connection = "--worker=" + std::to_string(channel.descriptor());
+  std::vector<const char*> words = {"skopsfs", connection.c_str()};
+  for (const auto& argument : arguments) words.push_back(argument.c_str());
+  words.push_back(nullptr);
+  execveat(program, "", const_cast<char* const*>(words.data()), environ, AT_EMPTY_PATH);
+  util::LogError("cannot run a worker: {}", std::generic_category().message(errno));
+  _exit(127);
+}
+
+}  // namespace skopsfs::fuse
