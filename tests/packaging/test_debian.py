@@ -52,8 +52,10 @@ class DebianPackage(unittest.TestCase):
         return run("dpkg-deb", "-f", self.package, name).stdout.strip()
 
     def test_lintian(self):
+        # A first upload to Debian closes the bug that asked for it; this is none.
         done = run("lintian", "--allow-root", "--fail-on", "error,warning", "--tag-display-limit", "0",
-                   "--info", self.package, check=False)
+                   "--suppress-tags", "initial-upload-closes-no-bugs", "--info", self.package,
+                   check=False)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         self.assertEqual(glob.glob(self.path("/usr/share/lintian/overrides/*")), [],
                          "an override wants a reason, here")
