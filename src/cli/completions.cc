@@ -206,8 +206,8 @@ std::string ZshOptions(const Command& command, const std::string& indent) {
                                  ? fmt::format("(-{} --{})", option.letter, option.name)
                                  : "";
     const auto add = [&](const std::string& spec) {
-      text += fmt::format("{}{} \\\n", indent,
-                          Quoted((option.list.empty() ? same : "*") + spec + help));
+      const auto front = option.list.empty() ? same : "*";
+      text += fmt::format("{}{} \\\n", indent, Quoted(fmt::format("{}{}{}", front, spec, help)));
     };
     if (option.letter != 0) {
       add(fmt::format("-{}{}", option.letter, option.value.empty() ? "" : "+"));

@@ -306,7 +306,8 @@ void Supervisor::OnCurrentEnded(int status) {
     return;
   }
   if (well && !ended->told_to_end) {  // the filesystem was unmounted
-    if (mount_->IsThere()) return GiveUp("the kernel has given the mount up (umount -f, or an abort)");
+    if (mount_->IsThere())
+      return GiveUp("the kernel has given the mount up (umount -f, or an abort)");
     outcome_ = true;
     return;
   }

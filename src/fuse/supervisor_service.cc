@@ -31,9 +31,10 @@ std::string Supervisor::Serving() const {
 void Supervisor::TellOfCrash(const std::string& how) {
   ++crashes_told_;
   last_crash_ = fmt::format("at {}: it {}", LocalTime(), how);
-  service_.Status(fmt::format("no worker serves, and requests wait for another one to take over; "
-                              "the last one {}",
-                              how));
+  service_.Status(
+      fmt::format("no worker serves, and requests wait for another one to take over; "
+                  "the last one {}",
+                  how));
 }
 
 // Alive is also a mount without a worker: another one is started, or the mount given up. One whose

@@ -110,8 +110,8 @@ void Supervisor::LookAtRequests() {
   look_at_ = Clock::now() + pause;
 }
 
-// For how long requests have waited in the kernel and no thread of the worker took one: it is stopped,
-// or each is at something that does not end.
+// For how long requests have waited in the kernel and no thread of the worker took one: it is
+// stopped, or each is at something that does not end.
 Supervisor::Clock::duration Supervisor::WaitingInVain(Stall& stall) const {
   pollfd waiting{mount_->descriptor(), POLLIN, 0};
   const bool wait = poll(&waiting, 1, 0) > 0 && (waiting.revents & POLLIN) != 0;

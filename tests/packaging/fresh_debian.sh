@@ -24,6 +24,7 @@ tests=${2:-}
 repository=$(realpath "$(dirname "$0")/../..")
 
 # The archive that apt takes Debian's main from.
+# shellcheck disable=SC2016 # apt puts these in
 mirror() {
   apt-get indextargets --format '$(CREATED_BY) $(CODENAME) $(COMPONENT) $(REPO_URI)' |
     awk '$1 == "Packages" && $2 == "bookworm" && $3 == "main" { print $4; exit }'
