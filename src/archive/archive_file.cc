@@ -31,10 +31,12 @@ bool IsInMemory(int fd) {
 
 }  // namespace
 
-ArchiveFile::ArchiveFile(util::UniqueFd fd, const struct stat& opened, bool keep_pages)
+ArchiveFile::ArchiveFile(util::UniqueFd fd, const struct stat& opened, bool keep_pages,
+                         metrics::Counters* counters)
     : fd_(std::move(fd)),
       identity_(IdentityOf(opened)),
       keep_pages_(keep_pages),
+      counters_(counters),
       times_may_lie_(IsInMemory(fd_.get())),
       window_(std::max(kSmallestWindow, std::bit_ceil(identity_.size / kMostWindows))),
       served_(std::make_unique<std::atomic<uint64_t>[]>(identity_.size / window_ + 1)) {}
@@ -44,6 +46,7 @@ ArchiveFile::~ArchiveFile() { DropPages(); }
 size_t ArchiveFile::ReadAt(uint64_t offset, std::span<std::byte> out) const {
   out = Within(offset, out);
   if (!out.empty()) ReadThroughCache(offset, out);
+  CountRead(out.size());
   return out.size();
 }
 
@@ -53,7 +56,12 @@ size_t ArchiveFile::ReadForPages(uint64_t offset, std::span<std::byte> out) cons
   if (!IsToBeReadDirectly(offset, out.size()) || !ReadDirectly(offset, out)) {
     ReadThroughCache(offset, out);
   }
+  CountRead(out.size());
   return out.size();
+}
+
+void ArchiveFile::CountRead(size_t bytes) const {
+  if (counters_ != nullptr) counters_->ReadFromSource(bytes);
 }
 
 std::span<std::byte> ArchiveFile::Within(uint64_t offset, std::span<std::byte> out) const {

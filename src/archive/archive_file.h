@@ -15,6 +15,7 @@
 #include "archive/identity.h"
 #include "archive/member_state.h"
 #include "archive/read_runs.h"
+#include "metrics/counters.h"
 #include "util/unique_fd.h"
 #include "zip/byte_source.h"
 
@@ -29,8 +30,10 @@ namespace skopsfs::archive {
 // the page cache where that is possible.
 class ArchiveFile : public zip::ByteSource {
  public:
-  // `identity` is what fstat said of `fd` when it was opened.
-  ArchiveFile(util::UniqueFd fd, const struct stat& opened, bool keep_pages = false);
+  // `opened` is what fstat said of `fd` when it was opened. What is read is counted in `counters`,
+  // if any, which must live longer.
+  ArchiveFile(util::UniqueFd fd, const struct stat& opened, bool keep_pages = false,
+              metrics::Counters* counters = nullptr);
   ~ArchiveFile() override;
 
   const Identity& identity() const { return identity_; }
@@ -86,6 +89,7 @@ class ArchiveFile : public zip::ByteSource {
   static constexpr uint64_t kMostWindows = 16384;  // the file's size is a stranger's claim
 
   struct stat Stat() const;
+  void CountRead(size_t bytes) const;
   std::span<std::byte> Within(uint64_t offset, std::span<std::byte> out) const;
   const DirectFile* Direct() const;
   bool IsToBeReadDirectly(uint64_t offset, size_t size) const;
@@ -98,6 +102,7 @@ class ArchiveFile : public zip::ByteSource {
   util::UniqueFd fd_;
   Identity identity_;
   const bool keep_pages_;
+  metrics::Counters* const counters_;
   bool times_may_lie_ = false;  // a mapping may be written without a change of times: tmpfs
   uint64_t window_;             // bytes
   std::unique_ptr<std::atomic<uint64_t>[]> served_;  // bytes, one counter a window

@@ -92,6 +92,10 @@ MemberReader::MemberReader(std::shared_ptr<const ArchiveFile> file, const Extent
       state_(file_->StateOf(extent, pool)),
       decoder_state_(DecoderStateOf(*file_, extent, pool)) {}
 
+metrics::Kind MemberReader::kind() const {
+  return IsDecoded(extent_) ? metrics::Kind::kDecoded : metrics::Kind::kStored;
+}
+
 std::span<std::byte> MemberReader::Clamp(uint64_t offset, std::span<std::byte> out) const {
   if (offset >= extent_.size) return {};
   return out.first(static_cast<size_t>(std::min<uint64_t>(out.size(), extent_.size - offset)));

@@ -40,6 +40,8 @@ class MemberReader {
   // CRC-32 is wrong. To be called when the file is current, and counts if it still is afterwards.
   void Verify();
 
+  metrics::Kind kind() const;
+
   // Whether its CRC-32 has been found wrong: this version of it will never be read.
   bool is_wrong() const { return state_->wrong; }
 

@@ -149,13 +149,16 @@ OpenArchive Catalog::Open(const std::shared_ptr<Slot>& slot) {
   } catch (const Error& error) {
     if (error.code() != ESTALE) {
       util::LogError("{}: cannot be opened: {}", Quoted(LabelOf(*slot)), error.what());
+      slot->trouble = error;
     }
     throw;
   } catch (const std::bad_alloc&) {
     slot->CloseFile();
+    slot->trouble = Error(ENOMEM, "out of memory");
     util::LogError("{}: cannot be opened: out of memory", Quoted(LabelOf(*slot)));
     throw Error(ENOMEM, "out of memory");
   }
+  slot->trouble.reset();
   open_.Used(slot);
   return {slot->file, slot->index};
 }

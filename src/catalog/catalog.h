@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "catalog/census.h"
 #include "catalog/open_archives.h"
 #include "catalog/slot.h"
 #include "catalog/slot_table.h"
@@ -114,6 +115,14 @@ class Catalog {
   void Tidy() { open_.Tidy(); }
   void DropLastPages() { open_.DropLastPages(); }
   size_t open_files() const { return open_.open_files(); }
+  size_t most_open_files() const { return open_.budget().descriptors; }
+  size_t index_bytes() const { return open_.index_bytes(); }
+
+  // What the kernel knows of it now; of `most` archives one by one.
+  Census TakeCensus(size_t most) { return catalog::TakeCensus(slots_.All(), most); }
+
+  // Throws util::Error when the source cannot be read now.
+  void CheckSource() const { source_.CheckReadable(); }
 
  private:
   Found OpenAgain(const Slot& slot) const;

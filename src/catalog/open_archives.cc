@@ -38,7 +38,8 @@ std::shared_ptr<const archive::ArchiveFile> OpenArchives::Adopt(util::UniqueFd f
 
 std::shared_ptr<const archive::ArchiveFile> OpenArchives::AdoptInherited(util::UniqueFd fd,
                                                                          const struct stat& st) {
-  auto adopted = std::make_unique<archive::ArchiveFile>(std::move(fd), st, budget_.keep_pages);
+  auto adopted = std::make_unique<archive::ArchiveFile>(std::move(fd), st, budget_.keep_pages,
+                                                        budget_.counters);
   ++in_use_->files;
   return {adopted.release(), [in_use = in_use_](const archive::ArchiveFile* file) {
             delete file;

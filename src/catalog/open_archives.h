@@ -9,6 +9,7 @@
 #include <unordered_map>
 
 #include "catalog/slot.h"
+#include "metrics/counters.h"
 
 namespace skopsfs::catalog {
 
@@ -23,6 +24,7 @@ class OpenArchives {
     size_t index_bytes = size_t{1} << 30;        // of all
     size_t reading_bytes = size_t{3} << 29;      // of what is made of them while they are read
     bool keep_pages = false;  // of archives in the page cache, see archive::ArchiveFile
+    metrics::Counters* counters = nullptr;  // of what is read of archives; may be none
   };
 
   // The right to read a large central directory, for as long as it lives.
@@ -68,6 +70,7 @@ class OpenArchives {
   // Drops all pages of all archives, before the process leaves without closing anything.
   void DropLastPages();
 
+  const Budget& budget() const { return budget_; }
   size_t open_files() const { return in_use_->files; }
   size_t index_bytes() const { return in_use_->index_bytes; }
 

@@ -50,7 +50,8 @@ struct Slot {
   std::mutex mutex;
   std::shared_ptr<const archive::ArchiveFile> file;
   std::shared_ptr<const archive::ArchiveIndex> index;
-  std::optional<util::Error> failure;  // why the archive cannot be opened
+  std::optional<util::Error> failure;  // why the archive can never be opened
+  std::optional<util::Error> trouble;  // why it could not be opened the last time
   std::shared_ptr<const by_name::NameTree> names;
   std::optional<util::Error> names_failure;     // why there are none
   std::map<uint32_t, std::string> bad_members;  // why members failed, by node index; bounded

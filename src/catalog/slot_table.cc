@@ -122,6 +122,14 @@ size_t SlotTable::size() {
   return by_id_.size();
 }
 
+std::vector<std::shared_ptr<Slot>> SlotTable::All() {
+  const std::lock_guard lock(mutex_);
+  std::vector<std::shared_ptr<Slot>> all;
+  all.reserve(by_id_.size());
+  for (const auto& [id, slot] : by_id_) all.push_back(slot);
+  return all;
+}
+
 std::vector<SlotTable::Doubtful> SlotTable::Recovered() {
   const std::lock_guard lock(mutex_);
   std::vector<Doubtful> found;

@@ -34,6 +34,7 @@ class SlotTable {
   void Forget(uint64_t id, uint64_t count);
 
   size_t size();
+  std::vector<std::shared_ptr<Slot>> All();
 
   // The slots that came from a predecessor. Their lookups may be too many, never too few, because
   // it may have died between counting and answering, so the kernel's forgetting may leave some

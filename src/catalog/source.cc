@@ -66,13 +66,6 @@ bool MayBeShown(unsigned char type, std::string_view name) {
   }
 }
 
-// Better said at the start than by the first user.
-void CheckReadable(const Found& root, const std::string& path) {
-  const std::string link = "/proc/self/fd/" + std::to_string(root.fd.get());
-  if (!UniqueFd(open(link.c_str(), O_RDONLY | O_CLOEXEC)))
-    throw ErrnoError("source " + Quoted(path));
-}
-
 }  // namespace
 
 bool IsArchiveName(std::string_view name) { return name.ends_with(".skops"); }
@@ -90,7 +83,7 @@ Source::Source(const std::string& path)
   if (!root.is_folder() && !S_ISREG(root.st.st_mode)) {
     throw Error(ENOTDIR, "source " + Quoted(path) + " is neither a folder nor an archive");
   }
-  CheckReadable(root, path);
+  CheckReadable();  // better said at the start than by the first user
   std::error_code error;
   canonical_path_ = std::filesystem::canonical(path, error);
   if (error) throw ErrnoError("source " + Quoted(path), error.value());
@@ -130,6 +123,23 @@ Found Source::OpenRoot() const {
   Found found = StatOf(std::move(fd));
   found.st.st_mode = WithinAccessList(found.fd.get(), found.st.st_mode);
   return found;
+}
+
+void Source::CheckReadable() const {
+  const Found root = OpenRoot();
+  const auto fail = [&] { throw ErrnoError("source " + Quoted(path_)); };
+  if (!root.is_folder()) {
+    const std::string link = "/proc/self/fd/" + std::to_string(root.fd.get());
+    if (!UniqueFd(open(link.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK))) fail();
+    return;
+  }
+  UniqueFd fd(openat(root.fd.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const std::unique_ptr<DIR, int (*)(DIR*)> stream(fd ? fdopendir(fd.get()) : nullptr, closedir);
+  if (!stream) fail();
+  fd.Release();  // now the stream's
+  // A folder on a filesystem that went away may still be opened.
+  errno = 0;
+  if (readdir(stream.get()) == nullptr && errno != 0) fail();
 }
 
 Found Source::Open(const std::string& path) const {

@@ -53,6 +53,9 @@ class Source {
   // The folder or single archive itself.
   Found OpenRoot() const;
 
+  // Throws util::Error when that cannot be read now.
+  void CheckReadable() const;
+
   // What `path`, relative to the source, leads to; throws util::Error, EXDEV when out of it.
   Found Open(const std::string& path) const;
 

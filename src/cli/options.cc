@@ -8,6 +8,8 @@
 #include <optional>
 #include <string_view>
 
+#include "metrics/http_server.h"
+
 namespace skopsfs::cli {
 namespace {
 
@@ -54,7 +56,7 @@ struct Option {
   Apply apply;
 };
 
-constexpr std::array<Option, 14> kOptions = {{
+constexpr std::array<Option, 15> kOptions = {{
     {'f', "foreground", "", "stay in front and log to stderr",
      [](Options& o, std::string_view) { o.foreground = true; }},
     {'o', "", "OPT[,OPT...]", "mount options, see below", AddMountOptions},
@@ -96,6 +98,15 @@ constexpr std::array<Option, 14> kOptions = {{
        if (o.worker_timeout > 0 && o.worker_timeout < 1) {
          throw UsageError("--worker-timeout wants 0, or a second at least");
        }
+     }},
+    {0, "metrics-address", "[HOST:]PORT", "serve metrics over HTTP (HOST: 127.0.0.1)",
+     [](Options& o, std::string_view value) {
+       try {
+         metrics::ParseAddress(value);
+       } catch (const std::invalid_argument& error) {
+         throw UsageError(fmt::format("--metrics-address: {}", error.what()));
+       }
+       o.metrics_address = value;
      }},
     {'d', "debug", "", "print every request; implies -f",
      [](Options& o, std::string_view) { o.debug = o.foreground = true; }},
@@ -228,7 +239,10 @@ Options ParseOptions(std::span<const char* const> arguments) {
     const std::string_view argument = arguments[i];
     if (only_paths || argument.size() < 2 || argument[0] != '-') {
       AddPath(options, argument);
-    } else if (argument == "--") {
+      continue;
+    }
+    options.given.emplace_back(argument);
+    if (argument == "--") {
       only_paths = true;
     } else if (argument[1] == '-') {
       if (!ApplyNamed(options, argument.substr(2))) {
@@ -245,6 +259,7 @@ Options ParseOptions(std::span<const char* const> arguments) {
           throw UsageError(fmt::format("option '{}' wants a value", argument));
         }
         value = arguments[++i];
+        options.given.emplace_back(value);
       }
       option->apply(options, value);
     }

@@ -16,6 +16,7 @@
 #include <string_view>
 
 #include "catalog/source.h"
+#include "cli/metrics_server.h"
 #include "cli/options.h"
 #include "cli/user.h"
 #include "cli/version.h"
@@ -83,7 +84,7 @@ int Serve(const Options& options, std::span<const char* const> arguments,
        .user = user,
        .user_is_required = !options.user.empty(),
        .timeout = std::chrono::milliseconds(static_cast<int64_t>(1000 * options.worker_timeout))},
-      on_ready);
+      options.metrics_address, on_ready);
   return supervisor.Run() ? EXIT_SUCCESS : kExitFailure;
 }
 
@@ -119,7 +120,14 @@ int ServeOrExplain(const Options& options, std::span<const char* const> argument
 
 }  // namespace
 
+metrics::Versions ThisVersion() { return {SKOPSFS_VERSION, fuse::LibraryVersion()}; }
+
 int Run(std::span<const char* const> arguments) {
+  if (arguments.size() == 2 && std::string_view(arguments[0]).starts_with(fuse::kMetricsServer)) {
+    std::string_view descriptors = arguments[0];
+    descriptors.remove_prefix(std::string_view(fuse::kMetricsServer).size());
+    RunMetricsServer(descriptors, arguments[1]);
+  }
   const auto supervisor = SupervisorOf(arguments);
   if (supervisor) arguments = arguments.subspan(1);
   Options options;

@@ -3,6 +3,7 @@
 #include <span>
 
 #include "cli/options.h"
+#include "metrics/prometheus.h"
 
 namespace skopsfs::cli {
 
@@ -16,5 +17,8 @@ inline constexpr int kExitUsage = 2;    // the command line cannot be understood
 // The program: parses `arguments` (without the program's name), mounts, serves. Returns the exit
 // code: 0 once the mount is up in the background, or was served in front until it was unmounted.
 int Run(std::span<const char* const> arguments);
+
+// Of this program and of libfuse.
+metrics::Versions ThisVersion();
 
 }  // namespace skopsfs::cli

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <ctime>
 #include <exception>
 #include <memory>
 #include <optional>
@@ -48,11 +49,22 @@ void GiveMemoryBack() {
   mallopt(M_ARENA_MAX, 1);
 }
 
+void CountStart(metrics::Counters& counters, uint32_t generation) {
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  const int64_t nanoseconds = now.tv_sec * int64_t{1'000'000'000} + now.tv_nsec;
+  int64_t never = 0;
+  counters.started.compare_exchange_strong(never, nanoseconds);
+  counters.worker_started = nanoseconds;
+  if (generation > 1) ++counters.restarts;
+}
+
 void Serve(fuse::Channel& supervisor, const Options& options) {
   GiveMemoryBack();
   // Who has mounted; the sandbox may make this process another user.
   const auto& words = options.mount_options;
   const bool for_owner = std::find(words.begin(), words.end(), "allow_root") != words.end();
+  const pid_t parent = getppid();  // which the sandbox does not allow to ask for
   const auto owner = for_owner ? std::optional(getuid()) : std::nullopt;
   auto setup = fuse::ReceiveSetup(supervisor);
   auto& state = *new fuse::SessionState(setup.session);
@@ -63,6 +75,8 @@ void Serve(fuse::Channel& supervisor, const Options& options) {
     util::LogWarning("--sandbox=off: the worker keeps all powers");
   }
   auto store = std::make_unique<catalog::SlotStore>(std::move(setup.slots));
+  auto& counters =
+      *new metrics::SharedCounters(setup.metrics, metrics::SharedCounters::Access::kWrite);
   auto inheritance = fuse::WaitForTurn(supervisor);
 
   // What follows is never destroyed, whatever is thrown: that would undo what a successor needs.
@@ -74,7 +88,12 @@ void Serve(fuse::Channel& supervisor, const Options& options) {
        .budget = {.descriptors = DescriptorBudget(), .keep_pages = options.keep_archives},
        .decoder_bytes = options.decoder_memory << 20,
        .verify_on_open = options.verify_on_open,
-       .by_name = options.by_name},
+       .by_name = options.by_name,
+       .counters = &*counters,
+       .facts = {.versions = ThisVersion(),
+                 .mountpoint = options.mountpoint,
+                 .options = options.given,
+                 .supervisor = parent}},
       std::move(store), &keeper);
   auto& catalog = file_system.catalog();
   for (auto& [identity, reason] : inheritance.quarantined) catalog.Quarantine(identity, reason);
@@ -86,6 +105,7 @@ void Serve(fuse::Channel& supervisor, const Options& options) {
                                       .debug = options.debug,
                                       .only_for = owner});
   catalog.TakeOver();
+  CountStart(*counters, setup.generation);
   session.Run();
   catalog.DropLastPages();
 }

@@ -20,6 +20,7 @@ constexpr uint64_t kFirstChild = 2;
 struct stat AttributesOf(const DirectoryHandle& handle) {
   const Slot& slot = *handle.slot;
   const NodeId node = handle.node;
+  if (node.is_status()) return StatusAttributes(node, slot.st);
   if (node.index == 0) return SourceAttributes(slot.path, slot.st);
   if (node.is_name()) return NameFolderAttributes(slot, node.index);
   return MemberAttributes(slot, *handle.archive, handle.directory, handle.first);
@@ -29,6 +30,7 @@ struct stat AttributesOf(const DirectoryHandle& handle) {
 struct stat AttributesOfParent(const DirectoryHandle& handle) {
   const Slot& slot = *handle.slot;
   const NodeId node = handle.node;
+  if (node.is_status()) return SourceAttributes(slot.path, slot.st);
   if (node.index == 0) {
     const Slot& parent = node == kRoot || !slot.parent ? slot : *slot.parent;
     return SourceAttributes(parent.path, parent.st);
@@ -76,10 +78,18 @@ std::vector<NameAt> AtPositions(std::vector<std::string> names) {
 }  // namespace
 
 std::unique_ptr<DirectoryHandle> FileSystem::OpenDirectory(NodeId node) {
+  if (node.is_status()) return OpenInheritedDirectory(node);
   return MakeHandle(node, SlotOf(node), &catalog::Catalog::Open);
 }
 
 std::unique_ptr<DirectoryHandle> FileSystem::OpenInheritedDirectory(NodeId node) {
+  if (node.is_status()) {
+    if (node != NodeOf(StatusNode::kFolder)) throw Error(ENOTDIR, "a file");
+    auto handle = std::make_unique<DirectoryHandle>();
+    handle->node = node;
+    handle->slot = catalog_.root();
+    return handle;
+  }
   return MakeHandle(node, SlotOf(node), &catalog::Catalog::OpenInherited);
 }
 
@@ -123,7 +133,9 @@ void FileSystem::ReadDirectory(DirectoryHandle& handle, uint64_t position, bool 
                                const DirectorySink& sink) {
   if (!ReadDots(handle, position, sink)) return;
   position = std::max(position, kFirstChild);
-  if (handle.slot->is_folder) {
+  if (handle.node.is_status()) {
+    ReadStatusFolder(position, sink);
+  } else if (handle.slot->is_folder) {
     ReadFolder(handle, position, lookup, sink);
   } else {
     ReadArchive(handle, position, lookup, sink);
@@ -165,6 +177,17 @@ void FileSystem::ReadFolder(DirectoryHandle& handle, uint64_t position, bool loo
     if (sink(item)) continue;
     if (lookup && item.is_known) Forget(item.entry.node, 1);
     return;
+  }
+}
+
+// The root is never forgotten, so nothing is counted.
+void FileSystem::ReadStatusFolder(uint64_t position, const DirectorySink& sink) {
+  for (uint64_t number = position - kFirstChild; number < kStatusFiles.size(); ++number) {
+    const auto& file = kStatusFiles[number];
+    const DirectoryEntry item{.name = file.name,
+                              .entry = StatusEntry(NodeOf(file.node)),
+                              .next = kFirstChild + number + 1};
+    if (!sink(item)) return;
   }
 }
 

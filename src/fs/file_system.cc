@@ -15,6 +15,12 @@ using util::Quoted;
 
 constexpr size_t kRememberedFailures = 1000;  // of members, an archive version
 
+catalog::OpenArchives::Budget Counting(catalog::OpenArchives::Budget budget,
+                                       metrics::Counters& counters) {
+  budget.counters = &counters;
+  return budget;
+}
+
 void RefuseWrongMember(Slot& slot, uint32_t index) {
   const std::lock_guard lock(slot.mutex);
   if (slot.wrong_members.contains(index)) throw Error(EIO, "bad CRC-32");
@@ -25,7 +31,9 @@ void RefuseWrongMember(Slot& slot, uint32_t index) {
 FileSystem::FileSystem(catalog::Source source, const Options& options,
                        std::unique_ptr<catalog::SlotStore> store, catalog::DescriptorKeeper* keeper)
     : options_(options),
-      catalog_(std::move(source), options.budget, std::move(store), keeper),
+      own_counters_(options.counters != nullptr ? nullptr : std::make_unique<metrics::Counters>()),
+      counters_(options.counters != nullptr ? *options.counters : *own_counters_),
+      catalog_(std::move(source), Counting(options.budget, counters_), std::move(store), keeper),
       decoders_(options.decoder_bytes) {}
 
 bool FileSystem::IsSingleRoot(const NodeId& node) const {
@@ -99,6 +107,17 @@ std::optional<Entry> FileSystem::LookupInFolder(const std::shared_ptr<Slot>& fol
 
 std::optional<Entry> FileSystem::Lookup(NodeId parent, const std::string& name) {
   if (name.size() > NAME_MAX) throw Error(ENAMETOOLONG, "a name is too long");
+  if (parent == NodeOf(StatusNode::kFolder)) {
+    const auto node = FindStatusFile(name);
+    return node ? std::optional(StatusEntry(*node)) : std::nullopt;
+  }
+  if (parent == kRoot && name == kStatusFolder && !SourceHasStatusFolder()) {
+    return StatusEntry(NodeOf(StatusNode::kFolder));
+  }
+  return LookupInSource(parent, name);
+}
+
+std::optional<Entry> FileSystem::LookupInSource(NodeId parent, const std::string& name) {
   const auto slot = SlotOf(parent);
   if (slot->is_folder) return LookupInFolder(slot, name);
   if (parent.is_name()) return LookupName(parent, name);
@@ -121,6 +140,7 @@ Timeout FileSystem::NegativeTimeout(NodeId parent) {
 void FileSystem::Forget(NodeId node, uint64_t count) { catalog_.Forget(node.slot, count); }
 
 Attributes FileSystem::GetAttributes(NodeId node) {
+  if (node.is_status()) return {StatusAttributes(node, catalog_.root()->st), kForever};
   const auto slot = SlotOf(node);
   if (slot->is_folder) {
     return {SourceAttributes(slot->path, catalog_.StatFolder(*slot)), options_.revalidate};

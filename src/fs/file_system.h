@@ -17,6 +17,7 @@
 #include "by_name/name_tree.h"
 #include "catalog/catalog.h"
 #include "fs/node_id.h"
+#include "fs/status.h"
 
 namespace skopsfs::fs {
 
@@ -95,6 +96,8 @@ class FileSystem {
     size_t decoder_bytes = archive::DecoderPool::kDefaultBytes;
     bool verify_on_open = false;  // members are read through before they are opened
     bool by_name = true;          // archives with a schema show their members by name, too
+    metrics::Counters* counters = nullptr;  // to count in; none: one's own
+    MountFacts facts{};                     // for status.json
   };
 
   // For the last two see Catalog.
@@ -143,10 +146,18 @@ class FileSystem {
   std::vector<StaleName> StaleNamesOfInherited(size_t most,
                                                const std::function<void(uint64_t)>& at = {});
 
+  // What a file of the hidden directory says now, see status.h. Throws util::Error when there is no
+  // such file, and for `health` when the source cannot be read.
+  std::string StatusText(NodeId node);
+  // Counts again what the metrics say of archives and memory; by itself that is done when somebody
+  // asks.
+  void UpdateGauges() { CountArchives(0); }
+
   // Housekeeping, about once a second: closes what is idle.
   void Tidy() { catalog_.Tidy(); }
 
   catalog::Catalog& catalog() { return catalog_; }
+  metrics::Counters& counters() { return counters_; }
 
  private:
   // A member or directory of an archive version, which is open for as long as this lives.
@@ -224,7 +235,15 @@ class FileSystem {
                     const util::Error& error, bool is_wrong = false);
   std::string ReasonOfFailure(NodeId node);
 
+  std::optional<Entry> LookupInSource(NodeId parent, const std::string& name);
+  bool SourceHasStatusFolder();
+  Entry StatusEntry(NodeId node);
+  void ReadStatusFolder(uint64_t position, const DirectorySink& sink);
+  catalog::Census CountArchives(size_t most);
+
   const Options options_;
+  const std::unique_ptr<metrics::Counters> own_counters_;
+  metrics::Counters& counters_;
   catalog::Catalog catalog_;
   archive::DecoderPool decoders_;
 };

@@ -11,7 +11,8 @@ namespace skopsfs::fs {
 // What the kernel calls a node: the slot of a folder or archive version and an index inside it. A
 // pure function, so there is no table of nodes. Index 0 is the folder or archive itself, those
 // below kFirstName are members, those below kFirstInner are by-name and what is in it, and each npz
-// there has room for its members above. The root (slot 0) is 1, because the kernel says so.
+// there has room for its members above. The root (slot 0) is 1, because the kernel says so; other
+// indexes of that slot are the status files.
 // What the bits mean, and what NameTree::Mark() does, is handed over to the next worker: who
 // changes either gives the SlotStore's layout a new number.
 struct NodeId {
@@ -35,7 +36,10 @@ struct NodeId {
   uint32_t inner() const { return (index - kFirstInner) % kOfAnNpz; }  // index in what it holds
   static uint32_t FirstOf(uint32_t npz) { return kFirstInner + npz * kOfAnNpz; }
 
-  uint64_t number() const { return slot == 0 ? 1 : (slot << kIndexBits) | index; }
+  // Of the hidden directory of the root, see StatusNode; the root itself has the index 0.
+  bool is_status() const { return slot == 0 && index != 0; }
+
+  uint64_t number() const { return *this == NodeId{} ? 1 : (slot << kIndexBits) | index; }
   static NodeId From(uint64_t number) {
     if (number == 1) return {};
     return {.slot = number >> kIndexBits,

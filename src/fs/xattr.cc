@@ -60,6 +60,7 @@ std::string FileSystem::ReasonOfFailure(NodeId node) {
 std::optional<std::string> FileSystem::GetXattr(NodeId node, std::string_view name) {
   if (!name.starts_with(kPrefix)) return std::nullopt;
   name.remove_prefix(kPrefix.size());
+  if (node.is_status()) return std::nullopt;
   const auto slot = SlotOf(node);
   if (slot->is_folder) return std::nullopt;
   if (name == "archive") {

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "fuse/reply.h"
@@ -23,6 +24,8 @@ CallbackContext& Context(fuse_req_t request) {
 }
 
 fs::FileSystem& FileSystemOf(fuse_req_t request) { return Context(request).file_system; }
+
+bool IsStatus(fuse_ino_t node) { return NodeId::From(node).is_status(); }
 
 fs::FileHandle& FileOf(fuse_req_t request, fuse_ino_t node, const fuse_file_info* info) {
   return Context(request).files.Find(
@@ -72,7 +75,7 @@ template <typename Body>
 void AnswerInTurn(fuse_req_t request, fuse_ino_t node, const char* operation, const Body& body) {
   Answer(request, operation, [&] {
     if (!FileSystemOf(request).MayTakeLong(NodeId::From(node))) return body();
-    Context(request).slow_lane.Run(node, [=, what = AtRequest::Current()] {
+    Context(request).slow_lane.Run(node, [=, what = AtRequest::HandOn()] {
       const AtRequest at(what);
       Answer(request, operation, body);
     });
@@ -111,8 +114,9 @@ void GetAttr(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
   AnswerInTurn(request, node, "getattr", [=] {
     // An open member is of the version it was opened in, whatever has become of the name.
     const auto attributes =
-        info != nullptr ? fs::Attributes{FileOf(request, node, info).attributes, fs::kForever}
-                        : FileSystemOf(request).GetAttributes(NodeId::From(node));
+        info != nullptr && !IsStatus(node)
+            ? fs::Attributes{FileOf(request, node, info).attributes, fs::kForever}
+            : FileSystemOf(request).GetAttributes(NodeId::From(node));
     IsTaken(fuse_reply_attr(request, &attributes.attributes, attributes.timeout));
   });
 }
@@ -136,10 +140,26 @@ void ReplyOpen(fuse_req_t request, fuse_file_info* info, Handles<Handle>& handle
   handles.Take(info->fh).reset();
 }
 
+// In the slow lane, because a source that hangs must not take one thread after the other.
+void OpenStatus(fuse_req_t request, fuse_ino_t node, const fuse_file_info& info) {
+  Context(request).slow_lane.Run(node, [=, answer = info, what = AtRequest::HandOn()]() mutable {
+    const AtRequest at(what);
+    Answer(request, "open", [&] {
+      auto handle = std::make_unique<StatusHandle>();
+      handle->text = FileSystemOf(request).StatusText(NodeId::From(node));
+      auto& handles = Context(request).status_files;
+      answer.direct_io = 1;  // whatever size it is said to have
+      answer.fh = handles.Give(std::move(handle));
+      if (!IsTaken(fuse_reply_open(request, &answer))) handles.Take(answer.fh).reset();
+    });
+  });
+}
+
 void Open(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
   Answer(request, "open", [&] {
     const bool writes = (info->flags & O_ACCMODE) != O_RDONLY || (info->flags & O_TRUNC) != 0;
     if (writes) throw util::Error(EROFS, "read-only");
+    if (IsStatus(node)) return OpenStatus(request, node, *info);
     info->keep_cache = 1;
     info->noflush = 1;
     auto& files = Context(request).files;
@@ -147,7 +167,7 @@ void Open(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
       return ReplyOpen(request, info, files, std::move(handle));
     }
     Context(request).slow_lane.Run(
-        node, [=, &files, later = *info, what = AtRequest::Current()]() mutable {
+        node, [=, &files, later = *info, what = AtRequest::HandOn()]() mutable {
           const AtRequest at(what);
           Answer(request, "open", [&] {
             ReplyOpen(request, &later, files, FileSystemOf(request).Open(NodeId::From(node)));
@@ -156,8 +176,20 @@ void Open(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
   });
 }
 
-void ReplyBytes(fuse_req_t request, std::span<const std::byte> bytes) {
+void ReplyBytes(fuse_req_t request, const fs::FileHandle& handle,
+                std::span<const std::byte> bytes) {
+  FileSystemOf(request).counters().Served(handle.reader.kind(), bytes.size());
   IsTaken(fuse_reply_buf(request, reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+}
+
+void ReadStatus(fuse_req_t request, size_t size, uint64_t offset, const fuse_file_info* info) {
+  const auto& handle =
+      Context(request).status_files.Find(info->fh, []() -> std::unique_ptr<StatusHandle> {
+        throw util::Error(EIO, "the worker that it was opened with is gone");
+      });
+  const std::string_view text = handle.text;
+  const auto rest = text.substr(std::min<uint64_t>(offset, text.size()), size);
+  IsTaken(fuse_reply_buf(request, rest.data(), rest.size()));
 }
 
 // Replies to a read, unless it could take long: then it returns false.
@@ -168,21 +200,23 @@ bool ReadAtOnce(fuse_req_t request, fs::FileHandle& handle, uint64_t offset, siz
   if (size > kSmall) large.emplace(Context(request).read_buffers);
   const auto buffer = large ? large->At(handle.reader.PlaceOf(offset), size) : ThreadBuffer(size);
   const auto got = FileSystemOf(request).ReadAtOnce(handle, offset, buffer);
-  if (got) ReplyBytes(request, buffer.first(*got));
+  if (got) ReplyBytes(request, handle, buffer.first(*got));
   return got.has_value();
 }
 
 void Read(fuse_req_t request, fuse_ino_t node, size_t size, off_t start, fuse_file_info* info) {
   Answer(request, "read", [&] {
     const auto offset = static_cast<uint64_t>(start);
+    if (IsStatus(node)) return ReadStatus(request, size, offset, info);
     auto& handle = FileOf(request, node, info);
     if (ReadAtOnce(request, handle, offset, size)) return;
     // The handle outlives its requests.
-    Context(request).slow_lane.Run(node, [=, &handle, what = AtRequest::Current()] {
+    Context(request).slow_lane.Run(node, [=, &handle, what = AtRequest::HandOn()] {
       const AtRequest at(what);
       Answer(request, "read", [&] {
         const auto buffer = ThreadBuffer(size);  // not to keep one that others share for so long
-        ReplyBytes(request, buffer.first(FileSystemOf(request).Read(handle, offset, buffer)));
+        const size_t got = FileSystemOf(request).Read(handle, offset, buffer);
+        ReplyBytes(request, handle, buffer.first(got));
       });
     });
   });
@@ -190,6 +224,10 @@ void Read(fuse_req_t request, fuse_ino_t node, size_t size, off_t start, fuse_fi
 
 void Release(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
   Answer(request, "release", [&] {
+    if (IsStatus(node)) {
+      Context(request).status_files.Take(info->fh).reset();
+      return ReplyRelease(request, nullptr);
+    }
     auto handle = Context(request).files.Take(info->fh);
     // Its name may have to be dropped all the same.
     if (!handle) handle = FileSystemOf(request).OpenInherited(NodeId::From(node));

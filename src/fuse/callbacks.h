@@ -1,5 +1,7 @@
 #pragma once
 
+#include <string>
+
 #include "fs/file_system.h"
 #include "fuse/handles.h"
 #include "fuse/late_releases.h"
@@ -15,12 +17,18 @@ inline constexpr size_t kSlowThreads = 8;
 // Bytes. There are no writes, but the kernel wants room for the largest with each request.
 inline constexpr unsigned kMostWrite = ReadBuffers::kMost;
 
+// An open file of the hidden directory .skopsfs: what it said when it was opened.
+struct StatusHandle {
+  std::string text;
+};
+
 // What the callbacks work on; libfuse hands it to each of them.
 struct CallbackContext {
   fs::FileSystem& file_system;
   bool checks_permissions = false;  // has the kernel do so on a mount that was not made to
   Handles<fs::FileHandle> files{};
   Handles<fs::DirectoryHandle> directories{};
+  Handles<StatusHandle> status_files{};
   SlowLane slow_lane{kSlowThreads};
   LateReleases late_releases{};
   ReadBuffers read_buffers{};

@@ -16,6 +16,7 @@ enum class Tell : uint32_t {
   kMount = 1,   // fd: /dev/fuse; number: whether somebody else has mounted
   kSession,     // fd: SessionState; number: the worker's generation
   kSlots,       // fd: catalog::SlotStore
+  kMetrics,     // fd: metrics::Counters
   kSource,      // fd: the folder; number: whether it is a single archive; text: its path
   kSourcePath,  // the same of its canonical path
   kUser,        // number, slot: whom it becomes, user and group; text: "required", or nothing

@@ -16,6 +16,7 @@ namespace {
 
 constexpr size_t kAskedAtOnce = 1000;  // slots
 constexpr auto kPeriod = std::chrono::milliseconds(1000);
+constexpr auto kCount = std::chrono::seconds(10);
 
 }  // namespace
 
@@ -36,12 +37,24 @@ void Housekeeper::Run(const std::stop_token& stop) {
       next = std::chrono::steady_clock::now() + kPeriod;
       util::TellLeftOutLines();
       file_system_.Tidy();
+      Measure();
       DropNamesOfInherited();
       SettleDoubts();
     } catch (const std::exception& error) {
       util::LogError("housekeeping: {}", error.what());
     }
   }
+}
+
+// For who asks for metrics without asking this process. A folder of very many archives takes some
+// milliseconds to count.
+void Housekeeper::Measure() {
+  const int64_t oldest = state_.OldestRequest();
+  file_system_.counters().oldest_request = oldest == INT64_MAX ? 0 : oldest;
+  const auto now = std::chrono::steady_clock::now();
+  if (now - counted_ < kCount) return;
+  counted_ = now;
+  file_system_.UpdateGauges();
 }
 
 // These are parsed, which may crash or hang: the supervisor must see at what.

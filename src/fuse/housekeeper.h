@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <thread>
 #include <vector>
@@ -20,6 +21,7 @@ class Housekeeper {
  private:
   void Run(const std::stop_token& stop);
   void DropNamesOfInherited();
+  void Measure();
   void Drop(const fs::StaleName& stale);
   void Release(LateRelease& release);
   void SettleDoubts();
@@ -32,7 +34,8 @@ class Housekeeper {
   // Slots of a predecessor that the kernel did not know, when they were last asked for.
   std::vector<catalog::SlotTable::Doubtful> unknown_;
   int64_t unknown_since_ = 0;
-  uint64_t last_asked_ = 0;  // the slot that was asked for last
+  std::chrono::steady_clock::time_point counted_{};  // when the gauges were
+  uint64_t last_asked_ = 0;                          // the slot that was asked for last
   std::jthread thread_;
 };
 

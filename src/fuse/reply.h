@@ -10,6 +10,7 @@
 
 #include "catalog/catalog.h"
 #include "fuse/libfuse.h"
+#include "fuse/session_state.h"
 #include "util/error.h"
 #include "util/log.h"
 
@@ -47,6 +48,7 @@ void Answer(fuse_req_t request, const char* operation, const Body& body) noexcep
   } catch (const std::exception& error) {
     util::LogError("{}: unexpected failure: {}", operation, error.what());
   }
+  CountFailure(code);
   IsTaken(fuse_reply_err(request, code));
 }
 

@@ -63,6 +63,7 @@ Session::Session(fs::FileSystem& file_system, SessionState& state, Channel& supe
                                    .checks_permissions = options.mount_is_passed}) {
   context_->files.SetGeneration(options.generation);
   context_->directories.SetGeneration(options.generation);
+  context_->status_files.SetGeneration(options.generation);
   KeepMessages();
   Arguments arguments;
   if (options_.debug) arguments.Option("debug");
@@ -141,7 +142,7 @@ void Session::Refuse(uint64_t unique) const {
 }
 
 void Session::Serve(RequestRecord& record) {
-  KeepRecord(&record);
+  KeepRecord(&record, &file_system_.counters());
   // Ours rather than libfuse's, and touched before it is used: when this process is killed while
   // the kernel copies a request to pages that are not there yet, the request fails.
   const auto memory = std::make_unique_for_overwrite<std::byte[]>(kRequestSize);

@@ -25,6 +25,8 @@ constexpr uint64_t kHasResend = uint64_t{1} << 39;
 
 // The calling thread's. In the executable, so that a signal handler may read it.
 thread_local RequestRecord* current = nullptr;
+thread_local metrics::Counters* counting = nullptr;
+thread_local bool handed_on = false;  // what it is at
 
 void Write(const RequestSeen& request, int64_t since) {
   if (current == nullptr) return;
@@ -68,34 +70,44 @@ int64_t MonotonicNow() {
   return now.tv_sec * int64_t{1'000'000'000} + now.tv_nsec;
 }
 
-const char* NameOfOperation(uint32_t operation) {
+metrics::Operation OperationOf(uint32_t operation) {
+  using metrics::Operation;
   switch (operation) {
     case FUSE_LOOKUP:
-      return "lookup";
+      return Operation::kLookup;
     case FUSE_GETATTR:
-      return "getattr";
+      return Operation::kGetattr;
+    case FUSE_READLINK:
+      return Operation::kReadlink;
     case FUSE_OPEN:
-      return "open";
+      return Operation::kOpen;
     case FUSE_READ:
-      return "read";
+      return Operation::kRead;
     case FUSE_RELEASE:
-      return "release";
+      return Operation::kRelease;
     case FUSE_OPENDIR:
-      return "opendir";
+      return Operation::kOpendir;
     case FUSE_READDIR:
     case FUSE_READDIRPLUS:
-      return "readdir";
+      return Operation::kReaddir;
+    case FUSE_RELEASEDIR:
+      return Operation::kReleasedir;
     case FUSE_STATFS:
-      return "statfs";
+      return Operation::kStatfs;
     case FUSE_GETXATTR:
-      return "getxattr";
+      return Operation::kGetxattr;
     case FUSE_LISTXATTR:
-      return "listxattr";
-    case 0:
-      return "housekeeping";
+      return Operation::kListxattr;
+    case FUSE_FORGET:
+    case FUSE_BATCH_FORGET:
+      return Operation::kForget;
     default:
-      return "other";
+      return Operation::kOther;
   }
+}
+
+const char* NameOfOperation(uint32_t operation) {
+  return operation == 0 ? "housekeeping" : metrics::NameOf(OperationOf(operation));
 }
 
 util::UniqueFd SessionState::MakeMemory() {
@@ -211,16 +223,36 @@ bool SessionState::OffersResend(std::span<const std::byte> init) {
          (flags & kHasResend) != 0;
 }
 
-void KeepRecord(RequestRecord* record) { current = record; }
-
-RequestSeen AtRequest::Current() {
-  if (current == nullptr) return {};
-  return {current->unique, current->node, current->since, current->operation, 0};
+void KeepRecord(RequestRecord* record, metrics::Counters* counters) {
+  current = record;
+  counting = counters;
 }
 
-AtRequest::AtRequest(const RequestSeen& request) { Write(request, MonotonicNow()); }
+void CountFailure(int error) noexcept {
+  if (counting != nullptr && current != nullptr) {
+    counting->Failed(OperationOf(current->operation), error);
+  }
+}
 
-AtRequest::~AtRequest() { Write({}, 0); }
+AtRequest::AtRequest(const RequestSeen& request)
+    : since_(request.since != 0 ? request.since : MonotonicNow()) {
+  Write(request, MonotonicNow());
+  handed_on = false;
+}
+
+// One that ran on the same thread meanwhile, after this was handed on, has left no record.
+AtRequest::~AtRequest() {
+  if (counting != nullptr && current != nullptr && current->unique != 0 && !handed_on) {
+    counting->Finished(OperationOf(current->operation), MonotonicNow() - since_);
+  }
+  Write({}, 0);
+}
+
+RequestSeen AtRequest::HandOn() {
+  if (current == nullptr) return {};
+  handed_on = true;
+  return {current->unique, current->node, current->since, current->operation, 0};
+}
 
 void MarkCrashes() {
   struct sigaction action {};

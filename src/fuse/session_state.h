@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "metrics/counters.h"
 #include "util/unique_fd.h"
 
 namespace skopsfs::fuse {
@@ -36,6 +37,8 @@ inline constexpr uint32_t kTimedOut = 1000;
 
 // The kernel sets it in the number of a request that it asks again.
 inline constexpr uint64_t kAskedAgain = uint64_t{1} << 63;
+
+metrics::Operation OperationOf(uint32_t operation);
 
 // What a request of that number asks, as the log calls it.
 const char* NameOfOperation(uint32_t operation);
@@ -93,11 +96,16 @@ class SessionState {
 
 int64_t MonotonicNow();  // nanoseconds
 
-// The record that the calling thread keeps from now on; nullptr for none.
-void KeepRecord(RequestRecord* record);
+// The record that the calling thread keeps from now on, and what its requests are counted in;
+// nullptr for none.
+void KeepRecord(RequestRecord* record, metrics::Counters* counters = nullptr);
+
+// What the calling thread is at is answered with this error.
+void CountFailure(int error) noexcept;
 
 // Says what the calling thread is at for as long as it lives, then that it is at nothing. When the
-// thread crashes meanwhile, the request is marked with the signal.
+// thread crashes meanwhile, the request is marked with the signal. Then the request is counted with
+// the time that it took, unless it was handed on.
 class AtRequest {
  public:
   explicit AtRequest(const RequestSeen& request);
@@ -105,8 +113,11 @@ class AtRequest {
   AtRequest(const AtRequest&) = delete;
   AtRequest& operator=(const AtRequest&) = delete;
 
-  // What the calling thread is at.
-  static RequestSeen Current();
+  // What the calling thread is at, and another one will go on with, or this one later.
+  static RequestSeen HandOn();
+
+ private:
+  const int64_t since_;
 };
 
 // In the number of what a worker does unasked for a slot; no request of the kernel has it.

@@ -18,7 +18,7 @@
 #include "catalog/slot_store.h"
 #include "fs/file_system.h"
 #include "fs/node_id.h"
-#include "fuse/execute_worker.h"
+#include "fuse/execute.h"
 #include "fuse/handles.h"
 #include "fuse/session_state.h"
 #include "util/error.h"
@@ -47,10 +47,12 @@ sigset_t Signals() {
 }  // namespace
 
 Supervisor::Supervisor(const catalog::Source& source, const MountOptions& mount,
-                       WorkerOptions worker, std::function<void()> on_ready)
+                       WorkerOptions worker, std::string metrics_address,
+                       std::function<void()> on_ready)
     : mount_options_(mount),
       source_(source.Share()),
       worker_options_(std::move(worker)),
+      metrics_address_(std::move(metrics_address)),
       on_ready_(std::move(on_ready)) {}
 
 Supervisor::~Supervisor() = default;
@@ -66,6 +68,7 @@ bool Supervisor::Run() {
   if (!*program_) throw ErrnoError("finding this program in /proc");
   session_memory_ = SessionState::MakeMemory();
   slot_memory_ = catalog::SlotStore::MakeMemory();
+  metrics_memory_ = metrics::SharedCounters::MakeMemory();
   // Blocked from here on, so that none can end the process and leave a dead mount.
   const auto signals = Signals();
   sigprocmask(SIG_BLOCK, &signals, nullptr);
@@ -74,6 +77,10 @@ bool Supervisor::Run() {
   struct stat source {};
   const auto& folder = source_.is_single_archive ? source_.canonical_folder : source_.folder;
   if (fstat(folder.get(), &source) == 0) source_device_ = source.st_dev;
+  if (!metrics_address_.empty()) {
+    metrics_server_.emplace(metrics_address_, program_->get(), metrics_memory_.get());
+    metrics_server_->Start();
+  }
   mount_ = std::make_unique<Mount>(mount_options_);
   current_ = Start(program_);
   while (!outcome_) Loop();
@@ -105,6 +112,9 @@ int Supervisor::Timeout() const {
   if (look_at_) consider(*look_at_);
   if (leave_at_) consider(*leave_at_);
   if (service_.due()) consider(*service_.due());
+  if (metrics_server_ && metrics_server_->start_again_at()) {
+    consider(*metrics_server_->start_again_at());
+  }
   for (const auto* worker : {current_.get(), next_.get()}) {
     if (worker != nullptr && (worker->stage == Worker::Stage::kStarting ||
                               worker->stage == Worker::Stage::kTakingOver)) {
@@ -126,19 +136,25 @@ std::unique_ptr<Supervisor::Worker> Supervisor::Start(std::shared_ptr<UniqueFd> 
   if (++generation_ > kMostGenerations) throw Error(EOVERFLOW, "too many workers have died");
   worker->pid = fork();
   if (worker->pid < 0) throw ErrnoError("starting a worker");
-  if (worker->pid == 0) {
-    ExecuteWorker(theirs, worker->program->get(), worker_options_.arguments);
-  }
+  if (worker->pid == 0) Execute(theirs, worker->program->get());
   const Channel& channel = worker->channel;
   channel.Send(Tell::kMount, mount_->is_passed() ? 1 : 0, 0, mount_->descriptor());
   channel.Send(Tell::kSession, generation_, 0, session_memory_.get());
   channel.Send(Tell::kSlots, 0, 0, slot_memory_.get());
+  channel.Send(Tell::kMetrics, 0, 0, metrics_memory_.get());
   channel.Send(Tell::kSource, source_.is_single_archive ? 1 : 0, 0, source_.folder.get(),
                source_.path);
   channel.Send(Tell::kSourcePath, 0, 0, source_.canonical_folder.get(), source_.canonical_path);
   channel.Send(Tell::kUser, worker_options_.user.uid, worker_options_.user.gid, -1,
                worker_options_.user_is_required ? "required" : "");
   return worker;
+}
+
+void Supervisor::Execute(const Channel& channel, int program) const {
+  std::vector<std::string> words = {"--worker=" + std::to_string(channel.descriptor())};
+  words.insert(words.end(), worker_options_.arguments.begin(), worker_options_.arguments.end());
+  const std::array kept = {channel.descriptor()};
+  fuse::Execute(program, words, kept);
 }
 
 void Supervisor::OnSignals() {
@@ -283,6 +299,8 @@ void Supervisor::ReapWorkers() {
       next_.reset();
     } else if (current_ && pid == current_->pid) {
       OnCurrentEnded(status);
+    } else if (metrics_server_) {
+      metrics_server_->Ended(pid);
     }
   }
 }
@@ -306,9 +324,8 @@ void Supervisor::OnCurrentEnded(int status) {
     return;
   }
   if (well && !ended->told_to_end) {  // the filesystem was unmounted
-    if (mount_->IsThere())
-      return GiveUp("the kernel has given the mount up (umount -f, or an abort)");
-    outcome_ = true;
+    outcome_ = !mount_->IsThere();
+    if (!*outcome_) GiveUp("the kernel has given the mount up (umount -f, or an abort)");
     return;
   }
   if (!well) OnCrash(*ended, status, requests);
@@ -321,22 +338,12 @@ void Supervisor::OnCurrentEnded(int status) {
   if (current_->stage == Worker::Stage::kPrepared) GiveTurn(*current_);
 }
 
-void Supervisor::StartAgain() {
-  try {
-    current_ = Start(program_);
-  } catch (const Error& error) {
-    if (++failed_starts_ >= kMostFailedStarts) return GiveUp(error.what());
-    util::LogError("{}", error.what());
-    ++short_lives_;
-    start_again_at_ = Clock::now() + Delay();
-  }
-}
-
 void Supervisor::OnDeadlines() {
   if (outcome_) return;
   util::TellLeftOutLines();
   const auto now = Clock::now();
   if (service_.due() && now >= *service_.due()) GiveSignOfLife();
+  if (metrics_server_) metrics_server_->OnDeadline(now);
   if (look_at_ && now >= *look_at_) {
     look_at_.reset();
     if (current_ && current_->stage == Worker::Stage::kServing) LookAtRequests();

@@ -17,6 +17,7 @@
 #include "catalog/source.h"
 #include "fuse/channel.h"
 #include "fuse/crash_record.h"
+#include "fuse/metrics_process.h"
 #include "fuse/mount.h"
 #include "fuse/sandbox.h"
 #include "fuse/service_manager.h"
@@ -38,9 +39,10 @@ class Supervisor {
         timeout{};  // of a request, after which the worker is replaced; 0: none
   };
 
-  // `on_ready` is called once, when the mount can be used.
+  // `on_ready` is called once, when the mount can be used. With an address, metrics are served
+  // there.
   Supervisor(const catalog::Source& source, const MountOptions& mount, WorkerOptions worker,
-             std::function<void()> on_ready);
+             std::string metrics_address, std::function<void()> on_ready);
   ~Supervisor();
 
   // Mounts, and has it served until it is unmounted (true), SIGTERM, SIGINT or SIGHUP comes (true),
@@ -80,6 +82,7 @@ class Supervisor {
   int Timeout() const;
   std::unique_ptr<Worker> Start(std::shared_ptr<util::UniqueFd> program);
   void StartAgain();
+  [[noreturn]] void Execute(const Channel& channel, int program) const;
   void Upgrade();
   void OnSignals();
   void OnReadable(std::unique_ptr<Worker>& worker);
@@ -109,12 +112,15 @@ class Supervisor {
   const MountOptions mount_options_;
   const catalog::Source::Parts source_;
   const WorkerOptions worker_options_;
+  const std::string metrics_address_;
   std::function<void()> on_ready_;
   std::string program_path_;
   std::shared_ptr<util::UniqueFd> program_;  // of the workers that are known to serve well
   util::UniqueFd signals_;
   util::UniqueFd session_memory_;
   util::UniqueFd slot_memory_;
+  util::UniqueFd metrics_memory_;
+  std::optional<MetricsProcess> metrics_server_;
   std::unique_ptr<Mount> mount_;
   std::optional<dev_t> source_device_;  // that its archives lie on
 

@@ -1,5 +1,5 @@
-// The part of Supervisor that judges workers: what they were at when they died, what takes too
-// long.
+// The part of Supervisor that judges workers: what they were at when they died, when there is to be
+// another one, what takes too long.
 
 #include <poll.h>
 #include <sys/wait.h>
@@ -56,6 +56,8 @@ void Supervisor::OnCrash(const Worker& ended, int status, std::vector<RequestSee
   TellOfCrash(Describe(status));
   util::LogError("the worker {}; another one takes over{}", Describe(status),
                  ended.program == program_ ? "" : ", of the program from before the upgrade");
+  // What it said of itself is no archive's fault.
+  std::erase_if(requests, [](auto& request) { return fs::NodeId::From(request.node).is_status(); });
   for (auto& request : requests) {
     const bool timed_out = std::any_of(timed_out_.begin(), timed_out_.end(),
                                        [&](auto& other) { return other.unique == request.unique; });
@@ -80,6 +82,17 @@ void Supervisor::GiveUp(const std::string& reason) {
 Supervisor::Clock::duration Supervisor::Delay() const {
   if (short_lives_ == 0) return {};
   return std::min<Clock::duration>(kLongest, kShortest * (1 << std::min(short_lives_, 10)));
+}
+
+void Supervisor::StartAgain() {
+  try {
+    current_ = Start(program_);
+  } catch (const Error& error) {
+    if (++failed_starts_ >= kMostFailedStarts) return GiveUp(error.what());
+    util::LogError("{}", error.what());
+    ++short_lives_;
+    start_again_at_ = Clock::now() + Delay();
+  }
 }
 
 std::string Supervisor::LabelOf(uint64_t slot) const {

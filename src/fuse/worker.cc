@@ -39,6 +39,7 @@ WorkerSetup ReceiveSetup(Channel& supervisor) {
   setup.session = std::move(session.fd);
   setup.generation = static_cast<uint32_t>(session.number);
   setup.slots = supervisor.Expect(Tell::kSlots, true).fd;
+  setup.metrics = supervisor.Expect(Tell::kMetrics, true).fd;
   auto source = supervisor.Expect(Tell::kSource, true);
   auto canonical = supervisor.Expect(Tell::kSourcePath, true);
   setup.source = {.path = std::move(source.text),

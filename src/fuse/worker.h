@@ -22,6 +22,7 @@ struct WorkerSetup {
   bool mount_is_passed = false;
   util::UniqueFd session;  // of SessionState
   util::UniqueFd slots;    // of catalog::SlotStore
+  util::UniqueFd metrics;  // of metrics::Counters
   uint32_t generation = 0;
   catalog::Source::Parts source;
   UserIds user;  // whom it becomes if it is root

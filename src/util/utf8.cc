@@ -25,6 +25,21 @@ Lead LeadOf(unsigned char byte) {
   return {};
 }
 
+// Bytes of the first character of `text`, which is not empty; 0 when it is none.
+size_t SizeOfFirst(std::string_view text) {
+  const Lead lead = LeadOf(static_cast<unsigned char>(text[0]));
+  if (lead.following < 0) return 0;
+  const auto size = static_cast<size_t>(lead.following) + 1;
+  if (text.size() < size) return 0;
+  for (size_t i = 1; i < size; ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    const unsigned char low = i == 1 ? lead.low : 0x80;
+    const unsigned char high = i == 1 ? lead.high : 0xbf;
+    if (byte < low || byte > high) return 0;
+  }
+  return size;
+}
+
 }  // namespace
 
 bool IsAscii(std::string_view text) {
@@ -34,18 +49,23 @@ bool IsAscii(std::string_view text) {
 }
 
 bool IsUtf8(std::string_view text) {
-  for (size_t i = 0; i < text.size();) {
-    const Lead lead = LeadOf(static_cast<unsigned char>(text[i++]));
-    if (lead.following < 0) return false;
-    for (int k = 0; k < lead.following; ++k) {
-      if (i == text.size()) return false;
-      const auto byte = static_cast<unsigned char>(text[i++]);
-      const unsigned char low = k == 0 ? lead.low : 0x80;
-      const unsigned char high = k == 0 ? lead.high : 0xbf;
-      if (byte < low || byte > high) return false;
-    }
+  while (!text.empty()) {
+    const size_t size = SizeOfFirst(text);
+    if (size == 0) return false;
+    text.remove_prefix(size);
   }
   return true;
+}
+
+std::string ReplaceInvalidUtf8(std::string_view text) {
+  std::string valid;
+  valid.reserve(text.size());
+  while (!text.empty()) {
+    const size_t size = SizeOfFirst(text);
+    valid += size == 0 ? std::string_view("\xef\xbf\xbd") : text.substr(0, size);
+    text.remove_prefix(size == 0 ? 1 : size);
+  }
+  return valid;
 }
 
 }  // namespace skopsfs::util

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <string>
 #include <string_view>
 
 namespace skopsfs::util {
@@ -9,5 +10,8 @@ namespace skopsfs::util {
 bool IsUtf8(std::string_view text);
 
 bool IsAscii(std::string_view text);
+
+// `text` with each byte that is not part of such UTF-8 replaced by U+FFFD.
+std::string ReplaceInvalidUtf8(std::string_view text);
 
 }  // namespace skopsfs::util

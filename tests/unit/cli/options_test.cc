@@ -56,6 +56,20 @@ TEST(ParseOptions, DecoderMemory) {
   }
 }
 
+TEST(ParseOptions, MetricsAddress) {
+  EXPECT_EQ(ParseOptions(Words{"a", "b"}).metrics_address, "");
+  EXPECT_EQ(ParseOptions(Words{"--metrics-address=[::1]:9400", "a", "b"}).metrics_address,
+            "[::1]:9400");
+  EXPECT_EQ(ParseOptions(Words{"-ometrics-address=9400", "a", "b"}).metrics_address, "9400");
+  EXPECT_THAT(Complaint({"--metrics-address=example.org:80", "a", "b"}),
+              HasSubstr("--metrics-address: 'example.org:80' is no HOST:PORT"));
+}
+
+TEST(ParseOptions, WhatWasGivenButThePaths) {
+  EXPECT_THAT(ParseOptions(Words{"-f", "a", "-o", "allow_other", "--verify=open", "--", "b"}).given,
+              ElementsAre("-f", "-o", "allow_other", "--verify=open", "--"));
+}
+
 TEST(ParseOptions, ReadAhead) {
   EXPECT_EQ(ParseOptions(Words{"--readahead=128", "a", "b"}).read_ahead, 128U);
   EXPECT_EQ(ParseOptions(Words{"-oreadahead=0", "a", "b"}).read_ahead, 0U);
@@ -248,7 +262,7 @@ TEST(Usage, EveryOptionThatItNamesIsTaken) {
     EXPECT_EQ(Complaint({word.c_str(), "a", "b"}), "") << word;
     ++checked;
   }
-  EXPECT_EQ(checked, 13);
+  EXPECT_EQ(checked, 14);
 }
 
 TEST(Usage, FitsTheScreen) {

@@ -63,5 +63,13 @@ TEST(Utf8, RejectsWhatPythonRejects) {
   for (const auto& text : bad) EXPECT_FALSE(IsUtf8(text)) << ::testing::PrintToString(text);
 }
 
+TEST(Utf8, WhatIsNoneIsReplacedByteByByte) {
+  EXPECT_EQ(ReplaceInvalidUtf8(""), "");
+  EXPECT_EQ(ReplaceInvalidUtf8("plain \xc3\xa9"), "plain \xc3\xa9");
+  EXPECT_EQ(ReplaceInvalidUtf8("caf\xe9"), "caf\xef\xbf\xbd");
+  EXPECT_EQ(ReplaceInvalidUtf8("\xed\xa0\x80x"), "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbdx");
+  EXPECT_EQ(ReplaceInvalidUtf8("\xe2\x82"), "\xef\xbf\xbd\xef\xbf\xbd");
+}
+
 }  // namespace
 }  // namespace skopsfs::util

@@ -1,10 +1,12 @@
-#include "fuse/execute_worker.h"
+#include "fuse/execute.h"
 
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <climits>
 #include <system_error>
 
@@ -26,12 +28,11 @@ void CloseAllOnExecute() {
 
 }  // namespace
 
-void ExecuteWorker(const Channel& channel, int program, const std::vector<std::string>& arguments) {
+void Execute(int program, const std::vector<std::string>& arguments, std::span<const int> kept) {
   CloseAllOnExecute();
   ServiceManager::Leave();
-  fcntl(channel.descriptor(), F_SETFD, 0);
-  const std::string connection = "--worker=" + std::to_string(channel.descriptor());
-  std::vector<const char*> words = {"skopsfs", connection.c_str()};
+  for (const int fd : kept) fcntl(fd, F_SETFD, 0);
+  std::vector<const char*> words = {"skopsfs"};
   for (const auto& argument : arguments) words.push_back(argument.c_str());
   words.push_back(nullptr);
   execveat(program, "", const_cast<char* const*>(words.data()), environ, AT_EMPTY_PATH);

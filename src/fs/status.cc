@@ -1,0 +1,151 @@
+#include "fs/status.h"
+
+#include <rapidjson/stringbuffer.h>
+#include <rapidjson/writer.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <ctime>
+
+#include "util/error.h"
+#include "util/utf8.h"
+
+namespace skopsfs::fs {
+namespace {
+
+using Json = rapidjson::Writer<rapidjson::StringBuffer>;
+using State = catalog::ArchiveSeen::State;
+
+void Text(Json& json, std::string_view text) {
+  const std::string valid = util::ReplaceInvalidUtf8(text);
+  json.String(valid.data(), static_cast<rapidjson::SizeType>(valid.size()));
+}
+
+void Text(Json& json, const char* key, std::string_view value) {
+  json.Key(key);
+  Text(json, value);
+}
+
+void Number(Json& json, const char* key, uint64_t value) {
+  json.Key(key);
+  json.Uint64(value);
+}
+
+void Seconds(Json& json, const char* key, int64_t nanoseconds) {
+  constexpr double kSecond = 1e9;
+  json.Key(key);
+  json.Double(static_cast<double>(nanoseconds) / kSecond);
+}
+
+void Bool(Json& json, const char* key, bool value) {
+  json.Key(key);
+  json.Bool(value);
+}
+
+const char* NameOf(State state) {
+  switch (state) {
+    case State::kOpen:
+      return "open";
+    case State::kFailed:
+      return "failed";
+    default:
+      return "idle";
+  }
+}
+
+void AddMount(Json& json, const MountFacts& facts, const std::string& source,
+              bool source_is_archive, const metrics::Counters& counters) {
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  const int64_t nanoseconds = now.tv_sec * int64_t{1'000'000'000} + now.tv_nsec;
+  Text(json, "version", facts.versions.skopsfs);
+  Number(json, "pid", static_cast<uint64_t>(facts.supervisor));
+  Number(json, "worker_pid", static_cast<uint64_t>(getpid()));
+  Seconds(json, "started", counters.started);
+  Seconds(json, "uptime_seconds", std::max<int64_t>(nanoseconds - counters.started, 0));
+  Number(json, "restarts", counters.restarts);
+  Text(json, "source", source);
+  Bool(json, "source_is_archive", source_is_archive);
+  Text(json, "mountpoint", facts.mountpoint);
+  json.Key("options");
+  json.StartArray();
+  for (const auto& option : facts.options) Text(json, option);
+  json.EndArray();
+}
+
+void AddCounts(Json& json, const catalog::Census& census, const metrics::Counters& counters) {
+  json.Key("counts");
+  json.StartObject();
+  Number(json, "archives", census.open + census.idle + census.failed);
+  Number(json, "open", census.open);
+  Number(json, "failed", census.failed);
+  Number(json, "superseded", census.superseded);
+  Number(json, "handles", census.handles);
+  Number(json, "descriptors", counters.descriptors);
+  Number(json, "descriptors_limit", counters.descriptors_limit);
+  Number(json, "index_bytes", counters.index_bytes);
+  Number(json, "decoder_bytes", counters.decoder_bytes);
+  Number(json, "decoder_bytes_limit", counters.decoder_bytes_limit);
+  json.EndObject();
+}
+
+void AddArchives(Json& json, const catalog::Census& census) {
+  json.Key("archives");
+  json.StartArray();
+  for (const auto& archive : census.archives) {
+    json.StartObject();
+    Text(json, "path", archive.path);
+    Number(json, "size", archive.size);
+    Text(json, "state", NameOf(archive.state));
+    Bool(json, "current", archive.is_current);
+    Number(json, "handles", archive.handles);
+    if (!archive.reason.empty()) Text(json, "reason", archive.reason);
+    json.EndObject();
+  }
+  json.EndArray();
+  Number(json, "archives_left_out", census.left_out);
+}
+
+}  // namespace
+
+std::optional<NodeId> FindStatusFile(std::string_view name) {
+  for (const auto& file : kStatusFiles) {
+    if (file.name == name) return NodeOf(file.node);
+  }
+  return std::nullopt;
+}
+
+struct stat StatusAttributes(NodeId node, const struct stat& root) {
+  constexpr mode_t kFolderMode = S_IFDIR | 0555;
+  struct stat st {};
+  st.st_ino = node.number();
+  st.st_uid = root.st_uid;
+  st.st_gid = root.st_gid;
+  st.st_mtim = st.st_ctim = st.st_atim = root.st_mtim;
+  if (node == NodeOf(StatusNode::kFolder)) {
+    st.st_mode = kFolderMode;
+    st.st_nlink = 2;
+    return st;
+  }
+  for (const auto& file : kStatusFiles) {
+    if (node != NodeOf(file.node)) continue;
+    st.st_mode = S_IFREG | file.mode;
+    st.st_nlink = 1;
+    return st;
+  }
+  throw util::Error(ESTALE, "no such node");
+}
+
+std::string StatusJson(const MountFacts& facts, const std::string& source, bool source_is_archive,
+                       const catalog::Census& census, const metrics::Counters& counters) {
+  rapidjson::StringBuffer text;
+  Json json(text);
+  json.StartObject();
+  AddMount(json, facts, source, source_is_archive, counters);
+  AddCounts(json, census, counters);
+  AddArchives(json, census);
+  json.EndObject();
+  return std::string(text.GetString(), text.GetSize()) + "\n";
+}
+
+}  // namespace skopsfs::fs

@@ -1,0 +1,183 @@
+#include "metrics/prometheus.h"
+
+#include <prometheus/text_serializer.h>
+
+#include <algorithm>
+#include <cstring>
+#include <ctime>
+#include <limits>
+#include <utility>
+
+namespace skopsfs::metrics {
+namespace {
+
+using prometheus::ClientMetric;
+using prometheus::MetricFamily;
+using prometheus::MetricType;
+
+constexpr double kNanosecond = 1e-9;
+
+using Labels = std::vector<ClientMetric::Label>;
+
+double Value(const std::atomic<uint64_t>& number) {
+  return static_cast<double>(number.load(std::memory_order_relaxed));
+}
+
+double Seconds(const std::atomic<int64_t>& nanoseconds) {
+  return static_cast<double>(nanoseconds.load(std::memory_order_relaxed)) * kNanosecond;
+}
+
+ClientMetric CounterOf(double value, Labels labels = {}) {
+  ClientMetric metric;
+  metric.label = std::move(labels);
+  metric.counter.value = value;
+  return metric;
+}
+
+ClientMetric GaugeOf(double value, Labels labels = {}) {
+  ClientMetric metric;
+  metric.label = std::move(labels);
+  metric.gauge.value = value;
+  return metric;
+}
+
+// The families, one after the other.
+class Collection {
+ public:
+  MetricFamily& Add(const char* name, const char* help, MetricType type) {
+    families_.push_back({.name = name, .help = help, .type = type, .metric = {}});
+    return families_.back();
+  }
+  void Gauge(const char* name, const char* help, double value) {
+    Add(name, help, MetricType::Gauge).metric.push_back(GaugeOf(value));
+  }
+  void Counter(const char* name, const char* help, double value) {
+    Add(name, help, MetricType::Counter).metric.push_back(CounterOf(value));
+  }
+  std::vector<MetricFamily> Take() { return std::move(families_); }
+
+ private:
+  std::vector<MetricFamily> families_;
+};
+
+Labels OperationLabel(size_t number) {
+  return {{"operation", NameOf(static_cast<Operation>(number))}};
+}
+
+ClientMetric DurationsOf(const RequestCounters& counters, Labels labels) {
+  ClientMetric metric;
+  metric.label = std::move(labels);
+  uint64_t sum = 0;
+  for (size_t i = 0; i < counters.durations.size(); ++i) {
+    sum += counters.durations[i].load(std::memory_order_relaxed);
+    const double bound = i < RequestCounters::kBounds.size()
+                             ? static_cast<double>(RequestCounters::kBounds[i]) * kNanosecond
+                             : std::numeric_limits<double>::infinity();
+    metric.histogram.bucket.push_back({.cumulative_count = sum, .upper_bound = bound});
+  }
+  metric.histogram.sample_count = sum;
+  metric.histogram.sample_sum = Value(counters.nanoseconds) * kNanosecond;
+  return metric;
+}
+
+void AddRequests(Collection& collection, const Counters& counters) {
+  auto& requests =
+      collection.Add("skopsfs_requests_total", "Requests answered.", MetricType::Counter);
+  for (size_t i = 0; i < kOperations; ++i) {
+    uint64_t sum = 0;
+    for (const auto& count : counters.requests[i].durations) sum += count;
+    requests.metric.push_back(CounterOf(static_cast<double>(sum), OperationLabel(i)));
+  }
+  auto& failed = collection.Add("skopsfs_request_errors_total",
+                                "Requests answered with an error, those that never occurred left "
+                                "out.",
+                                MetricType::Counter);
+  for (size_t i = 0; i < kOperations; ++i) {
+    const auto& errors = counters.requests[i].errors;
+    for (size_t k = 0; k < errors.size(); ++k) {
+      // EIO is there from the beginning, so that its rate can be asked for.
+      if (errors[k] == 0 && k != 0) continue;
+      auto labels = OperationLabel(i);
+      labels.push_back({"error", k < RequestCounters::kErrors.size()
+                                     ? strerrorname_np(RequestCounters::kErrors[k])
+                                     : "other"});
+      failed.metric.push_back(CounterOf(Value(errors[k]), std::move(labels)));
+    }
+  }
+  auto& durations =
+      collection.Add("skopsfs_request_duration_seconds",
+                     "Time from taking a request to having answered it.", MetricType::Histogram);
+  for (size_t i = 0; i < kOperations; ++i) {
+    durations.metric.push_back(DurationsOf(counters.requests[i], OperationLabel(i)));
+  }
+}
+
+void AddBytes(Collection& collection, const Counters& counters) {
+  auto& served = collection.Add("skopsfs_served_bytes_total",
+                                "Bytes of members given to the kernel.", MetricType::Counter);
+  served.metric.push_back(CounterOf(Value(counters.served_bytes[0]), {{"kind", "stored"}}));
+  served.metric.push_back(CounterOf(Value(counters.served_bytes[1]), {{"kind", "decoded"}}));
+  collection.Counter("skopsfs_source_read_bytes_total", "Bytes asked of the source's archives.",
+                     Value(counters.source_bytes));
+}
+
+void AddArchives(Collection& collection, const Counters& counters) {
+  auto& archives = collection.Add(
+      "skopsfs_archives", "Archive versions that the kernel knows, by state.", MetricType::Gauge);
+  archives.metric.push_back(GaugeOf(Value(counters.archives_open), {{"state", "open"}}));
+  archives.metric.push_back(GaugeOf(Value(counters.archives_idle), {{"state", "idle"}}));
+  archives.metric.push_back(GaugeOf(Value(counters.archives_failed), {{"state", "failed"}}));
+  collection.Gauge("skopsfs_versions_superseded",
+                   "Archive versions that were replaced and are still in use.",
+                   Value(counters.versions_superseded));
+  collection.Gauge("skopsfs_handles", "Open members and directories of archives.",
+                   Value(counters.handles));
+  collection.Gauge("skopsfs_archive_descriptors", "Descriptors of open archives.",
+                   Value(counters.descriptors));
+  collection.Gauge("skopsfs_archive_descriptors_limit", "How many there may be.",
+                   Value(counters.descriptors_limit));
+  collection.Gauge("skopsfs_index_bytes", "Memory of the directories of open archives.",
+                   Value(counters.index_bytes));
+  collection.Gauge("skopsfs_decoder_bytes", "Memory of decoders of compressed members.",
+                   Value(counters.decoder_bytes));
+  collection.Gauge("skopsfs_decoder_limit_bytes", "How much it may be (--decoder-memory).",
+                   Value(counters.decoder_bytes_limit));
+}
+
+// Computed when asked for, so that it grows even when no thread of the worker gets to do anything.
+double SecondsOfOldestRequest(const Counters& counters) {
+  const int64_t since = counters.oldest_request.load(std::memory_order_relaxed);
+  if (since == 0) return 0;
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  const int64_t nanoseconds = now.tv_sec * int64_t{1'000'000'000} + now.tv_nsec;
+  return static_cast<double>(std::max<int64_t>(nanoseconds - since, 0)) * kNanosecond;
+}
+
+}  // namespace
+
+std::vector<MetricFamily> Families(const Counters& counters, const Versions& versions) {
+  Collection collection;
+  collection.Add("skopsfs_info", "What serves the mount.", MetricType::Gauge)
+      .metric.push_back(GaugeOf(1, {{"version", versions.skopsfs}, {"libfuse", versions.libfuse}}));
+  collection.Gauge("skopsfs_start_time_seconds", "When it was mounted.", Seconds(counters.started));
+  collection.Gauge("skopsfs_worker_start_time_seconds", "When the present worker began to serve.",
+                   Seconds(counters.worker_started));
+  collection.Counter("skopsfs_worker_restarts_total", "Workers that took over from another one.",
+                     Value(counters.restarts));
+  AddRequests(collection, counters);
+  AddBytes(collection, counters);
+  AddArchives(collection, counters);
+  collection.Gauge("skopsfs_oldest_request_seconds",
+                   "How long the oldest request without an answer has taken.",
+                   SecondsOfOldestRequest(counters));
+  collection.Gauge("skopsfs_last_update_seconds", "Of which time these gauges are.",
+                   Seconds(counters.updated));
+  return collection.Take();
+}
+
+std::string PrometheusText(const Counters& counters, const Versions& versions) {
+  return prometheus::TextSerializer().Serialize(Families(counters, versions));
+}
+
+}  // namespace skopsfs::metrics

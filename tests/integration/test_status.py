@@ -1,0 +1,253 @@
+"""The hidden directory .skopsfs at a mount's root, and the same metrics over HTTP."""
+
+import errno
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import threading
+import urllib.error
+import urllib.request
+
+import archives
+from mount import MountTest, binary, is_mounted, main, needs_root, run, until
+
+CONTENT = archives.content(1)
+
+
+def read(*parts):
+    with open(os.path.join(*parts), encoding="utf-8") as file:
+        return file.read()
+
+
+def read_bytes(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def metrics_in(text):
+    """Of each sample of Prometheus' text format its value, by name and labels as they are written."""
+    found = {}
+    for line in text.splitlines():
+        if line and not line.startswith("#"):
+            name, value = line.rsplit(" ", 1)
+            found[name] = float(value)
+    return found
+
+
+def free_port():
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return listening.getsockname()[1]
+
+
+def fetch(port, path="/metrics"):
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as answer:
+        return answer.read().decode()
+
+
+class Status(MountTest):
+    def setUp(self):
+        super().setUp()
+        archives.write(self.in_source("a.skops"), archives.archive_of({"stored": CONTENT}))
+        archives.write(self.in_source("b.skops"),
+                       archives.archive_of({"deflated": CONTENT}, archives.DEFLATED))
+        archives.write(self.in_source("bad.skops"), b"no archive")
+
+    def metrics(self):
+        return metrics_in(read(self.mountpoint, ".skopsfs", "metrics"))
+
+    def status(self):
+        return json.loads(read(self.mountpoint, ".skopsfs", "status.json"))
+
+    def test_it_resolves_and_is_not_listed(self):
+        self.mount()
+        self.assertEqual(sorted(os.listdir(self.mountpoint)), ["a.skops", "b.skops", "bad.skops"])
+        self.assertEqual(sorted(os.listdir(self.in_mount(".skopsfs"))),
+                         ["health", "metrics", "status.json"])
+        self.assertNotIn(".skopsfs", run("find", self.mountpoint, check=False).stdout)
+        self.assertEqual(read(self.mountpoint, ".skopsfs", "health"), "ok\n")
+        self.assertEqual(run("cat", self.in_mount(".skopsfs", "health")).stdout, "ok\n")
+
+    def test_nothing_can_be_written(self):
+        self.mount()
+        for call in (lambda: open(self.in_mount(".skopsfs", "health"), "w"),
+                     lambda: open(self.in_mount(".skopsfs", "new"), "w"),
+                     lambda: os.remove(self.in_mount(".skopsfs", "health")),
+                     lambda: os.mkdir(self.in_mount(".skopsfs", "folder"))):
+            self.assert_errno(errno.EROFS, call)
+
+    def test_bytes_and_requests_are_counted(self):
+        self.mount()
+        before = self.metrics()
+        self.assertEqual(read_bytes(self.in_mount("a.skops", "stored")), CONTENT)
+        self.assertEqual(read_bytes(self.in_mount("b.skops", "deflated")), CONTENT)
+        self.assert_errno(errno.EIO, os.listdir, self.in_mount("bad.skops"))
+        after = self.metrics()
+
+        def grown(name):
+            return after[name] - before.get(name, 0)
+        self.assertEqual(grown('skopsfs_served_bytes_total{kind="stored"}'), len(CONTENT))
+        self.assertEqual(grown('skopsfs_served_bytes_total{kind="decoded"}'), len(CONTENT))
+        self.assertGreaterEqual(grown("skopsfs_source_read_bytes_total"), len(CONTENT))
+        self.assertEqual(grown('skopsfs_request_errors_total{operation="opendir",error="EIO"}'), 1)
+        self.assertGreaterEqual(grown('skopsfs_requests_total{operation="open"}'), 2)
+        self.assertGreaterEqual(grown('skopsfs_requests_total{operation="read"}'), 2)
+        for operation in ("open", "read", "opendir", "lookup"):
+            label = f'{{operation="{operation}"}}'
+            self.assertEqual(after[f"skopsfs_request_duration_seconds_count{label}"],
+                             after[f"skopsfs_requests_total{label}"])
+            self.assertGreater(after[f"skopsfs_request_duration_seconds_sum{label}"], 0)
+        self.assertEqual(after['skopsfs_archives{state="failed"}'], 1)
+
+    def test_status_names_what_failed_and_why(self):
+        mount = self.mount("-o", "noatime")
+        self.assert_errno(errno.EIO, os.listdir, self.in_mount("bad.skops"))
+        with open(self.in_mount("a.skops", "stored"), "rb"):
+            status = self.status()
+        self.assertEqual(status["pid"], mount.pid)
+        self.assertEqual(status["worker_pid"], mount.worker())
+        self.assertEqual(status["source"], self.source)
+        self.assertEqual(status["mountpoint"], self.mountpoint)
+        self.assertEqual(status["options"], ["-f", "-o", "noatime"])
+        self.assertEqual(status["restarts"], 0)
+        self.assertGreaterEqual(status["uptime_seconds"], 0)
+        found = {archive["path"]: archive for archive in status["archives"]}
+        self.assertEqual(found["bad.skops"]["state"], "failed")
+        self.assertIn("no end of central directory record", found["bad.skops"]["reason"])
+        self.assertEqual(found["a.skops"]["state"], "open")
+        self.assertEqual(found["a.skops"]["handles"], 1)
+        self.assertEqual(status["counts"]["failed"], 1)
+
+    def test_counts_go_on_with_the_next_worker(self):
+        mount = self.mount()
+        read_bytes(self.in_mount("a.skops", "stored"))
+        before = self.metrics()
+        with open(self.in_mount(".skopsfs", "status.json"), encoding="utf-8") as opened:
+            os.kill(mount.worker(), signal.SIGKILL)
+            # What the worker had made for this reader is gone with it.
+            self.assert_errno(errno.EIO, opened.read)
+        after = self.metrics()
+        self.assertEqual(after["skopsfs_worker_restarts_total"], 1)
+        self.assertEqual(self.status()["restarts"], 1)
+        name = 'skopsfs_served_bytes_total{kind="stored"}'
+        self.assertEqual(after[name], before[name])
+        self.assertEqual(after["skopsfs_start_time_seconds"], before["skopsfs_start_time_seconds"])
+        self.assertGreater(after["skopsfs_worker_start_time_seconds"],
+                           before["skopsfs_worker_start_time_seconds"])
+
+    def test_health_fails_with_the_source(self):
+        archive = self.in_source("a.skops")
+        self.mount(source=archive)
+        self.assertEqual(read(self.mountpoint, ".skopsfs", "health"), "ok\n")
+        os.rename(archive, archive + ".gone")
+        self.assert_errno(errno.ENOENT, read, self.mountpoint, ".skopsfs", "health")
+        self.assertNotEqual(run("cat", self.in_mount(".skopsfs", "health"), check=False).returncode, 0)
+        os.rename(archive + ".gone", archive)
+        self.assertEqual(read(self.mountpoint, ".skopsfs", "health"), "ok\n")
+
+    @needs_root
+    def test_others_see_numbers_but_no_names(self):
+        self.mount("-o", "allow_other")
+
+        def as_nobody(name):
+            return run("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "cat",
+                       self.in_mount(".skopsfs", name), check=False)
+        self.assertEqual(as_nobody("health").stdout, "ok\n")
+        self.assertIn("skopsfs_info", as_nobody("metrics").stdout)
+        refused = as_nobody("status.json")
+        self.assertEqual(refused.stdout, "")
+        self.assertIn("Permission denied", refused.stderr)
+
+    def test_many_read_it_at_the_same_time(self):
+        self.mount()
+        failed = []
+
+        def look():
+            try:
+                for _ in range(20):
+                    self.assertIn("skopsfs_info", read(self.mountpoint, ".skopsfs", "metrics"))
+                    self.status()
+            except Exception as error:  # pylint: disable=broad-except
+                failed.append(error)
+        threads = [threading.Thread(target=look) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(failed, [])
+
+
+class Http(MountTest):
+    def metrics_process(self, mount):
+        """The child that is not the worker."""
+        def found():
+            for pid in mount.workers():
+                if read(f"/proc/{pid}/comm") == "skopsfs-metrics\n":
+                    return pid
+            return None
+        return until(found, "there is a process that serves metrics")
+
+    def test_the_same_as_in_the_mount(self):
+        port = free_port()
+        self.mount(f"--metrics-address={port}")
+        names = {re.sub(r"\{.*", "", name) for name in metrics_in(fetch(port))}
+        own = {re.sub(r"\{.*", "", name)
+               for name in metrics_in(read(self.mountpoint, ".skopsfs", "metrics"))}
+        self.assertEqual(own, {name for name in names if name.startswith("skopsfs_")})
+        with self.assertRaises(urllib.error.HTTPError) as caught:
+            fetch(port, "/status.json")
+        self.assertEqual(caught.exception.code, 404)
+        caught.exception.close()
+
+    def test_it_tells_of_a_worker_that_hangs(self):
+        port = free_port()
+        mount = self.mount(f"--metrics-address=127.0.0.1:{port}")
+        server = self.metrics_process(mount)
+        worker = next(pid for pid in mount.workers() if pid != server)
+        os.kill(worker, signal.SIGSTOP)
+        try:
+            self.assertIn("skopsfs_last_update_seconds", fetch(port))
+        finally:
+            os.kill(worker, signal.SIGCONT)
+
+    def test_it_comes_back_and_keeps_no_powers(self):
+        port = free_port()
+        mount = self.mount(f"--metrics-address=localhost:{port}")
+        server = self.metrics_process(mount)
+        status = read(f"/proc/{server}/status")
+        if os.geteuid() == 0:
+            self.assertRegex(status, r"Uid:\t65534\t65534\t65534\t65534")
+        self.assertRegex(status, r"CapEff:\t0000000000000000")
+        self.assertRegex(status, r"NoNewPrivs:\t1")
+        self.assertFalse([name for name in mount.descriptors(server) if "/dev/fuse" in name])
+        os.kill(server, signal.SIGKILL)
+        mount.wait_for_log("the server of metrics at", "has ended")
+        until(lambda: self.metrics_process(mount) != server, "there is another one")
+        self.assertIn("skopsfs_info", fetch(port))
+
+    def test_an_address_in_use_is_said_before_anything_is_mounted(self):
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            done = subprocess.run([binary(), "-f", f"--metrics-address={port}", self.source,
+                                   self.mountpoint], capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(f"listening for metrics at 127.0.0.1:{port}: Address already in use",
+                      done.stderr)
+        self.assertFalse(is_mounted(self.mountpoint))
+
+    def test_it_ends_with_the_mount(self):
+        port = free_port()
+        mount = self.mount(f"--metrics-address={port}", background=True)
+        server = self.metrics_process(mount)
+        run("umount", self.mountpoint)
+        self.assertEqual(mount.wait(), 0)
+        self.assertFalse(os.path.exists(f"/proc/{server}"))
+
+
+if __name__ == "__main__":
+    main()
