@@ -6,7 +6,7 @@ set -eu
 
 build="cmake ninja-build g++ pkg-config fuse3 libfuse3-dev libzip-dev libfmt-dev liblzma-dev
   libdeflate-dev libisal-dev libseccomp-dev libsystemd-dev prometheus-cpp-dev rapidjson-dev
-  zlib1g-dev"
+  zlib1g-dev libcli11-dev"
 run="$build python3 python3-numpy attr"
 test="$run libgtest-dev libgmock-dev python3-scipy python3-sklearn clang clang-format clang-tidy
   libclang-rt-14-dev libbenchmark-dev mypy e2fsprogs rsync ripgrep tar unzip util-linux procps mount

@@ -6,7 +6,7 @@
 
 #include "fs/file_system.h"
 #include "util/error.h"
-#include "zip/format.h"
+#include "zip/method_name.h"
 
 namespace skopsfs::fs {
 namespace {
@@ -14,23 +14,6 @@ namespace {
 using util::Error;
 
 constexpr std::string_view kPrefix = "user.skopsfs.";
-
-std::string MethodName(uint16_t method) {
-  switch (method) {
-    case zip::kMethodStored:
-      return "stored";
-    case zip::kMethodDeflated:
-      return "deflated";
-    case zip::kMethodBzip2:
-      return "bzip2";
-    case zip::kMethodLzma:
-      return "lzma";
-    case zip::kMethodZstd:
-      return "zstd";
-    default:
-      return std::to_string(method);
-  }
-}
 
 }  // namespace
 
@@ -75,7 +58,7 @@ std::optional<std::string> FileSystem::GetXattr(NodeId node, std::string_view na
   if (name == "member") return located.Path();
   if (located.node().is_directory) return std::nullopt;
   const auto& entry = *located.archive().EntryOf(located.index);
-  if (name == "method") return MethodName(entry.method);
+  if (name == "method") return zip::MethodName(entry.method);
   if (name == "compressed_size") return std::to_string(entry.compressed_size);
   if (name == "crc32") return fmt::format("{:08x}", entry.crc32);
   if (name == "offset") {

@@ -12,6 +12,7 @@
 #include "fs/node_id.h"
 #include "fuse/session_state.h"
 #include "fuse/supervisor.h"
+#include "util/error.h"
 #include "util/log.h"
 
 namespace skopsfs::fuse {
@@ -87,7 +88,7 @@ Supervisor::Clock::duration Supervisor::Delay() const {
 void Supervisor::StartAgain() {
   try {
     current_ = Start(program_);
-  } catch (const Error& error) {
+  } catch (const util::Error& error) {
     if (++failed_starts_ >= kMostFailedStarts) return GiveUp(error.what());
     util::LogError("{}", error.what());
     ++short_lives_;

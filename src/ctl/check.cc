@@ -1,0 +1,148 @@
+#include "ctl/check.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <string_view>
+#include <thread>
+
+#include "archive/decoder_pool.h"
+#include "ctl/app.h"
+#include "ctl/collect.h"
+#include "ctl/json.h"
+#include "ctl/read_through.h"
+#include "ctl/text.h"
+
+namespace skopsfs::ctl {
+namespace {
+
+unsigned ThreadsFor(unsigned wanted) {
+  constexpr unsigned kMost = 16;
+  return wanted != 0 ? wanted : std::clamp(std::thread::hardware_concurrency(), 1U, kMost);
+}
+
+struct Totals {
+  uint64_t archives = 0;
+  uint64_t members = 0;
+  uint64_t bytes = 0;
+  uint64_t faulty = 0;     // archives
+  uint64_t unchecked = 0;  // archives and paths
+};
+
+// Takes note of what is found, and prints it as it comes or as one document at the end. Not
+// thread-safe.
+class Printer {
+ public:
+  Printer(std::string_view verb, bool json, Progress& progress)
+      : verb_(verb), is_json_(json), progress_(progress) {
+    if (is_json_) json_.BeginObject().Key("archives").BeginArray();
+  }
+
+  void Take(const Report& report) {
+    ++totals_.archives;
+    totals_.members += report.members;
+    totals_.bytes += report.bytes;
+    if (report.fault_count > 0) ++totals_.faulty;
+    if (!report.unchecked.empty()) ++totals_.unchecked;
+    if (is_json_) {
+      AddJson(report);
+    } else if (!report.is_right()) {
+      progress_.Around([&] { Print(report); });
+    }
+  }
+
+  // A path that could not even be looked at.
+  void Problem(const std::string& path, const std::string& reason) {
+    ++totals_.unchecked;
+    if (is_json_) return AddJson({.path = path, .unchecked = reason});
+    progress_.Around([&] { PrintUnchecked(path, reason); });
+  }
+
+  int Finish() {
+    if (is_json_) {
+      json_.EndArray().Key("members").Number(totals_.members).Key("bytes").Number(totals_.bytes);
+      json_.Key("faulty").Number(totals_.faulty).Key("unchecked").Number(totals_.unchecked);
+      json_.Key("seconds").Real(progress_.seconds()).EndObject();
+      fmt::print("{}", json_.Line());
+    } else {
+      progress_.Around([&] { fmt::print("{}\n", Summary()); });
+    }
+    return totals_.faulty > 0 ? kExitWrong : totals_.unchecked > 0 ? kExitNotDone : kExitGood;
+  }
+
+ private:
+  static void PrintUnchecked(const std::string& path, std::string_view reason) {
+    std::fflush(stdout);
+    fmt::print(stderr, "skopsfsctl: {}: {}\n", NameText(path), reason);
+  }
+
+  static void Print(const Report& report) {
+    for (const auto& fault : report.faults) {
+      const auto member = fault.member.empty() ? "" : fmt::format("{}: ", NameText(fault.member));
+      fmt::print("{}: {}{}\n", NameText(report.path), member, fault.reason);
+    }
+    if (report.fault_count > report.faults.size()) {
+      fmt::print("{}: {} more\n", NameText(report.path),
+                 CountText(report.fault_count - report.faults.size(), "fault"));
+    }
+    std::fflush(stdout);
+    if (!report.unchecked.empty()) PrintUnchecked(report.path, report.unchecked);
+  }
+
+  void AddJson(const Report& report) {
+    json_.BeginObject().Key("path").Text(report.path).Key("ok").Bool(report.is_right());
+    json_.Key("members").Number(report.members).Key("bytes").Number(report.bytes);
+    json_.Key("faults").BeginArray();
+    for (const auto& fault : report.faults) {
+      json_.BeginObject().Key("member");
+      fault.member.empty() ? json_.Null() : json_.Text(fault.member);
+      json_.Key("reason").Text(fault.reason).EndObject();
+    }
+    json_.EndArray().Key("faults_left_out").Number(report.fault_count - report.faults.size());
+    json_.Key("unchecked");
+    report.unchecked.empty() ? json_.Null() : json_.Text(report.unchecked);
+    json_.EndObject();
+  }
+
+  std::string Summary() const {
+    const double seconds = progress_.seconds();
+    const auto speed = static_cast<uint64_t>(static_cast<double>(totals_.bytes) / seconds);
+    std::string text = fmt::format(
+        "{} {}, {}: {} in {:.1f} s ({}/s)", verb_, CountText(totals_.archives, "archive"),
+        CountText(totals_.members, "member"), SizeText(totals_.bytes), seconds, SizeText(speed));
+    if (totals_.faulty > 0) text += fmt::format(", {} faulty", totals_.faulty);
+    if (totals_.unchecked > 0) text += fmt::format(", {} not {}", totals_.unchecked, verb_);
+    return text + (totals_.faulty + totals_.unchecked == 0 ? ", all good" : "");
+  }
+
+  const std::string_view verb_;
+  const bool is_json_;
+  Progress& progress_;
+  Json json_;
+  Totals totals_;
+};
+
+int ReadAll(const CheckOptions& options, std::string_view verb,
+            const Collector::Options& collecting) {
+  Progress progress(STDERR_FILENO);
+  Printer printer(verb, options.json, progress);
+  archive::DecoderPool pool;
+  Collector collector(ReadMounts(), collecting, pool,
+                      [&](const auto& path, const auto& why) { printer.Problem(path, why); });
+  for (const auto& path : options.paths) collector.Add(path);
+  ReadThrough(collector.Take(), ThreadsFor(options.threads), progress,
+              [&](const Report& report) { printer.Take(report); });
+  return printer.Finish();
+}
+
+}  // namespace
+
+int Check(const CheckOptions& options) { return ReadAll(options, "checked", {}); }
+
+int Warm(const CheckOptions& options) {
+  return ReadAll(options, "warmed", {.compares = false, .only_mounts = true});
+}
+
+}  // namespace skopsfs::ctl

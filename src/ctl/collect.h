@@ -1,0 +1,50 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "archive/decoder_pool.h"
+#include "ctl/mounts.h"
+#include "ctl/target.h"
+
+namespace skopsfs::ctl {
+
+// Finds the archives that paths lead to: a path on a mount of skopsfs is read through the mount, a
+// file elsewhere as an archive, a folder for the .skops files in it and in its sub-folders. Links
+// to files are followed, those to folders are not. Not thread-safe.
+class Collector {
+ public:
+  using Problem = std::function<void(const std::string& path, const std::string& reason)>;
+
+  struct Options {
+    bool compares = true;      // members on mounts with their CRC-32
+    bool only_mounts = false;  // what lies elsewhere is a problem
+  };
+
+  // `pool` and what `problem` refers to must live longer than the targets. `problem` is told what
+  // cannot be looked at.
+  Collector(std::vector<MountPoint> mounts, const Options& options, archive::DecoderPool& pool,
+            Problem problem)
+      : mounts_(std::move(mounts)), options_(options), pool_(pool), problem_(std::move(problem)) {}
+
+  void Add(const std::string& path);
+
+  std::vector<std::unique_ptr<Target>> Take() { return std::move(targets_); }
+
+ private:
+  void AddFolder(const std::string& path);
+  void AddChild(const std::string& path);
+  void AddMounted(const std::string& path, bool is_folder);
+  void Tell(const std::string& path, const std::string& reason);
+
+  const std::vector<MountPoint> mounts_;
+  const Options options_;
+  archive::DecoderPool& pool_;
+  const Problem problem_;
+  std::vector<std::unique_ptr<Target>> targets_;
+  size_t told_ = 0;  // problems
+};
+
+}  // namespace skopsfs::ctl

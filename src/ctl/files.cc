@@ -1,0 +1,94 @@
+#include "ctl/files.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <memory>
+
+#include "util/error.h"
+#include "util/unique_fd.h"
+
+namespace skopsfs::ctl {
+namespace {
+
+using util::ErrnoError;
+
+void VisitFilesBelow(
+    const std::string& top, const std::string& below,
+    const std::function<void(const std::string& path, const struct stat& st)>& visit) {
+  for (const auto& name : ListFolder(below.empty() ? top : JoinPath(top, below))) {
+    const std::string path = below.empty() ? name : JoinPath(below, name);
+    const std::string full = JoinPath(top, path);
+    if (below.empty() && name == "by-name" && !ReadAttribute(full, "member")) continue;
+    struct stat st {};
+    if (stat(full.c_str(), &st) != 0) {
+      // It may be gone, or a link to a member that cannot be shown: whoever reads it is told why.
+      if (lstat(full.c_str(), &st) != 0) continue;
+      st.st_size = 0;
+      visit(path, st);
+    } else if (S_ISREG(st.st_mode)) {
+      visit(path, st);
+    } else if (S_ISDIR(st.st_mode)) {
+      VisitFilesBelow(top, path, visit);
+    }
+  }
+}
+
+}  // namespace
+
+std::string JoinPath(const std::string& folder, std::string_view name) {
+  return folder + (folder.ends_with('/') ? "" : "/") + std::string(name);
+}
+
+std::vector<std::string> ListFolder(const std::string& path) {
+  const std::unique_ptr<DIR, int (*)(DIR*)> folder(opendir(path.c_str()), closedir);
+  if (!folder) throw ErrnoError("it cannot be listed");
+  std::vector<std::string> names;
+  while (true) {
+    errno = 0;
+    const dirent* const entry = readdir(folder.get());
+    if (entry == nullptr) break;
+    const std::string_view name = entry->d_name;
+    if (name != "." && name != "..") names.emplace_back(name);
+  }
+  if (errno != 0) throw ErrnoError("it cannot be listed");
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+std::string ReadWhole(const std::string& path, size_t most) {
+  const util::UniqueFd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file) throw ErrnoError("it cannot be opened");
+  std::string text;
+  while (true) {
+    constexpr size_t kPiece = size_t{64} << 10;
+    const size_t before = text.size();
+    text.resize(before + kPiece);
+    const ssize_t got = read(file.get(), text.data() + before, kPiece);
+    text.resize(before + static_cast<size_t>(std::max<ssize_t>(got, 0)));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) throw ErrnoError("it cannot be read");
+    if (got == 0) return text;
+    if (text.size() > most) throw util::Error(EFBIG, "it is too long");
+  }
+}
+
+std::optional<std::string> ReadAttribute(const std::string& path, std::string_view name) {
+  const std::string full = "user.skopsfs." + std::string(name);
+  std::array<char, 64 << 10> value;  // as long as they may be
+  const ssize_t size = getxattr(path.c_str(), full.c_str(), value.data(), value.size());
+  if (size < 0) return std::nullopt;
+  return std::string(value.data(), static_cast<size_t>(size));
+}
+
+void VisitFiles(const std::string& folder,
+                const std::function<void(const std::string& path, const struct stat& st)>& visit) {
+  VisitFilesBelow(folder, "", visit);
+}
+
+}  // namespace skopsfs::ctl

@@ -1,0 +1,201 @@
+#include "ctl/mount_question.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstring>
+
+#include "ctl/files.h"
+#include "ctl/page_cache.h"
+#include "util/error.h"
+
+namespace skopsfs::ctl {
+namespace {
+
+using util::Error;
+
+constexpr size_t kMostStatus = size_t{64} << 20;  // bytes
+constexpr size_t kMostMembers = 100'000;          // that are looked at, a mount
+
+// What the child sends: one of these, and after a status or problem its text.
+struct Message {
+  enum class Kind : uint32_t { kProblem, kStatus, kMember, kArchiveDone };
+
+  Kind kind{};
+  uint32_t text_size = 0;
+  MemberPages pages{};
+};
+
+// The child's side.
+class Teller {
+ public:
+  Teller(int pipe, const std::string& mountpoint) : pipe_(pipe), mountpoint_(mountpoint) {}
+
+  void Tell() {
+    try {
+      const std::string text =
+          ReadWhole(JoinPath(mountpoint_, ".skopsfs/status.json"), kMostStatus);
+      const ServerStatus status = ParseServerStatus(text);
+      Send({.kind = Message::Kind::kStatus, .text_size = static_cast<uint32_t>(text.size())}, text);
+      // Or each member that is opened would be read.
+      if (!status.verifies_on_open()) TellMembers(status);
+    } catch (const Error& error) {
+      TellProblem(ReasonFor(error));
+    } catch (const std::exception& error) {
+      TellProblem(error.what());
+    }
+  }
+
+ private:
+  static std::string ReasonFor(const Error& error) {
+    switch (error.code()) {
+      case ENOTCONN:
+      case ECONNABORTED:
+        return "its server is dead; unmount it, and mount it anew";
+      case ENOENT:
+        return "it has no .skopsfs/status.json; its server is older than this program";
+      case EACCES:
+        return "its status is for the owner of its source, and for root where others may use it";
+      default:
+        return std::string(".skopsfs/status.json: ") + error.what();
+    }
+  }
+
+  void TellProblem(const std::string& text) {
+    Send({.kind = Message::Kind::kProblem, .text_size = static_cast<uint32_t>(text.size())}, text);
+  }
+
+  void Send(const Message& message, std::string_view text = {}) {
+    Write(&message, sizeof(message));
+    Write(text.data(), text.size());
+  }
+
+  void Write(const void* data, size_t size) {
+    const auto* bytes = static_cast<const char*>(data);
+    while (size > 0) {
+      const ssize_t written = write(pipe_, bytes, size);
+      if (written <= 0) _exit(EXIT_FAILURE);  // nobody wants to know any more
+      bytes += written;
+      size -= static_cast<size_t>(written);
+    }
+  }
+
+  void TellMembers(const ServerStatus& status) {
+    for (uint32_t i = 0; i < status.archives.size(); ++i) {
+      const auto& archive = status.archives[i];
+      // Behind the name of one that was replaced lies another one.
+      if (archive.state == "failed" || !archive.is_current) continue;
+      try {
+        TellMembersOf(i, archive.path.empty() ? mountpoint_ : JoinPath(mountpoint_, archive.path));
+        Send({.kind = Message::Kind::kArchiveDone, .pages = {.archive = i}});
+      } catch (const Error&) {
+        // Not to be looked at, by us or by now.
+      }
+    }
+  }
+
+  void TellMembersOf(uint32_t number, const std::string& folder) {
+    VisitFiles(folder, [&](const std::string& member, const struct stat& st) {
+      if (++members_ > kMostMembers) throw Error(EFBIG, "there are too many members");
+      const util::UniqueFd fd(
+          open(JoinPath(folder, member).c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+      if (!fd && errno != EACCES) return;  // a member that cannot be opened has no pages
+      const auto resident = fd ? ResidentBytes(fd.get()) : std::nullopt;
+      if (!resident) throw Error(EACCES, "it is not told");
+      Send({.kind = Message::Kind::kMember,
+            .pages = {.archive = number, .inode = st.st_ino, .resident = *resident}});
+    });
+  }
+
+  const int pipe_;
+  const std::string& mountpoint_;
+  size_t members_ = 0;
+};
+
+// Reads exactly `size` bytes; false at the end of the pipe, or when nothing came for too long.
+bool ReadFrom(int pipe, void* data, size_t size, std::chrono::milliseconds patience,
+              std::chrono::steady_clock::time_point& heard, bool& is_silent) {
+  auto* bytes = static_cast<char*>(data);
+  while (size > 0) {
+    using std::chrono::milliseconds;
+    const auto waited = std::chrono::steady_clock::now() - heard;
+    const auto left = patience - std::chrono::duration_cast<milliseconds>(waited);
+    pollfd readable{pipe, POLLIN, 0};
+    const int ready = poll(&readable, 1, static_cast<int>(std::max(left, milliseconds(0)).count()));
+    if (ready < 0 && errno == EINTR) continue;
+    is_silent = ready == 0;
+    if (ready <= 0) return false;
+    const ssize_t got = read(pipe, bytes, size);
+    if (got <= 0) return false;
+    heard = std::chrono::steady_clock::now();
+    bytes += got;
+    size -= static_cast<size_t>(got);
+  }
+  return true;
+}
+
+void Take(const Message& message, std::string text, MountAnswer& answer) {
+  switch (message.kind) {
+    case Message::Kind::kProblem:
+      answer.problem = std::move(text);
+      return;
+    case Message::Kind::kStatus:
+      answer.status = ParseServerStatus(text);
+      answer.looked_at.resize(answer.status.archives.size());
+      answer.problem.clear();
+      return;
+    case Message::Kind::kMember:
+      answer.members.push_back(message.pages);
+      return;
+    case Message::Kind::kArchiveDone:
+      answer.looked_at.at(message.pages.archive) = true;
+  }
+}
+
+}  // namespace
+
+MountQuestion::MountQuestion(std::string mountpoint) : mountpoint_(std::move(mountpoint)) {
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) throw util::ErrnoError("a pipe cannot be made");
+  pipe_.Reset(ends[0]);
+  util::UniqueFd write_end(ends[1]);
+  child_ = fork();
+  if (child_ < 0) throw util::ErrnoError("a process cannot be started");
+  if (child_ > 0) return;
+  // A child that is left behind must not keep a pipe to somebody else open.
+  const int kept = dup2(write_end.get(), STDERR_FILENO + 1);
+  for (int fd = 0; fd <= STDERR_FILENO; ++fd) close(fd);
+  close_range(static_cast<unsigned>(kept) + 1, ~0U, 0);
+  Teller(kept, mountpoint_).Tell();
+  _exit(EXIT_SUCCESS);
+}
+
+MountQuestion::~MountQuestion() {
+  kill(child_, SIGKILL);
+  // One that waits for a mount that hangs ends when that does.
+  waitpid(child_, nullptr, WNOHANG);
+}
+
+MountAnswer MountQuestion::Wait(std::chrono::milliseconds patience) {
+  MountAnswer answer{.problem = "it does not tell its status"};
+  const auto read_all = [&](void* data, size_t size) {
+    return ReadFrom(pipe_.get(), data, size, patience, heard_, answer.is_silent);
+  };
+  Message message;
+  bool has_begun = false;
+  while (read_all(&message, sizeof(message))) {
+    std::string text(message.text_size, '\0');
+    if (!read_all(text.data(), text.size())) break;
+    has_begun = true;
+    Take(message, std::move(text), answer);
+  }
+  if (answer.is_silent && !has_begun)
+    answer.problem = "it does not answer; its server hangs, or its source does";
+  return answer;
+}
+
+}  // namespace skopsfs::ctl

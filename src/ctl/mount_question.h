@@ -1,0 +1,57 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "ctl/server_status.h"
+#include "util/unique_fd.h"
+
+namespace skopsfs::ctl {
+
+// A member of an archive of a mount, and how much of it is in the page cache.
+struct MemberPages {
+  uint32_t archive = 0;  // number in ServerStatus::archives
+  uint64_t inode = 0;
+  uint64_t resident = 0;
+};
+
+struct MountAnswer {
+  std::string problem = {};  // why there is no status; empty when there is one
+  ServerStatus status = {};
+  std::vector<MemberPages> members = {};
+  std::vector<bool> looked_at = {};  // by archive: whether all of its members are there
+  bool is_silent = false;            // it has stopped to answer
+};
+
+// Asks a mount for its status and for the pages of its members. A mount whose server hangs makes
+// whoever asks wait, without end and deaf to every signal; so a child process asks, and is left
+// behind if need be. The constructor asks and Wait() waits, so that several can be asked at the
+// same time. Only for a process without threads. Not thread-safe.
+class MountQuestion {
+ public:
+  static constexpr auto kPatience = std::chrono::seconds(5);
+
+  // Throws util::Error when no child can be made.
+  explicit MountQuestion(std::string mountpoint);
+  ~MountQuestion();
+  MountQuestion(const MountQuestion&) = delete;
+  MountQuestion& operator=(const MountQuestion&) = delete;
+
+  // Waits until the child has said all, or nothing for `patience`.
+  MountAnswer Wait(std::chrono::milliseconds patience = kPatience);
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  const std::string mountpoint_;
+  util::UniqueFd pipe_;
+  pid_t child_ = -1;
+  Clock::time_point heard_ = Clock::now();
+};
+
+}  // namespace skopsfs::ctl

@@ -1,0 +1,78 @@
+#include "ctl/mounts.h"
+
+#include <sys/sysmacros.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "ctl/files.h"
+
+namespace skopsfs::ctl {
+namespace {
+
+constexpr size_t kMostBytes = size_t{64} << 20;  // of mountinfo
+
+// Takes what comes before the next `separator`.
+std::string_view Next(std::string_view& text, char separator) {
+  const auto word = text.substr(0, text.find(separator));
+  text.remove_prefix(std::min(text.size(), word.size() + 1));
+  return word;
+}
+
+// mountinfo has spaces, tabs, newlines and backslashes as "\040" and so on.
+std::string Unescaped(std::string_view text) {
+  std::string out;
+  while (!text.empty()) {
+    unsigned code = 0;
+    if (text[0] == '\\' && text.size() >= 4 &&
+        std::from_chars(text.data() + 1, text.data() + 4, code, 8).ptr == text.data() + 4) {
+      out += static_cast<char>(code);
+      text.remove_prefix(4);
+    } else {
+      out += text[0];
+      text.remove_prefix(1);
+    }
+  }
+  return out;
+}
+
+dev_t DeviceOf(std::string_view text) {
+  unsigned major_number = 0;
+  unsigned minor_number = 0;
+  const auto first = Next(text, ':');
+  std::from_chars(first.data(), first.data() + first.size(), major_number);
+  std::from_chars(text.data(), text.data() + text.size(), minor_number);
+  return makedev(major_number, minor_number);
+}
+
+}  // namespace
+
+std::vector<MountPoint> ParseMounts(std::string_view mountinfo) {
+  std::vector<MountPoint> mounts;
+  while (!mountinfo.empty()) {
+    auto line = Next(mountinfo, '\n');
+    Next(line, ' ');  // its number and its parent's
+    Next(line, ' ');
+    MountPoint mount{.device = DeviceOf(Next(line, ' '))};
+    mount.is_whole = Next(line, ' ') == "/";
+    mount.path = Unescaped(Next(line, ' '));
+    std::erase_if(mounts, [&](const MountPoint& other) { return other.path == mount.path; });
+    while (!line.empty() && Next(line, ' ') != "-") {
+    }
+    const auto type = Next(line, ' ');
+    mount.source = Unescaped(Next(line, ' '));
+    if (type == "fuse.skopsfs") mounts.push_back(std::move(mount));
+  }
+  return mounts;
+}
+
+std::vector<MountPoint> ReadMounts() {
+  return ParseMounts(ReadWhole("/proc/self/mountinfo", kMostBytes));
+}
+
+bool IsOnMount(const std::vector<MountPoint>& mounts, dev_t device) {
+  return std::any_of(mounts.begin(), mounts.end(),
+                     [&](const MountPoint& mount) { return mount.device == device; });
+}
+
+}  // namespace skopsfs::ctl

@@ -1,0 +1,47 @@
+#include "ctl/names.h"
+
+namespace skopsfs::ctl {
+namespace {
+
+std::optional<by_name::Member> FindMember(const archive::ArchiveIndex& index,
+                                          std::string_view path) {
+  uint32_t at = 0;
+  while (true) {
+    const auto slash = path.find('/');
+    const auto found = index.tree().Find(at, path.substr(0, slash));
+    if (!found) return std::nullopt;
+    at = *found;
+    if (slash == std::string_view::npos) break;
+    if (!index.node(at).is_directory) return std::nullopt;
+    path.remove_prefix(slash + 1);
+  }
+  const auto node = index.node(at);
+  if (node.is_directory) return std::nullopt;
+  return by_name::Member{.index = at, .name = index.tree().Name(node)};
+}
+
+}  // namespace
+
+std::optional<uint32_t> SchemaOf(const archive::ArchiveIndex& index) {
+  const auto found = index.tree().Find(0, "schema.json");
+  if (!found || index.node(*found).is_directory) return std::nullopt;
+  return found;
+}
+
+by_name::Object ReadObjectsOf(archive::MemberReader& reader, const archive::ArchiveIndex& index,
+                              const std::function<void(std::string_view)>& missing) {
+  uint64_t offset = 0;
+  return by_name::ReadObjects(
+      [&](std::span<char> out) {
+        const size_t got = reader.Read(offset, std::as_writable_bytes(out));
+        offset += got;
+        return got;
+      },
+      [&](std::string_view path) {
+        const auto member = FindMember(index, path);
+        if (!member) missing(path);
+        return member;
+      });
+}
+
+}  // namespace skopsfs::ctl

@@ -1,0 +1,63 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <string>
+
+namespace skopsfs::ctl {
+
+// How far a task is.
+struct Advance {
+  uint64_t bytes = 0;        // done
+  uint64_t known_bytes = 0;  // in the archives whose size is known, done or not
+  uint64_t archives = 0;     // done
+  uint64_t known_archives = 0;
+  uint64_t all_archives = 0;
+  double seconds = 0;  // since it began
+};
+
+// One line of `width` columns: a bar, how much, how fast, and how long it will take still. What is
+// not known yet is taken to be as large as what is.
+std::string ProgressLine(const Advance& advance, size_t width);
+
+// Shows on a terminal how far a task is; where `terminal` is no terminal, nothing. Thread-safe.
+class Progress {
+ public:
+  explicit Progress(int terminal);
+  ~Progress() { Clear(); }
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+
+  void Begin(uint64_t archives);
+  void Expect(uint64_t bytes);  // in one more archive
+  void Add(uint64_t bytes);
+  void ArchiveDone();
+
+  // Prints with `print` on the same terminal.
+  void Around(const std::function<void()>& print);
+
+  double seconds() const;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  void DrawNowAndThen();
+  void Draw();
+  void Clear();
+
+  const int terminal_;  // -1: none
+  const Clock::time_point start_ = Clock::now();
+  std::atomic<uint64_t> bytes_ = 0;
+  std::atomic<uint64_t> known_bytes_ = 0;
+  std::atomic<uint64_t> archives_ = 0;
+  std::atomic<uint64_t> known_archives_ = 0;
+  std::atomic<uint64_t> all_archives_ = 0;
+  std::mutex mutex_;  // of the terminal and what follows
+  Clock::time_point drawn_{};
+  bool is_shown_ = false;
+};
+
+}  // namespace skopsfs::ctl

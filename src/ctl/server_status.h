@@ -1,0 +1,41 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace skopsfs::ctl {
+
+// What a mount says of itself in .skopsfs/status.json. What it does not say is empty or 0.
+struct ServerStatus {
+  struct Archive {
+    std::string path = {};  // relative to the source; empty when the source is one archive
+    uint64_t size = 0;
+    std::string state = {};   // "open", "idle" or "failed"
+    std::string reason = {};  // why it failed
+    bool is_current = true;   // else it was replaced, and is still in use
+    uint64_t handles = 0;
+  };
+
+  std::string version = {};
+  std::string source = {};
+  std::vector<std::string> options = {};
+  uint64_t pid = 0;
+  uint64_t worker_pid = 0;
+  uint64_t uptime_seconds = 0;
+  uint64_t restarts = 0;
+  uint64_t open = 0;  // archives, those left out below among them
+  uint64_t failed = 0;
+  uint64_t known = 0;
+  std::vector<Archive> archives = {};
+  uint64_t archives_left_out = 0;
+
+  // Whether opening a member makes the mount read all of it.
+  bool verifies_on_open() const;
+};
+
+// Throws util::Error(EIO) where `json` is no such document.
+ServerStatus ParseServerStatus(std::string_view json);
+
+}  // namespace skopsfs::ctl

@@ -1,0 +1,49 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "ctl/mappings.h"
+#include "ctl/mount_question.h"
+#include "ctl/mounts.h"
+
+namespace skopsfs::ctl {
+
+// Who uses an archive of a mount, and what that takes.
+struct ArchiveUse {
+  std::optional<uint64_t> resident = {};  // bytes of its members in the page cache, if known
+  uint64_t mapped = 0;                    // the same as each process has mapped them, summed up
+  std::set<pid_t> processes = {};         // that map members
+
+  // What private copies in each process would take more.
+  std::optional<uint64_t> saved() const;
+};
+
+struct MountReport {
+  MountPoint mount = {};
+  MountAnswer answer = {};
+  std::vector<ArchiveUse> uses = {};  // by archive of the answer
+  ArchiveUse other = {};              // mappings of archives that the answer does not list
+};
+
+// Puts together what a mount answered and what processes map of it.
+MountReport MakeReport(const MountPoint& mount, MountAnswer answer,
+                       const std::vector<Mapping>& mappings);
+
+// Of `unknown_processes` it is not known what they map.
+std::string StatusText(const std::vector<MountReport>& reports, uint64_t unknown_processes);
+std::string StatusJson(const std::vector<MountReport>& reports, uint64_t unknown_processes);
+
+struct StatusOptions {
+  std::string mountpoint = {};       // empty: all
+  std::optional<double> watch = {};  // seconds between two looks
+  bool json = false;
+};
+
+// Prints the status of mounts, once or again and again. Returns the exit code, see app.h.
+int ShowStatus(const StatusOptions& options);
+
+}  // namespace skopsfs::ctl

@@ -1,0 +1,138 @@
+// What `skopsfsctl status` prints.
+
+#include <fmt/format.h>
+
+#include "ctl/json.h"
+#include "ctl/status.h"
+#include "ctl/text.h"
+
+namespace skopsfs::ctl {
+namespace {
+
+std::string SizeOrUnknown(const std::optional<uint64_t>& bytes) {
+  return bytes ? SizeText(*bytes) : "-";
+}
+
+std::string HeadOf(const MountReport& report) {
+  const auto& status = report.answer.status;
+  const auto& mount = report.mount;
+  if (!report.answer.problem.empty()) {
+    return fmt::format("{}: {}: {}\n", NameText(mount.path), NameText(mount.source),
+                       report.answer.problem);
+  }
+  return fmt::format("{}: {}, skopsfs {}, up {}, {}, {} ({} open, {} failed)\n",
+                     NameText(mount.path), NameText(status.source), NameText(status.version),
+                     DurationText(status.uptime_seconds), CountText(status.restarts, "restart"),
+                     CountText(status.known, "archive"), status.open, status.failed);
+}
+
+std::string NameOf(const ServerStatus::Archive& archive) {
+  return archive.path.empty() ? "(the archive)" : NameText(archive.path);
+}
+
+std::string TableOf(const MountReport& report) {
+  Table table({{"ARCHIVE"},
+               {"SIZE", true},
+               {"STATE"},
+               {"RESIDENT", true},
+               {"PROCESSES", true},
+               {"SAVED", true}});
+  const auto add = [&](std::string name, std::string size, std::string state,
+                       const ArchiveUse& use) {
+    table.Add({std::move(name), std::move(size), std::move(state), SizeOrUnknown(use.resident),
+               std::to_string(use.processes.size()), SizeOrUnknown(use.saved())});
+  };
+  const auto& archives = report.answer.status.archives;
+  for (size_t i = 0; i < archives.size(); ++i) {
+    const auto& archive = archives[i];
+    add(NameOf(archive), SizeText(archive.size),
+        NameText(archive.state) + (archive.is_current ? "" : ", replaced"), report.uses[i]);
+  }
+  if (!report.other.processes.empty()) add("(others)", "", "", report.other);
+  return table.empty() ? "" : table.Text("  ");
+}
+
+std::string NotesOn(const MountReport& report) {
+  std::string text;
+  const auto& status = report.answer.status;
+  for (const auto& archive : status.archives) {
+    if (archive.reason.empty()) continue;
+    text += fmt::format("  {}: {}\n", NameOf(archive), archive.reason);
+  }
+  if (status.archives_left_out > 0) {
+    text += fmt::format("  {} more not listed\n", CountText(status.archives_left_out, "archive"));
+  }
+  if (status.verifies_on_open()) {
+    text += "  resident bytes are not looked at: with verify=open that would read every member\n";
+  }
+  if (report.answer.is_silent && report.answer.problem.empty()) {
+    text += "  it has stopped to answer while its members were looked at\n";
+  }
+  return text;
+}
+
+void AddNumberOrNull(Json& json, const std::optional<uint64_t>& number) {
+  number ? json.Number(*number) : json.Null();
+}
+
+void AddUse(Json& json, const ArchiveUse& use) {
+  json.Key("resident_bytes");
+  AddNumberOrNull(json, use.resident);
+  json.Key("processes").BeginArray();
+  for (const pid_t pid : use.processes) json.Number(static_cast<uint64_t>(pid));
+  json.EndArray().Key("mapped_bytes").Number(use.mapped).Key("saved_bytes");
+  AddNumberOrNull(json, use.saved());
+}
+
+void AddMount(Json& json, const MountReport& report) {
+  const auto& answer = report.answer;
+  const auto& status = answer.status;
+  json.BeginObject().Key("mountpoint").Text(report.mount.path);
+  json.Key("source").Text(status.source.empty() ? report.mount.source : status.source);
+  json.Key("problem");
+  answer.problem.empty() ? json.Null() : json.Text(answer.problem);
+  json.Key("version").Text(status.version).Key("pid").Number(status.pid);
+  json.Key("worker_pid").Number(status.worker_pid);
+  json.Key("uptime_seconds").Number(status.uptime_seconds);
+  json.Key("restarts").Number(status.restarts).Key("open").Number(status.open);
+  json.Key("failed").Number(status.failed).Key("archives").BeginArray();
+  for (size_t i = 0; i < status.archives.size(); ++i) {
+    const auto& archive = status.archives[i];
+    json.BeginObject().Key("path").Text(archive.path).Key("size").Number(archive.size);
+    json.Key("state").Text(archive.state).Key("current").Bool(archive.is_current);
+    json.Key("handles").Number(archive.handles);
+    if (!archive.reason.empty()) json.Key("reason").Text(archive.reason);
+    AddUse(json, report.uses[i]);
+    json.EndObject();
+  }
+  json.EndArray().Key("archives_left_out").Number(status.archives_left_out);
+  json.Key("other").BeginObject();
+  AddUse(json, report.other);
+  json.EndObject().EndObject();
+}
+
+}  // namespace
+
+std::string StatusText(const std::vector<MountReport>& reports, uint64_t unknown_processes) {
+  if (reports.empty()) return "no mount of skopsfs\n";
+  std::string text;
+  for (const auto& report : reports) {
+    text += (text.empty() ? "" : "\n") + HeadOf(report);
+    if (report.answer.problem.empty()) text += TableOf(report) + NotesOn(report);
+  }
+  if (unknown_processes > 0) {
+    text += fmt::format(
+        "\n{} could not be looked at and may map more; root sees all\n",
+        unknown_processes == 1 ? "1 process" : fmt::format("{} processes", unknown_processes));
+  }
+  return text;
+}
+
+std::string StatusJson(const std::vector<MountReport>& reports, uint64_t unknown_processes) {
+  Json json;
+  json.BeginObject().Key("mounts").BeginArray();
+  for (const auto& report : reports) AddMount(json, report);
+  return json.EndArray().Key("unknown_processes").Number(unknown_processes).EndObject().Line();
+}
+
+}  // namespace skopsfs::ctl

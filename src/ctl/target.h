@@ -1,0 +1,51 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace skopsfs::ctl {
+
+// What is wrong with an archive, or with a member of one.
+struct Fault {
+  std::string member = {};  // empty: the archive itself
+  std::string reason = {};
+};
+
+using ReportFault = std::function<void(Fault)>;
+using ReportBytes = std::function<void(uint64_t)>;  // so many more of work()
+
+// An archive to be read through: a file, or a directory of a mount. Open() is called first and
+// alone, then Read() from several threads, then Close() alone. Each throws util::Error when it
+// cannot be told whether the archive is right.
+class Target {
+ public:
+  explicit Target(std::string path) : path_(std::move(path)) {}
+  virtual ~Target() = default;
+  Target(const Target&) = delete;
+  Target& operator=(const Target&) = delete;
+
+  const std::string& path() const { return path_; }
+
+  // How much there is to do; nothing when that is known only after Open().
+  virtual std::optional<uint64_t> work() const = 0;
+
+  // Looks at what is in it.
+  virtual void Open(const ReportFault& report) = 0;
+  virtual size_t member_count() const = 0;
+
+  // Reads member `number` through with `buffer`. Returns how many bytes of it were read.
+  virtual uint64_t Read(size_t number, std::span<std::byte> buffer, const ReportFault& report,
+                        const ReportBytes& advance) = 0;
+
+  virtual void Close() {}
+
+ private:
+  const std::string path_;
+};
+
+}  // namespace skopsfs::ctl

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+// How things are shown to people on a terminal. All functions are pure.
+namespace skopsfs::ctl {
+
+// In MiB with one decimal; what is less than a tenth of one in bytes.
+std::string SizeText(uint64_t bytes);
+
+// "45 s", "3 min 05 s", "2 h 03 min", "4 d 02 h".
+std::string DurationText(uint64_t seconds);
+
+// "1 archive", "2 archives".
+std::string CountText(uint64_t count, std::string_view what);
+
+// The name as it is; in quotes and with escapes where it holds what must not reach a terminal, or
+// what would look like such an escape: names come from strangers.
+std::string NameText(std::string_view name);
+
+// Lines of cells in columns, as wide as the widest of each.
+class Table {
+ public:
+  struct Column {
+    std::string_view title;
+    bool to_the_right = false;  // numbers
+  };
+
+  explicit Table(std::vector<Column> columns) : columns_(std::move(columns)) {}
+
+  // Cells of columns that are not given are empty.
+  void Add(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
+  bool empty() const { return rows_.empty(); }
+
+  // Each line begins with `indent`, and none ends in spaces.
+  std::string Text(std::string_view indent = "") const;
+
+ private:
+  const std::vector<Column> columns_;
+  std::vector<std::vector<std::string>> rows_;
+};
+
+}  // namespace skopsfs::ctl

@@ -1,0 +1,130 @@
+// Reads the tree of an archive file.
+
+#include <algorithm>
+
+#include "archive/inner_archive.h"
+#include "by_name/name_tree.h"
+#include "ctl/archive_target.h"
+#include "ctl/names.h"
+#include "ctl/tree.h"
+#include "util/error.h"
+#include "zip/method_name.h"
+
+namespace skopsfs::ctl {
+namespace {
+
+using by_name::NameTree;
+using util::Error;
+
+// Not thread-safe.
+class TreeReader {
+ public:
+  explicit TreeReader(const std::string& path) : path_(path) {
+    std::string why;
+    archive_ = OpenArchiveFile(path, why);
+    if (!archive_.index) throw Error(EIO, why);
+  }
+
+  Tree Read() {
+    named_.resize(archive_.index->node_count());
+    try {
+      ReadNames();
+    } catch (const Error& error) {
+      tree_.names_problem = error.what();
+    }
+    for (const uint32_t node : MembersInOrder(*archive_.index)) {
+      if (named_[node]) continue;
+      TreeItem* const item = Add(archive_.index->PathOf(node), archive_.index->PathOf(node));
+      if (item == nullptr) break;
+      item->is_named = false;
+      Describe(*item, *archive_.index->EntryOf(node), [&] { return ExtentOf(node); });
+    }
+    return std::move(tree_);
+  }
+
+ private:
+  // nullptr when there are too many.
+  TreeItem* Add(const std::string& name, const std::string& member) {
+    tree_.is_cut = tree_.items.size() >= Tree::kMostItems;
+    if (tree_.is_cut) return nullptr;
+    tree_.items.push_back({.name = name, .member = member});
+    return &tree_.items.back();
+  }
+
+  archive::Extent ExtentOf(uint32_t node) const {
+    return archive::LocateMember(*archive_.file, *archive_.index, *archive_.index->EntryOf(node));
+  }
+
+  template <typename Locate>
+  void Describe(TreeItem& item, const zip::Entry& entry, const Locate& locate) {
+    item.size = entry.size;
+    item.method = zip::MethodName(entry.method);
+    try {
+      archive::MemberReader reader(archive_.file, locate(), pool_);
+      if (!item.member.ends_with(".npy")) return;
+      std::vector<std::byte> front(std::min<uint64_t>(entry.size, kMostNpyHeader));
+      reader.Read(0, front);
+      item.array = ParseNpyHeader(front, entry.size);
+    } catch (const Error& error) {
+      item.problem = error.what();
+    }
+  }
+
+  void ReadNames() {
+    const auto schema = SchemaOf(*archive_.index);
+    if (!schema) return;
+    archive::MemberReader reader(archive_.file, ExtentOf(*schema), pool_);
+    const NameTree names(ReadObjectsOf(reader, *archive_.index, [](std::string_view) {}));
+    AddChildren(names, 0, "");
+  }
+
+  void AddChildren(const NameTree& names, uint32_t folder, const std::string& above) {
+    const auto parent = names.At(folder);
+    for (uint32_t i = 0; i < parent.child_count; ++i) {
+      const auto child = names.At(parent.first_child + i);
+      const std::string name = above + std::string(child.name);
+      if (child.kind == NameTree::Kind::kFolder) {
+        AddChildren(names, parent.first_child + i, name + "/");
+      } else if (child.kind == NameTree::Kind::kNpz) {
+        AddInner(child.member, name + "/");
+      } else {
+        named_[child.member] = true;
+        TreeItem* const item = Add(name, archive_.index->PathOf(child.member));
+        if (item == nullptr) return;
+        Describe(*item, *archive_.index->EntryOf(child.member),
+                 [&] { return ExtentOf(child.member); });
+      }
+    }
+  }
+
+  // What is in the npz `member`; what is wrong with that as a whole is said beside its link.
+  void AddInner(uint32_t member, const std::string& above) {
+    const std::string outer = archive_.index->PathOf(member);
+    try {
+      const archive::InnerArchive inner(archive_.file, ExtentOf(member), pool_,
+                                        path_ + "/" + outer);
+      for (uint32_t node = 0; node < inner.index().node_count(); ++node) {
+        if (inner.index().node(node).is_directory) continue;
+        const std::string path = inner.index().PathOf(node);
+        TreeItem* const item = Add(above + path, outer + "/" + path);
+        if (item == nullptr) return;
+        Describe(*item, *inner.index().EntryOf(node), [&] { return inner.Locate(node); });
+      }
+    } catch (const Error& error) {
+      TreeItem* const item = Add(above, outer);
+      if (item != nullptr) item->problem = error.what();
+    }
+  }
+
+  const std::string path_;
+  archive::DecoderPool pool_;
+  OpenedArchive archive_;
+  std::vector<bool> named_;  // nodes
+  Tree tree_;
+};
+
+}  // namespace
+
+Tree ReadTreeOfFile(const std::string& path) { return TreeReader(path).Read(); }
+
+}  // namespace skopsfs::ctl

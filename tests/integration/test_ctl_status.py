@@ -1,0 +1,170 @@
+"""skopsfsctl status: what servers say of themselves, and the kernel of the processes."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+
+import archives
+from ctl import NOT_DONE, WRONG, binary, ctl
+from mount import MountTest, detach, main, needs_root, until
+from processes import become
+from test_ctl import damaged
+
+
+def maps(pid, path):
+    """Whether the process has that file mapped."""
+    with open(f"/proc/{pid}/maps", encoding="utf-8") as lines:
+        return path in lines.read()
+
+
+class Status(MountTest):
+    def test_a_mount_that_is_dead(self):
+        mount = self.mount()
+        os.kill(mount.pid, signal.SIGSTOP)  # so that it starts no worker
+        os.kill(mount.worker(), signal.SIGKILL)
+        os.kill(mount.pid, signal.SIGKILL)
+        mount.wait()
+        try:
+            out, _ = ctl("status", self.mountpoint, code=WRONG)
+            self.assertIn("its server is dead", out)
+            _, err = ctl("check", self.mountpoint, code=NOT_DONE)
+            self.assertIn("its mount is dead", err)
+        finally:
+            detach(self.mountpoint)
+            mount.exit_code = 0  # as this test has it
+
+    def test_a_mount_that_hangs_is_not_waited_for(self):
+        mount = self.mount()
+        processes = mount.processes()
+        for process in processes:
+            os.kill(process, signal.SIGSTOP)
+        try:
+            # A pipe that the child which is left behind does not hold open.
+            out, _ = ctl("status", self.mountpoint, code=WRONG)
+            self.assertIn("it does not answer", out)
+            found = json.loads(ctl("status", "--json", self.mountpoint, code=WRONG)[0])
+            self.assertIn("does not answer", found["mounts"][0]["problem"])
+        finally:
+            for process in processes:
+                os.kill(process, signal.SIGCONT)
+
+    def test_no_mountpoint(self):
+        _, err = ctl("status", self.mountpoint, code=NOT_DONE)
+        self.assertIn("it is no mountpoint of skopsfs", err)
+
+    def mapper(self, path):
+        """A process that has all of a file mapped and touched."""
+        program = ("import mmap, sys; f = open(sys.argv[1], 'rb');"
+                   "m = mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ); sum(m[::4096]);"
+                   "print('mapped', flush=True); sys.stdin.read()")
+        process = subprocess.Popen(["/usr/bin/python3", "-c", program, path],
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+        def end():
+            process.communicate()
+
+        self.addCleanup(end)
+        self.assertEqual(process.stdout.readline(), "mapped\n")
+        return process
+
+    def status(self):
+        found = json.loads(ctl("status", "--json", self.mountpoint)[0])
+        self.assertEqual(len(found["mounts"]), 1)
+        return found["mounts"][0]
+
+    def archive(self, name, current=True):
+        """What the status says of an archive."""
+        found = [item for item in self.status()["archives"]
+                 if item["path"] == name and item["current"] == current]
+        self.assertEqual(len(found), 1, found)
+        return found[0]
+
+    @needs_root
+    def test_processes_share_what_they_map(self):
+        size = archives.PAGE * archives.PAGES
+        archives.write_version(self.in_source("a.skops"), 1)
+        archives.write_version(self.in_source("b.skops"), 2)
+        archives.write(self.in_source("bad.skops"), b"no archive")
+        self.mount()
+        with self.assertRaises(OSError):
+            os.listdir(self.in_mount("bad.skops"))
+        os.listdir(self.in_mount("b.skops"))
+        path = self.in_mount("a.skops", archives.MEMBER)
+        mappers = [self.mapper(path) for _ in range(3)]
+        for mapper in mappers:
+            self.assertTrue(maps(mapper.pid, path))
+        found = self.archive("a.skops")
+        self.assertEqual(sorted(found["processes"]), sorted(m.pid for m in mappers))
+        self.assertEqual(found["mapped_bytes"], 3 * size)
+        self.assertEqual(found["resident_bytes"], size)
+        self.assertEqual(found["saved_bytes"], 2 * size)
+        self.assertEqual(found["state"], "open")
+        self.assertEqual(found["size"], os.path.getsize(self.in_source("a.skops")))
+        self.assertEqual(self.archive("b.skops")["processes"], [])
+        bad = self.archive("bad.skops")
+        self.assertEqual(bad["state"], "failed")
+        self.assertIn("not a ZIP archive", bad["reason"])
+        out, _ = ctl("status", self.mountpoint)
+        self.assertRegex(out, f"^{re.escape(self.mountpoint)}: {re.escape(self.source)}, skopsfs ")
+        self.assertRegex(out, r"(?m)^  a\.skops +0\.5 MiB +open +0\.5 MiB +3 +1\.0 MiB$")
+        self.assertRegex(out, r"(?m)^  bad\.skops: not a ZIP archive")
+
+    @needs_root
+    def test_a_version_that_was_replaced(self):
+        archives.write_version(self.in_source("a.skops"), 1)
+        self.mount("--revalidate=0")
+        mapper = self.mapper(self.in_mount("a.skops", archives.MEMBER))
+        archives.write_version(self.in_source("a.skops"), 2)
+        until(lambda: os.stat(self.in_mount("a.skops", archives.MEMBER)), "it is looked at")
+        old = self.archive("a.skops", current=False)
+        self.assertEqual(old["processes"], [mapper.pid])
+        self.assertIsNone(old["resident_bytes"])
+        self.assertEqual(self.archive("a.skops")["processes"], [])
+
+    def test_a_mount_of_one_archive(self):
+        archives.write_version(self.in_source("a.skops"), 1)
+        self.mount(source=self.in_source("a.skops"))
+        os.listdir(self.mountpoint)
+        out, _ = ctl("status", self.mountpoint)
+        self.assertRegex(out, r"(?m)^  \(the archive\) +0\.5 MiB ")
+
+    def test_members_are_not_read_to_look_at_them(self):
+        archives.write(self.in_source("a.skops"),
+                       damaged(archives.version_bytes(1), archives.MEMBER))
+        mount = self.mount("--verify=open")
+        os.listdir(self.in_mount("a.skops"))
+        self.assertIsNone(self.archive("a.skops")["resident_bytes"])
+        self.assertNotIn("bad CRC-32", mount.log())
+
+    def test_all_mounts(self):
+        other = self.make_folder("other")
+        archives.write_version(self.in_source("a.skops"), 1)
+        self.mount()
+        self.mount(mountpoint=other)
+        found = json.loads(ctl("status", "--json")[0])["mounts"]
+        self.assertLessEqual({self.mountpoint, other}, {mount["mountpoint"] for mount in found})
+
+    def test_watching(self):
+        self.mount()
+        process = subprocess.Popen([binary(), "status", "--json", "--watch=0.1", self.mountpoint],
+                                   stdout=subprocess.PIPE, text=True)
+        try:
+            for _ in range(3):
+                self.assertIsNone(json.loads(process.stdout.readline())["mounts"][0]["problem"])
+        finally:
+            process.kill()
+            process.communicate()
+
+    @needs_root
+    def test_another_user_is_told_what_is_not_known(self):
+        archives.write_version(self.in_source("a.skops"), 1)
+        self.mount("-o", "allow_other")
+        out, _ = ctl("status", self.mountpoint, code=WRONG, preexec_fn=lambda: become(54321))
+        self.assertIn("its status is for the owner of its source", out)
+        self.assertRegex(out, r"(?m)^\d+ processes could not be looked at")
+
+
+if __name__ == "__main__":
+    main()

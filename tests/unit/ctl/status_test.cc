@@ -1,0 +1,237 @@
+#include "ctl/status.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <string>
+
+#include "ctl/mappings.h"
+#include "ctl/mounts.h"
+#include "ctl/server_status.h"
+#include "support/errors.h"
+#include "support/temp_folder.h"
+
+namespace skopsfs::ctl {
+namespace {
+
+using ::testing::ElementsAre;
+using testing::ErrnoOf;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+using ::testing::SizeIs;
+
+constexpr uint64_t kMiB = 1 << 20;
+
+constexpr auto kStatus = R"({
+  "version": "0.1.0", "pid": 10, "worker_pid": 11, "started": 1700000000, "uptime_seconds": 7380,
+  "restarts": 2, "source": "/models", "source_is_archive": false, "mountpoint": "/mnt/skops",
+  "options": ["-o", "allow_other"],
+  "counts": {"archives": 4, "open": 2, "failed": 1, "superseded": 1, "handles": 3},
+  "archives": [
+    {"path": "bad.skops", "size": 5, "state": "failed", "current": true, "handles": 0,
+     "reason": "not a ZIP archive"},
+    {"path": "a.skops", "size": 4194304, "state": "open", "current": true, "handles": 2},
+    {"path": "a.skops", "size": 2097152, "state": "open", "current": false, "handles": 1},
+    {"path": "sub/a.skops", "size": 1048576, "state": "idle", "current": true, "handles": 0}],
+  "archives_left_out": 7})";
+
+TEST(ServerStatus, IsParsed) {
+  const auto status = ParseServerStatus(kStatus);
+  EXPECT_EQ(status.version, "0.1.0");
+  EXPECT_EQ(status.source, "/models");
+  EXPECT_EQ(status.uptime_seconds, 7380);
+  EXPECT_EQ(status.restarts, 2);
+  EXPECT_EQ(status.known, 4);
+  EXPECT_EQ(status.open, 2);
+  EXPECT_EQ(status.archives_left_out, 7);
+  EXPECT_THAT(status.options, ElementsAre("-o", "allow_other"));
+  ASSERT_THAT(status.archives, SizeIs(4));
+  EXPECT_EQ(status.archives[0].reason, "not a ZIP archive");
+  EXPECT_FALSE(status.archives[2].is_current);
+  EXPECT_EQ(status.archives[3].path, "sub/a.skops");
+}
+
+TEST(ServerStatus, WhatIsMissingOrOddIsEmpty) {
+  const auto status = ParseServerStatus(
+      R"({"version": 1, "uptime_seconds": 1.5, "restarts": -3, "archives": [7, {}], "options": {}})");
+  EXPECT_EQ(status.version, "");
+  EXPECT_EQ(status.uptime_seconds, 1);
+  EXPECT_EQ(status.restarts, 0);
+  EXPECT_THAT(status.archives, SizeIs(2));
+  EXPECT_TRUE(status.archives[1].is_current);
+}
+
+TEST(ServerStatus, WhatIsNone) {
+  EXPECT_EQ(ErrnoOf([] { ParseServerStatus(""); }), EIO);
+  EXPECT_EQ(ErrnoOf([] { ParseServerStatus("[]"); }), EIO);
+  EXPECT_EQ(ErrnoOf([] { ParseServerStatus("{\"version\": \"0.1"); }), EIO);
+  EXPECT_EQ(ErrnoOf([] { ParseServerStatus(std::string(1 << 20, '[')); }), EIO);
+}
+
+TEST(ServerStatus, WhetherAMemberIsReadWhenItIsOpened) {
+  EXPECT_FALSE(ParseServerStatus(kStatus).verifies_on_open());
+  EXPECT_TRUE(ParseServerStatus(R"({"options": ["--verify=open"]})").verifies_on_open());
+  EXPECT_TRUE(ParseServerStatus(R"({"options": ["-o", "ro,verify=open"]})").verifies_on_open());
+}
+
+TEST(Mounts, OfSkopsfsOnly) {
+  const auto mounts = ParseMounts(
+      "22 1 0:20 / /proc rw - proc proc rw\n"
+      "40 1 0:50 / /mnt/with\\040space ro,nosuid shared:5 - fuse.skopsfs /models ro,user_id=0\n"
+      "41 1 0:51 /sub /mnt/part ro - fuse.skopsfs /mo\\134dels ro\n");
+  ASSERT_THAT(mounts, SizeIs(2));
+  EXPECT_EQ(mounts[0].path, "/mnt/with space");
+  EXPECT_EQ(mounts[0].source, "/models");
+  EXPECT_EQ(mounts[0].device, makedev(0, 50));
+  EXPECT_TRUE(mounts[0].is_whole);
+  EXPECT_EQ(mounts[1].source, "/mo\\dels");
+  EXPECT_FALSE(mounts[1].is_whole);
+  EXPECT_TRUE(IsOnMount(mounts, makedev(0, 51)));
+  EXPECT_FALSE(IsOnMount(mounts, makedev(0, 20)));
+}
+
+TEST(Mounts, CoveredOnesAreLeftOut) {
+  EXPECT_THAT(ParseMounts("40 1 0:50 / /mnt/a ro - fuse.skopsfs /models ro\n"
+                          "41 40 0:52 / /mnt/a rw - tmpfs tmpfs rw\n"),
+              IsEmpty());
+  EXPECT_THAT(ParseMounts(""), IsEmpty());
+  EXPECT_THAT(ParseMounts("odd"), IsEmpty());
+}
+
+constexpr auto kSmaps =
+    "55d0c0000000-55d0c0001000 r--p 00000000 fe:00 1234                       /usr/bin/python3\n"
+    "Rss:                   4 kB\n"
+    "7f0000000000-7f0000400000 r--s 00000000 00:32 99                         /mnt/skops/a.skops/1 "
+    "2.npy\n"
+    "Size:               4096 kB\n"
+    "Rss:                2048 kB\n"
+    "Anonymous:           512 kB\n"
+    "VmFlags: rd mr\n"
+    "7f0000500000-7f0000600000 rw-p 00000000 00:00 0 \n"
+    "Rss:                1024 kB\n";
+
+TEST(Mappings, OfTheDevicesAskedFor) {
+  const auto found = ParseMappings(kSmaps, {makedev(0, 0x32)});
+  ASSERT_THAT(found, SizeIs(1));
+  EXPECT_EQ(found[0].inode, 99);
+  EXPECT_EQ(found[0].path, "/mnt/skops/a.skops/1 2.npy");
+  EXPECT_EQ(found[0].resident, 1536 << 10);
+  EXPECT_THAT(ParseMappings(kSmaps, {makedev(0, 0x33)}), IsEmpty());
+}
+
+TEST(Mappings, OfAllProcesses) {
+  const testing::TempFolder proc;
+  for (const auto* pid : {"7", "8", "self"}) {
+    std::filesystem::create_directory(proc / pid);
+    testing::WriteFile(proc / (std::string(pid) + "/maps"), kSmaps);
+    testing::WriteFile(proc / (std::string(pid) + "/smaps"), kSmaps);
+  }
+  std::filesystem::create_directory(proc / "9");  // which ends just now
+  const auto mappings = ReadMappings({makedev(0, 0x32)}, proc.path().string());
+  ASSERT_THAT(mappings.all, SizeIs(2));
+  EXPECT_EQ(mappings.all[0].pid, 7);
+  EXPECT_EQ(mappings.all[1].pid, 8);
+  EXPECT_EQ(mappings.unknown, 0);
+}
+
+// Two processes map 3 MiB and 2 MiB of a.skops, one the version before it, one an archive that is
+// not listed.
+MountReport ReportOfFour() {
+  const dev_t device = makedev(0, 50);
+  MountAnswer answer{.status = ParseServerStatus(kStatus),
+                     .members = {{1, 100, 3 * kMiB}, {1, 101, kMiB / 2}, {1, 100, 3 * kMiB}},
+                     .looked_at = {false, true, false, true}};
+  return MakeReport({.device = device, .path = "/mnt/skops", .source = "/models"},
+                    std::move(answer),
+                    {{1, device, 100, "/mnt/skops/a.skops/1.npy", 3 * kMiB},
+                     {2, device, 100, "/elsewhere/a.skops/1.npy", 2 * kMiB},
+                     {2, device, 101, "/elsewhere/a.skops/2.npy", 0},
+                     {3, device, 55, "/mnt/skops/a.skops/1.npy", kMiB},
+                     {4, device, 56, "/mnt/skops/x.skops/1.npy", kMiB},
+                     {5, makedev(0, 51), 100, "/mnt/other/a.skops/1.npy", kMiB}});
+}
+
+TEST(Status, ProcessesAndWhatIsSaved) {
+  const auto report = ReportOfFour();
+  EXPECT_EQ(report.uses[1].resident, 3 * kMiB + kMiB / 2);
+  EXPECT_THAT(report.uses[1].processes, ElementsAre(1, 2));
+  EXPECT_EQ(report.uses[1].saved(), kMiB + kMiB / 2);
+  EXPECT_THAT(report.uses[2].processes, ElementsAre(3));
+  EXPECT_EQ(report.uses[2].saved(), std::nullopt);
+  EXPECT_EQ(report.uses[3].saved(), 0);
+  EXPECT_THAT(report.other.processes, ElementsAre(4));
+  EXPECT_EQ(report.uses[0].resident, std::nullopt);
+}
+
+TEST(Status, AsATable) {
+  EXPECT_EQ(StatusText({ReportOfFour()}, 1),
+            "/mnt/skops: /models, skopsfs 0.1.0, up 2 h 03 min, 2 restarts, 4 archives (2 open, 1 "
+            "failed)\n"
+            "  ARCHIVE         SIZE  STATE           RESIDENT  PROCESSES    SAVED\n"
+            "  bad.skops        5 B  failed                 -          0        -\n"
+            "  a.skops      4.0 MiB  open             3.5 MiB          2  1.5 MiB\n"
+            "  a.skops      2.0 MiB  open, replaced         -          1        -\n"
+            "  sub/a.skops  1.0 MiB  idle                 0 B          0      0 B\n"
+            "  (others)                                     -          1        -\n"
+            "  bad.skops: not a ZIP archive\n"
+            "  7 archives more not listed\n"
+            "\n1 process could not be looked at and may map more; root sees all\n");
+}
+
+TEST(Status, AsJson) {
+  const std::string json = StatusJson({ReportOfFour()}, 0);
+  EXPECT_THAT(json, HasSubstr(R"("resident_bytes":3670016,"processes":[1,2],)"
+                              R"("mapped_bytes":5242880,"saved_bytes":1572864)"));
+  EXPECT_THAT(json, HasSubstr(R"("reason":"not a ZIP archive","resident_bytes":null)"));
+}
+
+TEST(Status, AMountThatDoesNotAnswer) {
+  const auto report = MakeReport({.path = "/mnt/skops", .source = "/models"},
+                                 {.problem = "it does not answer"}, {});
+  EXPECT_EQ(StatusText({report}, 0), "/mnt/skops: /models: it does not answer\n");
+  EXPECT_THAT(StatusJson({report}, 0), HasSubstr(R"("problem":"it does not answer")"));
+  EXPECT_EQ(StatusText({}, 0), "no mount of skopsfs\n");
+}
+
+TEST(MountQuestion, AFolderThatTellsItsStatus) {
+  const testing::TempFolder folder;
+  std::filesystem::create_directory(folder / ".skopsfs");
+  std::filesystem::create_directories(folder / "a.skops/in/it");
+  testing::WriteFile(folder / ".skopsfs/status.json", R"({"version": "7", "archives": [
+      {"path": "a.skops", "state": "open", "size": 3}, {"path": "gone.skops", "state": "idle"},
+      {"path": "bad.skops", "state": "failed", "reason": "x"}]})");
+  testing::WriteFile(folder / "a.skops/1.npy", std::string(10'000, 'x'));
+  testing::WriteFile(folder / "a.skops/in/it/2.npy", "x");
+  const auto answer = MountQuestion(folder.path().string()).Wait();
+  EXPECT_EQ(answer.problem, "");
+  EXPECT_EQ(answer.status.version, "7");
+  EXPECT_FALSE(answer.is_silent);
+  EXPECT_THAT(answer.looked_at, ElementsAre(true, false, false));
+  ASSERT_THAT(answer.members, SizeIs(2));
+  EXPECT_EQ(answer.members[0].resident, 10'000);
+  EXPECT_EQ(answer.members[1].resident, 1);
+}
+
+TEST(MountQuestion, WhatHasNoStatus) {
+  const testing::TempFolder folder;
+  EXPECT_THAT(MountQuestion(folder.path().string()).Wait().problem,
+              HasSubstr("it has no .skopsfs/status.json"));
+}
+
+TEST(MountQuestion, WhatDoesNotAnswerIsNotWaitedFor) {
+  const testing::TempFolder folder;
+  std::filesystem::create_directory(folder / ".skopsfs");
+  // Opening a pipe that nobody writes to takes for ever.
+  ASSERT_EQ(mkfifo((folder / ".skopsfs/status.json").c_str(), 0600), 0);
+  const auto answer = MountQuestion(folder.path().string()).Wait(std::chrono::milliseconds(200));
+  EXPECT_TRUE(answer.is_silent);
+  EXPECT_THAT(answer.problem, HasSubstr("it does not answer"));
+}
+
+}  // namespace
+}  // namespace skopsfs::ctl

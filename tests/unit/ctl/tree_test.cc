@@ -1,0 +1,124 @@
+#include "ctl/tree.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "support/archive_builder.h"
+#include "support/errors.h"
+#include "support/samples.h"
+#include "support/temp_folder.h"
+
+namespace skopsfs::ctl {
+namespace {
+
+using testing::ArchiveBuilder;
+using testing::DataPath;
+using testing::ErrnoOf;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using testing::TempFolder;
+using testing::WriteFile;
+
+std::string Npy(const std::string& descr, const std::string& shape, size_t data) {
+  std::string text = "{'descr': " + descr + ", 'fortran_order': False, 'shape': " + shape + ", }";
+  text += std::string((64 - (10 + text.size() + 1) % 64) % 64, ' ') + "\n";
+  return std::string("\x93NUMPY\1\0", 8) +
+         testing::LittleEndian(static_cast<uint16_t>(text.size())) + text + std::string(data, '\1');
+}
+
+std::string SchemaOf(const std::string& file, const std::string& loader = "NdArrayNode") {
+  return R"({"__class__": "dict", "__module__": "builtins", "__loader__": "DictNode", "content":
+      {"coef_": {"__class__": "x", "__module__": "y", "__loader__": ")" +
+         loader + R"(", "type": "numpy", "file": ")" + file + R"("}}})";
+}
+
+Tree TreeOf(ArchiveBuilder& archive) {
+  const TempFolder folder;
+  WriteFile(folder / "a.skops", archive.Build());
+  return ReadTreeOfFile(folder / "a.skops");
+}
+
+TEST(Tree, NamedArraysFirst) {
+  ArchiveBuilder archive;
+  archive.Add({.name = "other.bin", .data = "xyz"})
+      .Add({.name = "schema.json", .data = SchemaOf("17.npy")})
+      .Add({.name = "17.npy", .data = Npy("'<f8'", "(2, 3)", 48), .method = zip::kMethodDeflated});
+  const Tree tree = TreeOf(archive);
+  EXPECT_EQ(tree.names_problem, "");
+  ASSERT_EQ(tree.items.size(), 3);
+  EXPECT_EQ(tree.items[0].name, "coef_.npy");
+  EXPECT_EQ(tree.items[0].member, "17.npy");
+  EXPECT_EQ(tree.items[0].size, 128 + 48);
+  EXPECT_EQ(tree.items[0].method, "deflated");
+  EXPECT_EQ(tree.items[0].array.value().dtype, "float64");
+  EXPECT_TRUE(tree.items[0].array->is_aligned());
+  EXPECT_EQ(tree.items[1].name, "other.bin");
+  EXPECT_FALSE(tree.items[1].is_named);
+  EXPECT_EQ(tree.items[2].name, "schema.json");
+  EXPECT_EQ(TreeText("a.skops", tree),
+            "a.skops\n"
+            "NAME         DTYPE    SHAPE   ORDER   SIZE  METHOD    ALIGNED  MEMBER\n"
+            "coef_.npy    float64  (2, 3)  C      176 B  deflated  yes      17.npy\n"
+            "other.bin                              3 B  stored\n"
+            "schema.json                          " +
+                std::to_string(SchemaOf("17.npy").size()) + " B  stored\n");
+}
+
+TEST(Tree, GenuineSparseMatricesShowTheirArrays) {
+  const Tree tree = ReadTreeOfFile(DataPath("knn_sparse.skops"));
+  const std::string text = TreeText("knn", tree);
+  EXPECT_EQ(tree.names_problem, "");
+  EXPECT_THAT(text, HasSubstr("/data.npy"));  // of the npz
+  EXPECT_THAT(text, HasSubstr("\n_fit_X/\n"));
+  EXPECT_THAT(text, HasSubstr("\n  indices.npy "));
+  EXPECT_THAT(text, HasSubstr("int32"));
+  for (const auto& item : tree.items) {
+    EXPECT_EQ(item.problem, "") << item.name;
+    EXPECT_EQ(item.array.has_value(), item.name.ends_with(".npy")) << item.name;
+  }
+}
+
+TEST(Tree, FoldersOfNames) {
+  Tree tree;
+  for (const auto* name : {"a/b/1.npy", "a/b/2.npy", "a/c.npy", "d.npy"}) {
+    tree.items.push_back({.name = name, .member = "m"});
+  }
+  EXPECT_THAT(TreeText("x", tree), HasSubstr("\na/\n  b/\n    1.npy"));
+  EXPECT_THAT(TreeText("x", tree), HasSubstr("\n    2.npy"));
+  EXPECT_THAT(TreeText("x", tree), HasSubstr("\n  c.npy"));
+  EXPECT_THAT(TreeText("x", tree), HasSubstr("\nd.npy"));
+}
+
+TEST(Tree, WhatIsWrongIsSaidBesideIt) {
+  ArchiveBuilder archive;
+  archive.Add({.name = "schema.json", .data = SchemaOf("17.npz", "SparseMatrixNode")})
+      .Add({.name = "17.npz", .data = "no archive"})
+      .Add({.name = "bad.npy", .data = "no array"})
+      .Add({.name = "secret", .data = "x", .flags = zip::kFlagEncrypted});
+  const std::string text = TreeText("a", TreeOf(archive));
+  EXPECT_THAT(text, HasSubstr("! not a ZIP archive"));
+  EXPECT_THAT(text, HasSubstr("! no .npy header: it does not begin as one"));
+  EXPECT_THAT(text, HasSubstr("encrypted"));
+}
+
+TEST(Tree, WithoutNames) {
+  ArchiveBuilder archive;
+  archive.Add({.name = "schema.json", .data = "{"}).Add({.name = "a\033[2J.npy", .data = "x"});
+  const Tree tree = TreeOf(archive);
+  EXPECT_THAT(tree.names_problem, HasSubstr("no JSON"));
+  EXPECT_THAT(TreeText("a", tree), HasSubstr("no names: schema.json is no JSON"));
+  EXPECT_THAT(TreeText("a", tree), HasSubstr("\"a\\x1b[2J.npy\""));
+  EXPECT_THAT(TreeJson("a", tree), HasSubstr(R"("name":null,"member":"a\u001B[2J.npy")"));
+}
+
+TEST(Tree, WhatIsNoArchive) {
+  const TempFolder folder;
+  WriteFile(folder / "a.skops", "none");
+  EXPECT_EQ(ErrnoOf([&] { ReadTreeOfFile(folder / "a.skops"); }), EIO);
+  EXPECT_EQ(ErrnoOf([&] { ReadTreeOfFile(folder / "b.skops"); }), ENOENT);
+}
+
+}  // namespace
+}  // namespace skopsfs::ctl
