@@ -52,7 +52,7 @@ fresh() {
   cp -L /etc/resolv.conf "$folder/$1/etc/resolv.conf"
   mount -t proc proc "$folder/$1/proc"
   mount --rbind /sys "$folder/$1/sys"
-  mount --bind /dev "$folder/$1/dev"
+  mount --rbind /dev "$folder/$1/dev"
 }
 
 # inside NAME COMMAND...
@@ -112,12 +112,11 @@ if [ "$tests" = --tests ]; then
   inside build sh -c 'cd /skopsfs && sh tests/run.sh'
 fi
 say "cpack -G DEB"
-inside build sh -c 'apt-get install -y -qq dpkg-dev >/dev/null
-  cd /skopsfs && cmake -S . -B build -G Ninja -DSKOPSFS_TESTS=OFF >/dev/null && cmake --build build &&
+inside build sh -c 'cd /skopsfs && sh packaging/install_packages.sh package &&
+  cmake -S . -B build -G Ninja -DSKOPSFS_TESTS=OFF >/dev/null && cmake --build build &&
   cd build && cpack -G DEB'
 package=$(ls "$folder"/build/skopsfs/build/skopsfs_*.deb)
 try_package build python
-umount -R "$folder/build/sys"
 
 say "a system that nothing was installed on"
 fresh bare
