@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs Debian's packages for one purpose: `build` (compile skopsfs), `package` (build, and make a
-# Debian package of it), `run` (build, and NumPy to try it with), `test` (all of that, and what the tests use), `benchmark` (all of that, and the peers
-# and pictures of the benchmarks). Does nothing when all are there.
+# Debian package of it), `run` (build, and NumPy to try it with), `test` (all of that, and what the
+# tests use), `benchmark` (all of that, and the peers and pictures of the benchmarks). Does nothing
+# when all are there.
 set -eu
 
 build="cmake ninja-build g++ pkg-config fuse3 libfuse3-dev libzip-dev libfmt-dev liblzma-dev

@@ -294,10 +294,11 @@ std::string FishCompletions(const Command& program) {
   std::string text = fmt::format(
       "# Completions of {} in fish. Made from its options when it was built.\n", program.name);
   const std::string start = "complete -c " + program.name;
-  for (const auto& option : program.options) text += FishOption(start, option);
+  const std::string first = program.commands.empty() ? "" : " -n __fish_use_subcommand";
+  for (const auto& option : program.options) text += FishOption(start + first, option);
   for (const auto& command : program.commands) {
-    text += fmt::format("{} -n __fish_use_subcommand -f -a {} -d {}\n", start, command.name,
-                        FishQuoted(command.help));
+    text +=
+        fmt::format("{}{} -f -a {} -d {}\n", start, first, command.name, FishQuoted(command.help));
     const std::string inside =
         fmt::format("{} -n '__fish_seen_subcommand_from {}'", start, command.name);
     for (const auto& option : command.options) text += FishOption(inside, option);

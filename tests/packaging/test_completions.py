@@ -10,8 +10,8 @@ import unittest
 
 from mount import HANG, binary, run, until
 
-FILES = {"bash": "bash-completion/completions/skopsfs", "fish": "fish/vendor_completions.d/skopsfs.fish",
-         "zsh": "zsh/site-functions/_skopsfs"}
+FILES = {"bash": "bash-completion/completions/{}", "fish": "fish/vendor_completions.d/{}.fish",
+         "zsh": "zsh/site-functions/_{}"}
 
 
 def shell(name):
@@ -26,12 +26,16 @@ class Completions(unittest.TestCase):
         cls.folder = tempfile.mkdtemp(prefix="skopsfs-test-")
         cls.addClassCleanup(shutil.rmtree, cls.folder)
         run("cmake", "--install", os.environ["SKOPSFS_BUILD_FOLDER"], "--prefix", cls.folder)
-        cls.path = {name: os.path.join(cls.folder, "share", file) for name, file in FILES.items()}
+        cls.path = {name: cls.file(name, "skopsfs") for name in FILES}
         usage = run(binary(), "--help").stdout
         cls.options = set(re.findall(r"^  (?:-\w, )?\s*(--[\w-]+)", usage, re.MULTILINE))
         cls.mount_options = set(re.findall(r"^  ([a-z_]+=?)", usage.split("mount options (-o):")[1],
                                            re.MULTILINE))
         assert len(cls.options) > 10 and len(cls.mount_options) > 4
+
+    @classmethod
+    def file(cls, name, program):
+        return os.path.join(cls.folder, "share", FILES[name].format(program))
 
     def bash(self, *words, breaks=" \t\n\"'><=;|&(:"):
         """What bash offers for the last of the words, which it takes apart at what `breaks` has."""
@@ -40,11 +44,12 @@ class Completions(unittest.TestCase):
             taken_apart += [x for x in re.split("(=)" if "=" in breaks else "$^", word) if x] or [""]
         if words[-1].endswith("=") and "=" in breaks:
             taken_apart[-1] = "="
-        script = (f'. "{self.path["bash"]}"\n'
-                  f'function=$(complete -p skopsfs | sed "s/.*-F \\([^ ]*\\) .*/\\1/")\n'
+        program = words[0]
+        script = (f'. "{self.file("bash", program)}"\n'
+                  f'function=$(complete -p {program} | sed "s/.*-F \\([^ ]*\\) .*/\\1/")\n'
                   'COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))\n'
                   'compopt() { :; }\n'
-                  '"$function" skopsfs "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD-1]}"\n'
+                  f'"$function" {program} ' '"${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD-1]}"\n'
                   'printf "%s\\n" "${COMPREPLY[@]}"\n')
         said = run(shell("bash"), "--norc", "-c", script, "bash", *taken_apart, cwd=self.folder)
         self.assertEqual(said.stderr, "")
@@ -134,7 +139,7 @@ class Completions(unittest.TestCase):
         self.assertEqual(named, self.options)
 
     def fish(self, line):
-        script = f'source "{self.path["fish"]}"; complete -C "{line}"'
+        script = f'source "{self.file("fish", line.split()[0])}"; complete -C "{line}"'
         environment = dict(os.environ, HOME=self.folder, XDG_CONFIG_HOME=self.folder,
                            XDG_DATA_HOME=self.folder, TERM="dumb")
         said = run(shell("fish"), "--no-config", "-c", script, env=environment, cwd=self.folder)
@@ -147,6 +152,30 @@ class Completions(unittest.TestCase):
         self.assertEqual(self.fish("skopsfs -o allow_o"), {"allow_other"})
         self.assertEqual(self.fish("skopsfs -o noexec,allow_o"), {"noexec,allow_other"})
         self.assertLessEqual(self.mount_options, self.fish("skopsfs -o "))
+
+    def test_commands_of_skopsfsctl(self):
+        """Those that it names in its help, and the options of each, in every shell."""
+        program = os.path.join(self.folder, "bin", "skopsfsctl")
+
+        def named(pattern, *words):
+            return set(re.findall(pattern, run(program, *words, "--help").stdout, re.MULTILINE))
+        commands = named(r"^  ([a-z]+) {2,}") - {"skopsfsctl"}
+        self.assertGreater(len(commands), 3)
+        for name in ("zsh", "fish"):
+            run(shell(name), "-n", self.file(name, "skopsfsctl"))
+        self.assertEqual(self.bash("skopsfsctl", ""), commands)
+        self.assertEqual(self.fish("skopsfsctl "), commands)
+        with open(self.file("zsh", "skopsfsctl"), encoding="utf-8") as file:
+            zsh = file.read()
+        for command in commands:
+            options = named(r"^ +(?:-\w,)?(--[a-z]+)", command)
+            self.assertIn("--help", options)
+            for offered in (self.bash("skopsfsctl", command, "--"),
+                            self.fish(f"skopsfsctl {command} --")):
+                self.assertEqual({word.rstrip("=") for word in offered}, options, command)
+            self.assertIn(f"        {command}) _arguments ", zsh)
+        os.makedirs(os.path.join(self.folder, "some models"), exist_ok=True)
+        self.assertEqual(self.bash("skopsfsctl", "check", "some"), {"some models"})
 
     def test_nothing_else_is_offered(self):
         """The generator knows its programs and shells, and nothing else."""

@@ -12,10 +12,13 @@ from mount import run
 
 ALWAYS = """
 /usr/bin/skopsfs
+/usr/bin/skopsfsctl
 /lib/systemd/system/skopsfs@.service
 /usr/libexec/skopsfs/detach_dead_mount
 /usr/share/man/man1/skopsfs.1.gz
+/usr/share/man/man1/skopsfsctl.1.gz
 /usr/share/bash-completion/completions/skopsfs
+/usr/share/bash-completion/completions/skopsfsctl
 /usr/share/zsh/vendor-completions/_skopsfs
 /usr/share/fish/vendor_completions.d/skopsfs.fish
 /usr/share/doc/skopsfs/README.md
