@@ -158,7 +158,7 @@ static void Attack(void) {
 }
 
 // A message as in fuse/channel.cc and channel.h.
-enum { kPrepared = 7, kKeep = 12, kLog = 14 };
+enum { kPrepared = 8, kKeep = 13, kLog = 15 };
 static void Send(uint32_t tell, uint64_t number, int fd, const char* text) {
   struct {
     uint32_t tell;

@@ -6,13 +6,14 @@
 #   tests/packaging/fresh_debian.sh FOLDER [--tests]
 #
 # FOLDER is made, or used again: the systems in it are thrown away, and what was bootstrapped stays in
-# FOLDER/base.tar. It takes 4 GB, and debootstrap, and the mirror that this machine's apt uses.
+# FOLDER/base.tar. It takes 4 GB, debootstrap, the mirror that this machine's apt uses, and for the unit
+# systemd-nspawn (package systemd-container), without which that is left out.
 set -eu
 
 say() { echo "== $(date +%T) $*"; }
 die() { echo "fresh_debian.sh: $*" >&2; exit 1; }
 
-[ $# -ge 1 ] || { sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 2; }
+[ $# -ge 1 ] || { sed -n '2,11s/^# \{0,1\}//p' "$0"; exit 2; }
 [ "$(id -u)" -eq 0 ] || die "needs root"
 command -v debootstrap >/dev/null || die "debootstrap is not installed"
 if [ "${SKOPSFS_IN_NAMESPACE:-}" != yes ]; then  # what is mounted below is gone with this process
@@ -99,6 +100,33 @@ print(type(skopsfs.array("/tmp/mnt/kmeans.skops", "cluster_centers_")), skopsfs.
   say "$1: nothing of it is left"
 }
 
+# Starts a system with systemd and the package, and tries the unit in it.
+try_service() {
+  command -v systemd-nspawn >/dev/null || { say "no systemd-nspawn: the unit is not tried"; return 0; }
+  fresh boot
+  inside boot apt-get update -qq
+  inside boot apt-get install -y -qq --no-install-recommends systemd systemd-sysv procps >/dev/null
+  umount -R "$folder/boot/dev" "$folder/boot/sys" "$folder/boot/proc"
+  mkdir "$folder/boot/models" "$folder/boot/debs"
+  cp "$repository"/tests/data/*.skops "$folder/boot/models"
+  cp "$package" "$folder/boot/debs"
+  cp "$repository/tests/packaging/service_in_debian.sh" "$folder/boot/try.sh"
+  cat >"$folder/boot/etc/systemd/system/try.service" <<'UNIT'
+[Service]
+Type=oneshot
+ExecStart=/bin/sh -c '{ cp /debs/*.deb /tmp; apt-get install -y -qq --no-install-recommends /tmp/skopsfs_*.deb >/dev/null &&
+  sh /try.sh; } >/try.log 2>&1; systemctl --no-block poweroff'
+UNIT
+  mkdir -p "$folder/boot/etc/systemd/system/multi-user.target.wants"
+  ln -s ../try.service "$folder/boot/etc/systemd/system/multi-user.target.wants/try.service"
+  # Its own filter of system calls is left out, because it knows no Landlock.
+  SYSTEMD_SECCOMP=0 timeout 300 systemd-nspawn --quiet --register=no --keep-unit --bind=/dev/fuse \
+    -D "$folder/boot" --boot </dev/null >"$folder/boot.log" 2>&1 || true
+  cat "$folder/boot/try.log"
+  [ "$(tail -n 1 "$folder/boot/try.log")" = "the unit does what it should" ] ||
+    die "the unit does not do what it should; see $folder/boot.log"
+}
+
 bootstrap
 say "a system to build in"
 fresh build
@@ -121,4 +149,7 @@ try_package build python
 say "a system that nothing was installed on"
 fresh bare
 try_package bare ""
+
+say "a system that systemd starts"
+try_service
 say "all is well"
