@@ -1,5 +1,5 @@
 #!/bin/sh
-# Run by fresh_debian.sh inside of a Debian that systemd has started and that has the package: its unit
+# Run by fresh_debian.sh inside of a Debian that systemd has started: the unit of the package in /debs,
 # from the first start to the purge. The last line says that all went well.
 set -eu
 
@@ -12,7 +12,9 @@ read_as_somebody() {
   setpriv --reuid 54321 --clear-groups head -c 40 /mnt/skops/kmeans.skops/schema.json >/dev/null
 }
 
-mkdir -p /etc/skopsfs /mnt/skops
+export DEBIAN_FRONTEND=noninteractive LC_ALL=C
+apt-get install -y -qq --no-install-recommends /debs/skopsfs_*.deb >/dev/null
+mkdir /mnt/skops
 cp /usr/share/doc/skopsfs/examples/systemd/models.conf /etc/skopsfs
 mkdir -p /etc/systemd/system/skopsfs@.service.d  # so that it is said what the hardening leaves
 printf '[Service]\nExecStartPre=/usr/bin/skopsfs -V\n' >/etc/systemd/system/skopsfs@.service.d/try.conf
@@ -31,7 +33,7 @@ shows StatusText
 
 systemctl reload skopsfs@models
 until_true upgraded 1
-apt-get install -y -qq --reinstall /tmp/skopsfs_*.deb >/dev/null
+apt-get install -y -qq --reinstall /debs/skopsfs_*.deb >/dev/null
 until_true upgraded 2
 [ "$(shows MainPID)" = "$supervisor" ]
 read_as_somebody
@@ -50,7 +52,7 @@ echo "umount ends the service"
 systemctl start skopsfs@models
 read_as_somebody
 apt-get purge -y -qq skopsfs >/dev/null
-! mounted
+if mounted; then exit 1; fi
 [ -z "$(pgrep skopsfs)" ]
 echo "the purge ends it"
 echo "the unit does what it should"
