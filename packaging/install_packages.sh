@@ -12,8 +12,10 @@ package="$build dpkg-dev file"
 run="$build python3 python3-numpy attr"
 test="$run libgtest-dev libgmock-dev python3-scipy python3-sklearn clang clang-format clang-tidy
   libclang-rt-14-dev libbenchmark-dev mypy e2fsprogs rsync ripgrep tar unzip util-linux procps mount
-  systemd lintian dpkg-dev file man-db zsh fish"
-benchmark="$test fuse-zip archivemount squashfuse squashfs-tools python3-matplotlib gunicorn
+  python3-kubernetes python3-yaml debootstrap gunicorn prometheus
+  bindfs sshfs openssh-sftp-server systemd lintian dpkg-dev file man-db zsh fish"
+command -v kubectl >/dev/null || test="$test kubernetes-client"  # Google's is at the same path
+benchmark="$test fuse-zip archivemount squashfuse squashfs-tools python3-matplotlib
   python3-distributed"
 
 case "${1:-}" in
@@ -45,6 +47,13 @@ if [ "$(id -u)" -ne 0 ]; then
   command -v sudo >/dev/null || { echo "$0: needs root to install:$missing" >&2; exit 1; }
 fi
 echo "installing:$missing"
+# Programs are wanted, not services: prometheus is there for its promtool.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+  trap '$root rm -f "$policy"' EXIT
+  printf '#!/bin/sh\nexit 101\n' | $root tee "$policy" >/dev/null
+  $root chmod +x "$policy"
+fi
 $root apt-get update -qq
 # shellcheck disable=SC2086 # one word a package
 $root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing \

@@ -70,21 +70,31 @@ void Decoder::Leave() {
 void Decoder::GoOnFrom(const Mark* mark) {
   stream_.reset();
   if (kept_.empty()) kept_.resize(KeptOf(extent_.size));
-  kept_count_ = 0;
+  kept_count_ = not_asked_for_ = 0;
   position_ = mark != nullptr ? mark->position : 0;
   crc32_ = mark != nullptr ? mark->crc32 : 0;
   stream_ = OpenDecodeStream(*source_, extent_, mark != nullptr ? mark->checkpoint.get() : nullptr);
 }
 
-void Decoder::DecodeChunk() {
+size_t Decoder::NextChunk() const {
+  return static_cast<size_t>(std::min<uint64_t>(kChunk, extent_.size - position_));
+}
+
+// Decodes the next chunk to where others find it.
+void Decoder::DecodeAndKeep() {
   // All positions but that of the end are whole chunks, so that none goes beyond the ring.
   const size_t at = static_cast<size_t>(position_ % kept_.size());
-  const auto wanted = static_cast<size_t>(std::min<uint64_t>(kChunk, extent_.size - position_));
-  const auto chunk = std::span(kept_).subspan(at, wanted);
-  if (stream_->Read(chunk) != wanted) throw Error(EIO, "decodes to less than its size");
+  const auto chunk = std::span(kept_).subspan(at, NextChunk());
+  DecodeChunk(chunk);
+  kept_count_ = std::min<uint64_t>(kept_count_ + chunk.size(), kept_.size());
+  not_asked_for_ += chunk.size();
+}
+
+// Decodes the next chunk into `chunk`.
+void Decoder::DecodeChunk(std::span<std::byte> chunk) {
+  if (stream_->Read(chunk) != chunk.size()) throw Error(EIO, "decodes to less than its size");
   crc32_ = Crc32(crc32_, chunk);
-  position_ += wanted;
-  kept_count_ = std::min<uint64_t>(kept_count_ + wanted, kept_.size());
+  position_ += chunk.size();
   if (position_ == extent_.size) {
     if (crc32_ != extent_.crc32) throw Error(EIO, "bad CRC-32");
   } else if (position_ % span_ == 0) {
@@ -101,7 +111,7 @@ void Decoder::AddMark() {
 
 // Copies the kept bytes from `from` on that belong into `out`, and returns the end of what it has
 // now.
-uint64_t Decoder::CopyKept(uint64_t from, uint64_t offset, std::span<std::byte> out) const {
+uint64_t Decoder::CopyKept(uint64_t from, uint64_t offset, std::span<std::byte> out) {
   const uint64_t end = std::min(position_, offset + out.size());
   while (from < end) {
     const size_t at = static_cast<size_t>(from % kept_.size());
@@ -109,6 +119,7 @@ uint64_t Decoder::CopyKept(uint64_t from, uint64_t offset, std::span<std::byte> 
     std::copy_n(kept_.begin() + static_cast<ptrdiff_t>(at), count,
                 out.begin() + static_cast<ptrdiff_t>(from - offset));
     from += count;
+    not_asked_for_ -= std::min<uint64_t>(not_asked_for_, count);
   }
   return from;
 }
@@ -119,9 +130,17 @@ void Decoder::Read(uint64_t offset, std::span<std::byte> out) {
   try {
     GoTo(offset);
     uint64_t done = CopyKept(offset, offset, out);
-    while (done < offset + out.size()) {
-      DecodeChunk();
-      done = CopyKept(done, offset, out);
+    const uint64_t end = offset + out.size();
+    while (done < end) {
+      // In order, and nobody is behind: what goes to the kernel's cache need not be kept here, too.
+      if (done == position_ && end - done >= NextChunk() && not_asked_for_ == 0) {
+        kept_count_ = 0;
+        DecodeChunk(out.subspan(static_cast<size_t>(done - offset), NextChunk()));
+        done = position_;
+      } else {
+        DecodeAndKeep();
+        done = CopyKept(done, offset, out);
+      }
     }
   } catch (...) {
     stream_.reset();  // the next read goes on from a checkpoint, and fails the same way

@@ -12,18 +12,19 @@
 
 namespace skopsfs::archive {
 
-// Decodes one compressed member. The last 8 MiB of decoded bytes are kept, because the kernel's
-// readahead asks out of order, and deflated data leaves a checkpoint every 8 MiB behind (of very
-// large members, at longer distances), and where it jumped away from. A read goes on from the
-// nearest of these before it; with other methods, what lies before the kept bytes starts over.
-// Thread-safe: calls wait for each other. Holds the source for as long as it lives.
+// Decodes one compressed member. Of what is asked for out of order, as the kernel's readahead does,
+// the last 16 MiB of decoded bytes are kept, twice what it reads ahead at a time; what is asked for
+// in order goes straight to the kernel, which keeps it. Deflated data leaves a checkpoint every 8
+// MiB behind (of very large members, at longer distances), and where it jumped away from. A read
+// goes on from the nearest of these before it; with other methods, what lies before the kept bytes
+// starts over. Thread-safe: calls wait for each other. Holds the source for as long as it lives.
 class Decoder {
  public:
   // Decoded bytes between checkpoints: those take 0.7 % of the member, and a page here and there
   // waits 8 ms at most.
   static constexpr uint64_t kSpan = uint64_t{8} << 20;
   static constexpr size_t kMostCheckpoints = 512;  // a member's size is a stranger's claim
-  static constexpr size_t kKept = size_t{8} << 20;
+  static constexpr size_t kKept = size_t{16} << 20;
 
   // `source_bytes` is what the source itself takes of memory.
   Decoder(std::shared_ptr<const zip::ByteSource> source, const Extent& extent,
@@ -53,9 +54,11 @@ class Decoder {
   void GoTo(uint64_t offset);
   void Leave();
   void GoOnFrom(const Mark* mark);
-  void DecodeChunk();
+  size_t NextChunk() const;
+  void DecodeAndKeep();
+  void DecodeChunk(std::span<std::byte> chunk);
   void AddMark();
-  uint64_t CopyKept(uint64_t from, uint64_t offset, std::span<std::byte> out) const;
+  uint64_t CopyKept(uint64_t from, uint64_t offset, std::span<std::byte> out);
 
   const std::shared_ptr<const zip::ByteSource> source_;
   const Extent extent_;
@@ -65,6 +68,7 @@ class Decoder {
   std::unique_ptr<DecodeStream> stream_;
   std::vector<std::byte> kept_;  // a ring: the byte at `position` is at position % size
   uint64_t kept_count_ = 0;      // decoded bytes before position_ that are in it
+  uint64_t not_asked_for_ = 0;   // of these, about: somebody who is behind will ask for them
   uint64_t position_ = 0;        // of the next byte to decode
   uint32_t crc32_ = 0;           // of all bytes before position_
   std::vector<Mark> marks_;      // one every span_ bytes, as far as it has been decoded

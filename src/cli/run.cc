@@ -153,6 +153,7 @@ int Run(std::span<const char* const> arguments) {
   signal(SIGIO, SIG_IGN);  // see archive/writers.h
   OccupyStandardStreams();
   if (supervisor) RunWorker(*supervisor, options);
+  if (getpid() == 1) fuse::Supervisor::HoldSignals();  // the first process of a container
   if (options.foreground) return ServeOrExplain(options, arguments, [] {});
   // The service of whoever waits for a service is what stays in front.
   fuse::ServiceManager::Leave();

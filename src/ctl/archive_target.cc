@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "by_name/name_tree.h"
 #include "by_name/object_tree.h"
@@ -18,6 +19,8 @@ namespace {
 
 using util::Error;
 
+constexpr uint64_t kLargeIndex = uint64_t{16} << 20;  // bytes of a central directory
+constexpr uint64_t kLargeSchema = uint64_t{1} << 20;
 constexpr size_t kMostMissing = 20;  // members that a schema names, an archive
 
 bool IsMostlyCached(int fd, uint64_t size) {
@@ -26,7 +29,8 @@ bool IsMostlyCached(int fd, uint64_t size) {
 
 }  // namespace
 
-OpenedArchive OpenArchiveFile(const std::string& path, std::string& why) {
+OpenedArchive OpenArchiveFile(const std::string& path, std::string& why,
+                              const std::function<void(const zip::DirectoryLocation&)>& wait) {
   util::UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   if (!fd) throw util::ErrnoError("it cannot be opened");
   struct stat st {};
@@ -39,7 +43,9 @@ OpenedArchive OpenArchiveFile(const std::string& path, std::string& why) {
     throw Error(EBUSY, "somebody has it open for writing; try again when that is done");
   }
   try {
-    opened.index = std::make_unique<const archive::ArchiveIndex>(*opened.file, path);
+    const auto directory = zip::FindCentralDirectory(*opened.file);
+    wait(directory);
+    opened.index = std::make_unique<const archive::ArchiveIndex>(*opened.file, directory, path);
   } catch (const Error& error) {
     why = error.what();
   }
@@ -57,9 +63,21 @@ std::vector<uint32_t> MembersInOrder(const archive::ArchiveIndex& index) {
   return members;
 }
 
+// Who checks the one that has its turn needs nobody else for it, so the wait ends.
+void ArchiveTarget::WaitForTurn(const zip::DirectoryLocation& directory) {
+  if (directory.size <= kLargeIndex) return;
+  memory_.large_index.acquire();
+  is_large_ = true;
+}
+
+void ArchiveTarget::LetGo() {
+  archive_ = {};
+  if (std::exchange(is_large_, false)) memory_.large_index.release();
+}
+
 void ArchiveTarget::Open(const ReportFault& report) {
   std::string why;
-  archive_ = OpenArchiveFile(path(), why);
+  archive_ = OpenArchiveFile(path(), why, [&](const auto& where) { WaitForTurn(where); });
   if (!archive_.index) return report({.member = "", .reason = why});
   members_ = MembersInOrder(*archive_.index);
   // Made once more, to be told what is not in it.
@@ -79,7 +97,7 @@ uint64_t ArchiveTarget::Read(size_t number, std::span<std::byte> buffer, const R
   uint64_t advanced = 0;
   try {
     archive::MemberReader reader(archive_.file, archive::LocateMember(*archive_.file, index, entry),
-                                 pool_);
+                                 memory_.decoders);
     while (done < entry.size) {
       done += reader.Read(done, buffer);
       const double part = static_cast<double>(done) / static_cast<double>(entry.size);
@@ -87,7 +105,11 @@ uint64_t ArchiveTarget::Read(size_t number, std::span<std::byte> buffer, const R
       advance(place - advanced);
       advanced = place;
     }
-    if (node == SchemaOf(index)) CheckSchema(reader, report);
+    if (node == SchemaOf(index)) {
+      std::unique_lock turn(memory_.large_schema, std::defer_lock);
+      if (entry.size > kLargeSchema) turn.lock();
+      CheckSchema(reader, report);
+    }
   } catch (const Error& error) {
     report({.member = index.PathOf(node), .reason = error.what()});
   }
@@ -115,7 +137,7 @@ void ArchiveTarget::CheckSchema(archive::MemberReader& reader, const ReportFault
 void ArchiveTarget::Close() {
   if (!archive_.file) return;
   const bool is_current = archive_.file->IsCurrent();
-  archive_ = {};
+  LetGo();
   if (!is_current) throw Error(EBUSY, "it was changed meanwhile; try again");
 }
 

@@ -1,6 +1,10 @@
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <mutex>
+#include <semaphore>
+#include <string>
 #include <vector>
 
 #include "archive/archive_file.h"
@@ -11,8 +15,7 @@
 
 namespace skopsfs::ctl {
 
-// The open file of an archive with its index. What is wrong with the archive itself is an
-// archive::... error, see Open().
+// The open file of an archive with its index.
 struct OpenedArchive {
   std::shared_ptr<const archive::ArchiveFile> file;
   std::unique_ptr<const archive::ArchiveIndex> index;
@@ -20,8 +23,10 @@ struct OpenedArchive {
 
 // Opens the file at `path`. Its pages are left in the page cache if half of them are there already.
 // Throws util::Error when it cannot be opened; an archive that cannot be read has a file and no
-// index, and `why` is the reason.
-OpenedArchive OpenArchiveFile(const std::string& path, std::string& why);
+// index, and `why` is the reason. `wait` is called before its central directory is read.
+OpenedArchive OpenArchiveFile(
+    const std::string& path, std::string& why,
+    const std::function<void(const zip::DirectoryLocation&)>& wait = [](const auto&) {});
 
 // The members of an archive, in the order of the file.
 std::vector<uint32_t> MembersInOrder(const archive::ArchiveIndex& index);
@@ -31,9 +36,17 @@ std::vector<uint32_t> MembersInOrder(const archive::ArchiveIndex& index);
 // member that is not there.
 class ArchiveTarget : public Target {
  public:
-  // `pool` must live longer.
-  ArchiveTarget(std::string path, uint64_t size, archive::DecoderPool& pool)
-      : Target(std::move(path)), size_(size), pool_(pool) {}
+  // What bounds the memory of all that are checked at the same time.
+  struct Memory {
+    archive::DecoderPool decoders{};
+    std::binary_semaphore large_index{1};  // taken from Open() to Close()
+    std::mutex large_schema{};
+  };
+
+  // `memory` must live longer.
+  ArchiveTarget(std::string path, uint64_t size, Memory& memory)
+      : Target(std::move(path)), size_(size), memory_(memory) {}
+  ~ArchiveTarget() override { LetGo(); }
 
   std::optional<uint64_t> work() const override { return size_; }
   void Open(const ReportFault& report) override;
@@ -45,8 +58,12 @@ class ArchiveTarget : public Target {
  private:
   void CheckSchema(archive::MemberReader& reader, const ReportFault& report) const;
 
+  void WaitForTurn(const zip::DirectoryLocation& directory);
+  void LetGo();
+
   const uint64_t size_;
-  archive::DecoderPool& pool_;
+  Memory& memory_;
+  bool is_large_ = false;  // and has its turn
   OpenedArchive archive_;
   std::vector<uint32_t> members_;  // nodes
 };

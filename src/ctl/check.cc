@@ -8,7 +8,6 @@
 #include <string_view>
 #include <thread>
 
-#include "archive/decoder_pool.h"
 #include "ctl/app.h"
 #include "ctl/collect.h"
 #include "ctl/json.h"
@@ -128,8 +127,8 @@ int ReadAll(const CheckOptions& options, std::string_view verb,
             const Collector::Options& collecting) {
   Progress progress(STDERR_FILENO);
   Printer printer(verb, options.json, progress);
-  archive::DecoderPool pool;
-  Collector collector(ReadMounts(), collecting, pool,
+  ArchiveTarget::Memory memory;
+  Collector collector(ReadMounts(), collecting, memory,
                       [&](const auto& path, const auto& why) { printer.Problem(path, why); });
   for (const auto& path : options.paths) collector.Add(path);
   ReadThrough(collector.Take(), ThreadsFor(options.threads), progress,

@@ -34,7 +34,7 @@ void Collector::Add(const std::string& path) {
     AddFolder(path);
   } else {
     targets_.push_back(
-        std::make_unique<ArchiveTarget>(path, static_cast<uint64_t>(st.st_size), pool_));
+        std::make_unique<ArchiveTarget>(path, static_cast<uint64_t>(st.st_size), memory_));
   }
   if (targets_.size() + told_ == before) Tell(path, "no archives (.skops) are in it");
 }
@@ -63,7 +63,7 @@ void Collector::AddChild(const std::string& path) {
   }
   if (!S_ISREG(st.st_mode)) return;
   targets_.push_back(
-      std::make_unique<ArchiveTarget>(path, static_cast<uint64_t>(st.st_size), pool_));
+      std::make_unique<ArchiveTarget>(path, static_cast<uint64_t>(st.st_size), memory_));
 }
 
 void Collector::AddMounted(const std::string& path, bool is_folder) {

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "archive/decoder_pool.h"
+#include "ctl/archive_target.h"
 #include "ctl/mounts.h"
 #include "ctl/target.h"
 
@@ -23,11 +23,14 @@ class Collector {
     bool only_mounts = false;  // what lies elsewhere is a problem
   };
 
-  // `pool` and what `problem` refers to must live longer than the targets. `problem` is told what
+  // `memory` and what `problem` refers to must live longer than the targets. `problem` is told what
   // cannot be looked at.
-  Collector(std::vector<MountPoint> mounts, const Options& options, archive::DecoderPool& pool,
+  Collector(std::vector<MountPoint> mounts, const Options& options, ArchiveTarget::Memory& memory,
             Problem problem)
-      : mounts_(std::move(mounts)), options_(options), pool_(pool), problem_(std::move(problem)) {}
+      : mounts_(std::move(mounts)),
+        options_(options),
+        memory_(memory),
+        problem_(std::move(problem)) {}
 
   void Add(const std::string& path);
 
@@ -41,7 +44,7 @@ class Collector {
 
   const std::vector<MountPoint> mounts_;
   const Options options_;
-  archive::DecoderPool& pool_;
+  ArchiveTarget::Memory& memory_;
   const Problem problem_;
   std::vector<std::unique_ptr<Target>> targets_;
   size_t told_ = 0;  // problems

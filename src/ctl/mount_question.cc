@@ -88,22 +88,29 @@ class Teller {
     for (uint32_t i = 0; i < status.archives.size(); ++i) {
       const auto& archive = status.archives[i];
       // Behind the name of one that was replaced lies another one.
-      if (archive.state == "failed" || !archive.is_current) continue;
+      if (!archive.is_current) continue;
+      const std::string folder =
+          archive.path.empty() ? mountpoint_ : JoinPath(mountpoint_, archive.path);
+      const bool has_failed = archive.state == "failed";
+      // Not to fail once more, which the mount would count and log.
+      if (has_failed && ReadAttribute(folder, "error")) continue;
       try {
-        TellMembersOf(i, archive.path.empty() ? mountpoint_ : JoinPath(mountpoint_, archive.path));
+        TellMembersOf(i, folder, has_failed);
         Send({.kind = Message::Kind::kArchiveDone, .pages = {.archive = i}});
       } catch (const Error&) {
-        // Not to be looked at, by us or by now.
+        // We may not look at it, or it is gone by now.
       }
     }
   }
 
-  void TellMembersOf(uint32_t number, const std::string& folder) {
+  void TellMembersOf(uint32_t number, const std::string& folder, bool has_failed) {
     VisitFiles(folder, [&](const std::string& member, const struct stat& st) {
       if (++members_ > kMostMembers) throw Error(EFBIG, "there are too many members");
-      const util::UniqueFd fd(
-          open(JoinPath(folder, member).c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-      if (!fd && errno != EACCES) return;  // a member that cannot be opened has no pages
+      const std::string file = JoinPath(folder, member);
+      if (has_failed && ReadAttribute(file, "error")) return;
+      const util::UniqueFd fd(open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+      // A member that cannot be opened has no pages.
+      if (!fd && (errno != EACCES || ReadAttribute(file, "error"))) return;
       const auto resident = fd ? ResidentBytes(fd.get()) : std::nullopt;
       if (!resident) throw Error(EACCES, "it is not told");
       Send({.kind = Message::Kind::kMember,

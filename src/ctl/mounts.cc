@@ -1,6 +1,7 @@
 #include "ctl/mounts.h"
 
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
@@ -61,7 +62,8 @@ std::vector<MountPoint> ParseMounts(std::string_view mountinfo) {
     }
     const auto type = Next(line, ' ');
     mount.source = Unescaped(Next(line, ' '));
-    if (type == "fuse.skopsfs") mounts.push_back(std::move(mount));
+    mount.is_certain = type == "fuse.skopsfs";
+    if (mount.is_certain || type == "fuse") mounts.push_back(std::move(mount));
   }
   return mounts;
 }
@@ -71,8 +73,10 @@ std::vector<MountPoint> ReadMounts() {
 }
 
 bool IsOnMount(const std::vector<MountPoint>& mounts, dev_t device) {
-  return std::any_of(mounts.begin(), mounts.end(),
-                     [&](const MountPoint& mount) { return mount.device == device; });
+  return std::any_of(mounts.begin(), mounts.end(), [&](const MountPoint& mount) {
+    if (mount.device != device) return false;
+    return mount.is_certain || access(JoinPath(mount.path, ".skopsfs/health").c_str(), F_OK) == 0;
+  });
 }
 
 }  // namespace skopsfs::ctl

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "ctl/text.h"
 
@@ -45,7 +46,7 @@ std::string ProgressLine(const Advance& advance, size_t width) {
   if (speed > 0 && total > done) {
     constexpr double kMostSeconds = 1e9;
     const double left = std::min((total - done) / speed, kMostSeconds);
-    text += "  ETA " + DurationText(static_cast<uint64_t>(left + 0.5));
+    text += "  ETA " + DurationText(static_cast<uint64_t>(std::llround(left)));
   }
   if (width < text.size() + kLeast + 2) return text.substr(1, width > 0 ? width - 1 : 0);
   const size_t bar = std::min(width - text.size() - 3, kMost);

@@ -7,6 +7,7 @@
 #include <map>
 #include <mutex>
 #include <new>
+#include <system_error>
 #include <thread>
 
 #include "util/error.h"
@@ -177,7 +178,11 @@ void ReadThrough(std::vector<std::unique_ptr<Target>> targets, unsigned threads,
                  const std::function<void(const Report&)>& take) {
   Readers readers(std::move(targets), progress, take);
   std::vector<std::thread> others;
-  for (unsigned i = 1; i < threads; ++i) others.emplace_back([&] { readers.Work(); });
+  try {
+    while (others.size() + 1 < threads) others.emplace_back([&] { readers.Work(); });
+  } catch (const std::system_error&) {
+    // It goes slower with those that there are.
+  }
   readers.Work();
   for (auto& thread : others) thread.join();
 }

@@ -89,12 +89,15 @@ Snapshot Look(const std::string& wanted) {
     devices.insert(mount.device);
   }
   std::vector<MountAnswer> answers;
+  answers.reserve(questions.size());
   for (const auto& question : questions) answers.push_back(question->Wait());
   Snapshot snapshot;
   if (mounts.empty()) return snapshot;
   const auto mappings = ReadMappings(devices);
   snapshot.unknown_processes = mappings.unknown;
   for (size_t i = 0; i < mounts.size(); ++i) {
+    // Most likely another program's.
+    if (!mounts[i].is_certain && !answers[i].problem.empty() && wanted.empty()) continue;
     snapshot.reports.push_back(MakeReport(mounts[i], std::move(answers[i]), mappings.all));
   }
   return snapshot;

@@ -122,7 +122,7 @@ std::string StatusText(const std::vector<MountReport>& reports, uint64_t unknown
   }
   if (unknown_processes > 0) {
     text += fmt::format(
-        "\n{} could not be looked at and may map more; root sees all\n",
+        "\n{} could not be looked at, and may map more; root may look at others'\n",
         unknown_processes == 1 ? "1 process" : fmt::format("{} processes", unknown_processes));
   }
   return text;

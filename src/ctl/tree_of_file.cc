@@ -5,6 +5,7 @@
 #include "archive/inner_archive.h"
 #include "by_name/name_tree.h"
 #include "ctl/archive_target.h"
+#include "ctl/files.h"
 #include "ctl/names.h"
 #include "ctl/tree.h"
 #include "util/error.h"
@@ -106,7 +107,7 @@ class TreeReader {
       for (uint32_t node = 0; node < inner.index().node_count(); ++node) {
         if (inner.index().node(node).is_directory) continue;
         const std::string path = inner.index().PathOf(node);
-        TreeItem* const item = Add(above + path, outer + "/" + path);
+        TreeItem* const item = Add(above + path, JoinPath(outer, path));
         if (item == nullptr) return;
         Describe(*item, *inner.index().EntryOf(node), [&] { return inner.Locate(node); });
       }

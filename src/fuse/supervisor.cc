@@ -37,13 +37,6 @@ constexpr auto kKillPatience = std::chrono::seconds(2);
 constexpr auto kProven = std::chrono::seconds(10);  // of serving, for a program that is new
 constexpr size_t kOwnDescriptors = 32;              // of the supervisor
 
-sigset_t Signals() {
-  sigset_t set;
-  sigemptyset(&set);
-  for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGUSR2, SIGCHLD}) sigaddset(&set, signal);
-  return set;
-}
-
 }  // namespace
 
 Supervisor::Supervisor(const catalog::Source& source, const MountOptions& mount,
@@ -60,6 +53,14 @@ Supervisor::~Supervisor() = default;
 // A number a worker, in every handle that it gives to the kernel.
 constexpr uint32_t kMostGenerations = Handles<fs::FileHandle>::kGenerations - 1;
 
+sigset_t Supervisor::HoldSignals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGUSR2, SIGCHLD}) sigaddset(&set, signal);
+  sigprocmask(SIG_BLOCK, &set, nullptr);
+  return set;
+}
+
 bool Supervisor::Run() {
   // The program as it is now, and where the next one will be.
   std::array<char, PATH_MAX> path{};
@@ -70,8 +71,7 @@ bool Supervisor::Run() {
   slot_memory_ = catalog::SlotStore::MakeMemory();
   metrics_memory_ = metrics::SharedCounters::MakeMemory();
   // Blocked from here on, so that none can end the process and leave a dead mount.
-  const auto signals = Signals();
-  sigprocmask(SIG_BLOCK, &signals, nullptr);
+  const auto signals = HoldSignals();
   signals_.Reset(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!signals_) throw ErrnoError("signalfd");
   struct stat source {};

@@ -3,6 +3,7 @@
 #include <sys/types.h>
 
 #include <chrono>
+#include <csignal>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -50,6 +51,10 @@ class Supervisor {
   // SIGUSR2 has a new worker take over, of the program as it is on disk then. Throws util::Error
   // with the reason when it cannot be mounted.
   bool Run();
+
+  // Keeps the signals that Run() acts on until then, and returns them. For the first process of a
+  // container, which does not get those that it has no handler for: they would be lost.
+  static sigset_t HoldSignals();
 
  private:
   using Clock = std::chrono::steady_clock;

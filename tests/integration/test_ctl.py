@@ -164,6 +164,14 @@ class Files(unittest.TestCase):
         _, err = ctl("tree", self.put("a.skops", b"none"), code=WRONG)
         self.assertIn("not a ZIP archive", err)
 
+    def test_the_capture_in_the_docs(self):
+        page = os.path.join(DATA, "..", "..", "docs", "skopsfsctl.md")
+        with open(page, encoding="utf-8") as file:
+            capture = file.read().split("$ skopsfsctl tree /mnt/skops/knn_sparse.skops\n")[1]
+        out, _ = ctl("tree", os.path.join(DATA, "knn_sparse.skops"))
+        lines = capture.replace("\n    ", "\n").split("\n")
+        self.assertEqual(lines[1:len(out.splitlines())], out.splitlines()[1:])
+
     def test_tree_says_what_numpy_says(self):
         for name in os.listdir(DATA):
             if not name.endswith(".skops"):

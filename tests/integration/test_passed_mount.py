@@ -25,11 +25,11 @@ _MS_NOSUID, _MS_NODEV = 2, 4
 NO_CAPABILITIES = ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
 
 
-def mount_device(mountpoint, options="", user=0):
+def mount_device(mountpoint, options="", user=0, kind="fuse.skopsfs"):
     """What a CSI driver does: mounts as the kernel wants it, and is left with the descriptor."""
     device = os.open("/dev/fuse", os.O_RDWR)
     data = f"fd={device},rootmode=40000,user_id={user},group_id={user}{options}"
-    if _libc.mount(b"skopsfs", os.fsencode(mountpoint), b"fuse.skopsfs", _MS_NOSUID | _MS_NODEV,
+    if _libc.mount(b"skopsfs", os.fsencode(mountpoint), kind.encode(), _MS_NOSUID | _MS_NODEV,
                    data.encode()) != 0:
         raise OSError(ctypes.get_errno(), "mount")
     return device

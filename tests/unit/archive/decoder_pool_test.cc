@@ -202,8 +202,8 @@ TEST_F(DecoderPoolTest, MemoryBySize) {
   const double each = static_cast<double>(of(2 * kGiB) - of(kGiB)) / static_cast<double>(kGiB);
   EXPECT_GT(each, 0.003);
   EXPECT_LT(each, 0.01);
-  EXPECT_LT(of(4 * kGiB), size_t{40} << 20);
-  EXPECT_LT(of(uint64_t{1} << 62), size_t{40} << 20);
+  EXPECT_LT(of(4 * kGiB), size_t{48} << 20);
+  EXPECT_LT(of(uint64_t{1} << 62), size_t{48} << 20);
 }
 
 }  // namespace

@@ -32,9 +32,9 @@ constexpr int kNoTerminal = -1;
 // The reports on what `path` leads to, in order; what cannot be looked at has one without members.
 std::vector<Report> ReportsOn(const std::string& path, unsigned threads = 3) {
   std::vector<Report> reports;
-  archive::DecoderPool pool;
+  ArchiveTarget::Memory memory;
   Progress progress(kNoTerminal);
-  Collector collector({}, {}, pool, [&](const std::string& where, const std::string& why) {
+  Collector collector({}, {}, memory, [&](const std::string& where, const std::string& why) {
     reports.push_back({.path = where, .unchecked = why});
   });
   collector.Add(path);
@@ -167,6 +167,23 @@ TEST(Check, ManyFaultsAreCountedAndNotKept) {
   const auto reports = ReportsOn(folder / "a.skops");
   EXPECT_THAT(reports.at(0).faults, SizeIs(Report::kMostFaults));
   EXPECT_EQ(reports[0].fault_count, 1500);
+}
+
+TEST(Check, LargeCentralDirectoriesAreReadOneAfterTheOther) {
+  ArchiveBuilder archive;
+  for (int i = 0; i < 300; ++i) {  // 19 MiB
+    archive.Add(
+        {.name = std::to_string(i), .data = "x", .central = {.comment = std::string(65'535, 'c')}});
+  }
+  const TempFolder folder;
+  for (const auto* name : {"a.skops", "b.skops", "c.skops"}) archive.WriteTo(folder / name);
+  WriteFile(folder / "d.skops", "none");
+  const auto reports = ReportsOn(folder.path().string(), 4);
+  ASSERT_THAT(reports, SizeIs(4));
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_TRUE(reports[i].is_right());
+    EXPECT_EQ(reports[i].members, 300);
+  }
 }
 
 // Has `members` members, and is told to fail in some way.

@@ -83,8 +83,13 @@ TEST(Mounts, OfSkopsfsOnly) {
   const auto mounts = ParseMounts(
       "22 1 0:20 / /proc rw - proc proc rw\n"
       "40 1 0:50 / /mnt/with\\040space ro,nosuid shared:5 - fuse.skopsfs /models ro,user_id=0\n"
-      "41 1 0:51 /sub /mnt/part ro - fuse.skopsfs /mo\\134dels ro\n");
-  ASSERT_THAT(mounts, SizeIs(2));
+      "41 1 0:51 /sub /mnt/part ro - fuse.skopsfs /mo\\134dels ro\n"
+      "42 1 0:52 / /mnt/csi ro - fuse /dev/fuse ro\n"
+      "43 1 0:53 / /mnt/other ro - fuse.sshfs host: ro\n");
+  ASSERT_THAT(mounts, SizeIs(3));
+  EXPECT_TRUE(mounts[1].is_certain);
+  EXPECT_FALSE(mounts[2].is_certain);
+  EXPECT_FALSE(IsOnMount(mounts, makedev(0, 52)));
   EXPECT_EQ(mounts[0].path, "/mnt/with space");
   EXPECT_EQ(mounts[0].source, "/models");
   EXPECT_EQ(mounts[0].device, makedev(0, 50));
@@ -180,7 +185,7 @@ TEST(Status, AsATable) {
             "  (others)                                     -          1        -\n"
             "  bad.skops: not a ZIP archive\n"
             "  7 archives more not listed\n"
-            "\n1 process could not be looked at and may map more; root sees all\n");
+            "\n1 process could not be looked at, and may map more; root may look at others'\n");
 }
 
 TEST(Status, AsJson) {

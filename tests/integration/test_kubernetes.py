@@ -1,0 +1,399 @@
+"""The manifests of packaging/kubernetes, run without a cluster: what a node would do, step by step.
+
+See containers.py and pods.py for what stands for what, and docs/kubernetes.md for what this cannot show.
+"""
+
+import errno
+import hashlib
+import os
+import pathlib
+import shutil
+import signal
+import struct
+import subprocess
+import tempfile
+import unittest
+import zipfile
+
+import archives
+import image
+from containers import become_a_node, unmount
+from csi_driver import NOBODY, Driver, starter
+from manifests import REPOSITORY, container_of
+from mount import detach, is_mounted, main, until, why_no_mounts
+from pods import Node, Pod
+from processes import PAGE, mount_tmpfs
+from test_other_sources import BindFs
+from test_passed_mount import Server, mount_device
+from workload_answers import ANSWERS
+
+MODEL = REPOSITORY / "tests" / "data" / "logistic_regression.skops"
+
+
+def setUpModule():
+    reason = "needs root" if os.geteuid() != 0 else why_no_mounts()
+    if reason:
+        raise unittest.SkipTest(reason)
+    become_a_node()
+    _Shared.folder = tempfile.mkdtemp(prefix="skopsfs-test-")
+    unittest.addModuleCleanup(shutil.rmtree, _Shared.folder)
+    os.chmod(_Shared.folder, 0o755)
+    _Shared.image = os.path.join(_Shared.folder, "image")
+    os.mkdir(_Shared.image)
+    mount_tmpfs(_Shared.image)  # of this namespace; dpkg syncs each file on a disk, for a minute in all
+    unittest.addModuleCleanup(unmount, _Shared.image)
+    image.make(_Shared.image)
+
+
+class _Shared:
+    folder = image = None
+
+
+def frames_of(pid, address, size):
+    """The physical page frames of a range that a process has mapped."""
+    first, count = address // PAGE, -(-size // PAGE)
+    with open(f"/proc/{pid}/pagemap", "rb", buffering=0) as pagemap:
+        pagemap.seek(first * 8)
+        entries = struct.unpack(f"<{count}Q", pagemap.read(count * 8))
+    return [entry & ((1 << 55) - 1) for entry in entries if entry >> 63]
+
+
+class KubernetesTest(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.mkdtemp(prefix="node-", dir=_Shared.folder)
+        os.chmod(folder, 0o755)
+        self.node = Node(folder, _Shared.image)
+        self.addCleanup(self.check_nothing_is_left)
+
+    def check_nothing_is_left(self):
+        left = self.node.mounted()
+        for path in left:
+            detach(path)
+        self.assertEqual(left, [])
+
+    def pod(self, manifest, **more):
+        pod = Pod(self.node, manifest, **more)
+        self.addCleanup(pod.clear)
+        return pod
+
+    def put_models(self, folder):
+        shutil.copy(MODEL, os.path.join(folder, "model.skops"))
+        archives.write_version(os.path.join(folder, "a.skops"), 1)
+
+    def member_of_model(self):
+        """The name and the bytes of its largest array."""
+        with zipfile.ZipFile(MODEL) as archive:
+            info = max((info for info in archive.infolist() if info.filename.endswith(".npy")),
+                       key=lambda info: info.file_size)
+            return info.filename, archive.read(info)
+
+    def check_workload(self, workload, models):
+        """It sees what is there, as bytes and as a map, and may not write."""
+        self.assertEqual(workload("listing", models), ["a.skops", "model.skops"])
+        name, data = self.member_of_model()
+        self.assertEqual(workload("read", f"{models}/model.skops/{name}"), data)
+        _, size, found = workload("map", f"{models}/a.skops/{archives.MEMBER}")
+        self.assertEqual(size, archives.PAGES * PAGE)
+        self.assertEqual(found, hashlib.sha256(archives.content(1)).hexdigest())
+
+    def assert_fails(self, expected, workload, *question):
+        with self.assertRaises(OSError) as caught:
+            workload(*question)
+        self.assertEqual(errno.errorcode[caught.exception.errno], errno.errorcode[expected])
+
+    def check_probe_without_mount(self, pod, name, mountpoint):
+        """Neither the folder alone, nor a mount that nobody serves, passes for one."""
+        with pod.start(name, command=["sleep", "1000"]):
+            self.assertTrue(os.path.isdir(mountpoint))
+            self.assertTrue(pod.containers[name].execute(["ls", "/"], 10))  # what is false is not the running
+            for kind in ("startupProbe", "readinessProbe"):
+                if kind in container_of(pod.spec, name):
+                    self.assertFalse(pod.probe(name, kind))
+            device = mount_device(mountpoint, ",allow_other")
+            try:
+                self.assertTrue(is_mounted(mountpoint))
+                self.assertFalse(pod.probe(name, "startupProbe"))
+            finally:
+                os.close(device)
+                detach(mountpoint)
+
+
+class DaemonSet(KubernetesTest):
+    MODELS = "/skopsfs/models"
+
+    def setUp(self):
+        super().setUp()
+        self.put_models(self.node.make("/srv/models"))
+        self.server = self.pod("daemonset")
+        self.server.run("make-mountpoint")
+        self.mountpoint = self.node.path("/var/lib/skopsfs/models")
+
+    def serve(self):
+        container = self.server.start("skopsfs")
+        self.server.wait_for("skopsfs")
+        return container
+
+    def workload(self):
+        """Another pod on the node, its init container run to the end."""
+        pod = self.pod("examples/gunicorn-daemonset")
+        pod.run("warm")
+        return pod.start_workload(**ANSWERS)
+
+    def test_probes(self):
+        self.check_probe_without_mount(self.server, "skopsfs", self.mountpoint)
+        self.serve()
+        self.assertTrue(self.server.probe("skopsfs", "startupProbe"))
+        self.assertTrue(self.server.probe("skopsfs", "readinessProbe"))
+        container = self.server.containers["skopsfs"]
+        self.assertTrue(container.execute(["skopsfsctl", "status", "/var/lib/skopsfs/models"], 10))
+        self.assertEqual(self.server.end_containers(), [("skopsfs", 0)])
+
+    def test_pods_of_a_node_share_pages(self):
+        self.serve()
+        first, second = self.workload(), self.workload()
+        for workload in (first, second):
+            self.check_workload(workload, self.MODELS)
+
+        def frames():
+            found = []
+            for workload in (first, second):
+                address, size, _ = workload("map", f"{self.MODELS}/a.skops/{archives.MEMBER}")
+                found.append(frames_of(workload.container.pid, address, size))
+            return found[0] == found[1] and len(found[0]) == archives.PAGES
+        until(frames, "both have the same page frames")  # the kernel may move one between the looks
+        self.assertEqual(self.server.end_containers(), [("skopsfs", 0)])
+
+    def test_server_is_killed_and_started_again(self):
+        """The workload goes on without a restart, because the folder above the mount is what it has."""
+        server = self.serve()
+        before = self.workload()
+        self.check_workload(before, self.MODELS)
+        self.assertEqual(server.stop(signal.SIGKILL), 128 + signal.SIGKILL)
+        self.assertEqual(self.node.mounted(), [self.mountpoint])  # a dead one
+        self.assert_fails(errno.ENOTCONN, before, "listing", self.MODELS)
+        # A pod that comes meanwhile waits for the server.
+        late = self.pod("examples/gunicorn-daemonset")
+        waiting = late.start("warm")
+        until(lambda: "Transport endpoint is not connected" in waiting.log(), "it has looked")
+
+        server = self.serve()
+        self.assertIn("a dead mount was found", server.log())
+        self.assertEqual(self.node.mounted(), [self.mountpoint])  # and no second one below it
+        self.check_workload(before, self.MODELS)
+        self.assertEqual(waiting.wait(), 0)
+        self.check_workload(late.start_workload(**ANSWERS), self.MODELS)
+        self.assertEqual(self.server.end_containers(), [("skopsfs", 0)])
+
+    def test_pod_is_replaced_after_its_node_crashed_it(self):
+        """The init container of a new pod finds a dead mount where it would make the folder."""
+        self.serve().stop(signal.SIGKILL)
+        self.server = self.pod("daemonset")
+        self.server.run("make-mountpoint")
+        self.serve()
+        self.check_workload(self.workload(), self.MODELS)
+        self.assertEqual(self.server.end_containers(), [("skopsfs", 0)])
+
+    def test_end_of_the_pod(self):
+        """Also while a workload holds a file, the mount is gone from the node and from the workload."""
+        self.serve()
+        workload = self.workload()
+        self.check_workload(workload, self.MODELS)
+        self.assertEqual(self.server.end_containers(), [("skopsfs", 0)])
+        self.assertEqual(self.node.mounted(), [])
+        self.assertEqual(os.listdir(self.mountpoint), [])
+        self.assertEqual(workload("listing", self.MODELS), [])
+        # What it had read of the mapped file is still in memory.
+        self.assertEqual(workload("hash", f"{self.MODELS}/a.skops/{archives.MEMBER}"),
+                         hashlib.sha256(archives.content(1)).hexdigest())
+        self.server.delete_folder()
+
+    def test_source_that_is_away(self):
+        """The pod is not ready, and not killed; readers of what is there go on; it mends itself."""
+        server = self.serve()
+        models = self.node.path("/srv/models")
+        os.chmod(models, 0)
+        until(lambda: not self.server.probe("skopsfs", "readinessProbe"), "it is not ready")
+        os.chmod(models, 0o755)
+        self.server.wait_for("skopsfs", "readinessProbe")
+        self.assertFalse(server.ended())
+        self.assertEqual(self.server.end_containers(), [("skopsfs", 0)])
+
+    def test_source_that_is_mounted_anew(self):
+        """Below the volume of the source, it is seen through two propagations, without a restart."""
+        elsewhere = self.node.make("/srv/elsewhere")
+        self.put_models(elsewhere)
+        other = BindFs(elsewhere, self.node.make("/srv/models/filer"))
+        self.addCleanup(other.clear)
+        other.start()
+        self.serve()
+        workload = self.workload()
+        self.check_workload(workload, f"{self.MODELS}/filer")
+        other.kill()
+        until(lambda: self.fails(workload, "listing", f"{self.MODELS}/filer"), "it is away")
+        self.assertTrue(workload("read", f"{self.MODELS}/a.skops/schema.json"))  # what is not on it
+        other.start()
+        until(lambda: not self.fails(workload, "listing", f"{self.MODELS}/filer"), "it is back")
+        self.check_workload(workload, f"{self.MODELS}/filer")
+        self.assertEqual(self.server.end_containers(), [("skopsfs", 0)])
+
+    @staticmethod
+    def fails(workload, *question):
+        try:
+            workload(*question)
+        except OSError:
+            return True
+        return False
+
+    def test_first_process_of_the_container(self):
+        """It reaps what is left to it, and is not ended by what a shell there sends."""
+        server = self.serve()
+        with open(f"/proc/{server.pid}/status", encoding="ascii") as status:
+            self.assertIn("\t1\n", next(line for line in status if line.startswith("NSpid:")))
+
+        def children():
+            with open(f"/proc/{server.pid}/task/{server.pid}/children", encoding="ascii") as file:
+                return file.read().split()
+        serving = children()
+        self.assertTrue(serving)
+        # The shell ends first, so that its child becomes one of the first process, and ends then.
+        self.assertTrue(server.execute(["sh", "-c", "sleep 0.3 & echo done"], 10))
+        until(lambda: children() == serving, "what was left to it is gone")
+        self.assertEqual(server.stop(), 0)
+
+
+    def test_end_that_comes_before_the_mount(self):
+        """To the first process of a container a signal that it does not wait for is lost, so it waits from
+        the start: here while the source, which is a mount that nobody serves yet, keeps it waiting."""
+        source = self.node.path("/srv/models")
+        device = mount_device(source, ",allow_other")
+        try:
+            server = self.server.start("skopsfs")
+            waits = pathlib.Path(f"/proc/{server.pid}/wchan")
+            until(lambda: "fuse" in waits.read_text(encoding="ascii"), "it waits for the source")
+            server.send(signal.SIGTERM)
+            with Server(self.node.make("/srv/elsewhere"), device):
+                self.assertEqual(server.wait(), 0)
+        finally:
+            os.close(device)
+            detach(source)
+
+
+class Sidecar(KubernetesTest):
+    MODELS = "/skopsfs/models"
+
+    def setUp(self):
+        super().setUp()
+        self.put_models(self.node.make("claims", "models"))
+
+    def mountpoint(self, pod):
+        return os.path.join(pod.volume("skopsfs"), "models")
+
+    def test_probe(self):
+        pod = self.pod("sidecar")
+        pod.run("make-mountpoint")
+        self.check_probe_without_mount(pod, "skopsfs", self.mountpoint(pod))
+        pod.start("skopsfs")
+        pod.wait_for("skopsfs")
+        self.assertEqual(pod.end_containers(), [("skopsfs", 0)])
+
+    def test_from_start_to_end(self):
+        pod = self.pod("sidecar")
+        pod.start_up()
+        workload = pod.start_workload(**ANSWERS)
+        self.check_workload(workload, self.MODELS)
+        self.assertEqual(self.node.mounted(), [self.mountpoint(pod)])
+        self.assertEqual(pod.end_containers(), [("workload", 0), ("skopsfs", 0)])
+        self.assertEqual(self.node.mounted(), [])
+        pod.delete_folder()
+
+    def test_sidecar_is_killed_and_started_again(self):
+        pod = self.pod("sidecar")
+        pod.start_up()
+        workload = pod.start_workload(**ANSWERS)
+        self.check_workload(workload, self.MODELS)
+        pod.containers["skopsfs"].stop(signal.SIGKILL)
+        self.assert_fails(errno.ENOTCONN, workload, "listing", self.MODELS)
+        pod.start("skopsfs")
+        pod.wait_for("skopsfs")
+        self.check_workload(workload, self.MODELS)
+        self.assertEqual(self.node.mounted(), [self.mountpoint(pod)])
+        self.assertEqual(pod.end_containers(), [("workload", 0), ("skopsfs", 0)])
+        pod.delete_folder()
+
+    def test_pages_are_shared_inside_of_a_pod_only(self):
+        found = []
+        pods = [self.pod("sidecar") for _ in range(2)]
+        for pod in pods:
+            pod.start_up()
+            workload = pod.start_workload(**ANSWERS)
+            address, size, _ = workload("map", f"{self.MODELS}/a.skops/{archives.MEMBER}")
+            found.append(frames_of(workload.container.pid, address, size))
+        self.assertEqual([len(frames) for frames in found], [archives.PAGES] * 2)
+        self.assertFalse(set(found[0]) & set(found[1]))
+        for pod in pods:
+            self.assertEqual(pod.end_containers(), [("workload", 0), ("skopsfs", 0)])
+
+
+class PassedDescriptor(KubernetesTest):
+    MODELS = "/skopsfs"
+
+    def setUp(self):
+        super().setUp()
+        self.put_models(self.node.make("claims", "models"))
+        self.driver = Driver()
+        self.addCleanup(self.driver.unpublish)
+        self.pod = self.pod("passed-descriptor", driver=self.driver)
+
+    def test_from_start_to_end(self):
+        command = container_of(self.pod.spec, "skopsfs")["command"]
+        with self.pod.start("skopsfs", command=["sleep", "1000"]):
+            self.assertFalse(self.pod.probe("skopsfs", "startupProbe"))
+        server = self.pod.start("skopsfs", function=starter(command))
+        self.pod.wait_for("skopsfs")
+        with open(f"/proc/{server.pid}/status", encoding="ascii") as lines:
+            status = dict(line.rstrip("\n").split(":\t", 1) for line in lines)
+        self.assertEqual(status["Uid"].split(), [str(NOBODY)] * 4)
+        for name in ("CapPrm", "CapEff", "CapBnd"):
+            self.assertEqual(int(status[name], 16), 0)
+        self.assertEqual(status["NoNewPrivs"], "1")
+
+        workload = self.pod.start_workload(**ANSWERS)
+        self.check_workload(workload, self.MODELS)
+        self.assertEqual(self.pod.end_containers(), [("workload", 0), ("skopsfs", 0)])
+        self.assertEqual(self.driver.unpublish(), [self.pod.volume("skopsfs")])
+        self.pod.delete_folder()
+
+
+class Image(unittest.TestCase):
+    def test_program_finds_its_libraries(self):
+        """The packages of the Dockerfile are all that it takes, and none too many."""
+        programs = ["/usr/bin/skopsfs", "/usr/bin/skopsfsctl"]
+        listed = subprocess.run(["chroot", _Shared.image, "ldd", *programs],
+                                stdout=subprocess.PIPE, text=True, check=True).stdout
+        self.assertNotIn("not found", listed)
+        needed = set()
+        for line in listed.splitlines():
+            if "=>" in line:
+                path = os.path.realpath(_Shared.image + line.split()[2])
+                owner = subprocess.run(
+                    ["chroot", _Shared.image, "dpkg-query", "--search", f"*/{os.path.basename(path)}"],
+                    stdout=subprocess.PIPE, text=True, check=True).stdout
+                needed.add(owner.split(":")[0])
+        wanted = set(image.Dockerfile().packages)
+        direct = {name for name in wanted if name in needed}
+        self.assertEqual(wanted - direct, set(), "is installed and not used")
+
+    def test_build_stage(self):
+        """It is built from what install_packages.sh names, and the last stage takes what was built."""
+        dockerfile = image.Dockerfile()
+        self.assertIn("install_packages.sh build", " ".join(dockerfile.all_of("RUN", 0)))
+        built = " ".join(dockerfile.all_of("RUN", 0))
+        (copied,) = [words.split() for words in dockerfile.all_of("COPY")]
+        self.assertEqual(copied[-1] + "skopsfs", dockerfile.entrypoint[0])
+        for program in ("skopsfs", "skopsfsctl"):
+            self.assertIn(f"strip -o {copied[1]}{program} /build/src/{program}", built)
+        self.assertEqual(dockerfile.all_of("STOPSIGNAL"), ["SIGTERM"])
+
+
+if __name__ == "__main__":
+    main()
