@@ -19,7 +19,7 @@ using namespace skopsfs;
 std::optional<cli::CommandOption> FromCli11(const CLI::Option& option) {
   if (option.get_snames().empty() && option.get_lnames().empty()) return std::nullopt;
   cli::CommandOption out{
-      .value = option.get_option_text(), .help = option.get_description(), .list = {}};
+      .name = "", .value = option.get_option_text(), .help = option.get_description(), .list = {}};
   if (!option.get_snames().empty()) out.letter = option.get_snames()[0][0];
   if (!option.get_lnames().empty()) out.name = option.get_lnames()[0];
   if (out.value.empty() && option.get_items_expected_max() > 0) out.value = option.get_type_name();
