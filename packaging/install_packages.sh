@@ -1,27 +1,30 @@
 #!/bin/sh
-# Installs Debian's packages for one purpose: `build` (compile skopsfs), `run` (build, and NumPy to
-# try it with), `test` (all of that, and what the tests use), `benchmark` (all of that, and the peers
-# and pictures of the benchmarks). Does nothing when all are there.
+# Installs Debian's packages for one purpose: `build` (compile skopsfs), `package` (build, and make a
+# Debian package of it), `run` (build, and NumPy to try it with), `test` (all of that, and what the
+# tests use), `benchmark` (all of that, and the peers and pictures of the benchmarks). Does nothing
+# when all are there.
 set -eu
 
 build="cmake ninja-build g++ pkg-config fuse3 libfuse3-dev libzip-dev libfmt-dev liblzma-dev
-  libdeflate-dev libisal-dev libseccomp-dev prometheus-cpp-dev rapidjson-dev zlib1g-dev
-  libcli11-dev"
+  libdeflate-dev libisal-dev libseccomp-dev libsystemd-dev prometheus-cpp-dev rapidjson-dev
+  zlib1g-dev libcli11-dev"
+package="$build dpkg-dev file"
 run="$build python3 python3-numpy attr"
 test="$run libgtest-dev libgmock-dev python3-scipy python3-sklearn clang clang-format clang-tidy
   libclang-rt-14-dev libbenchmark-dev mypy e2fsprogs rsync ripgrep tar unzip util-linux procps mount
   python3-kubernetes python3-yaml debootstrap gunicorn prometheus
-  bindfs sshfs openssh-sftp-server"
+  bindfs sshfs openssh-sftp-server systemd lintian dpkg-dev file man-db zsh fish"
 command -v kubectl >/dev/null || test="$test kubernetes-client"  # Google's is at the same path
 benchmark="$test fuse-zip archivemount squashfuse squashfs-tools python3-matplotlib
   python3-distributed"
 
 case "${1:-}" in
   build) packages=$build ;;
+  package) packages=$package ;;
   run) packages=$run ;;
   test) packages=$test ;;
   benchmark) packages=$benchmark ;;
-  *) echo "usage: $0 build|run|test|benchmark" >&2; exit 2 ;;
+  *) echo "usage: $0 build|package|run|test|benchmark" >&2; exit 2 ;;
 esac
 
 missing=""

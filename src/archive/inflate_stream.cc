@@ -1,5 +1,7 @@
 #include "archive/inflate_stream.h"
 
+#include <fmt/format.h>
+#include <isa-l.h>
 #include <isa-l/igzip_lib.h>
 
 #include <algorithm>
@@ -118,6 +120,10 @@ size_t InflateStreamMemory() { return sizeof(InflateStream); }
 
 size_t InflateCheckpointMemory() {
   return sizeof(InflateCheckpoint) + kTables + kWindow + ISAL_LOOK_AHEAD;
+}
+
+std::string IsalVersion() {
+  return fmt::format("{}.{}.{}", ISAL_MAJOR_VERSION, ISAL_MINOR_VERSION, ISAL_PATCH_VERSION);
 }
 
 }  // namespace skopsfs::archive

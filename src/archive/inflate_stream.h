@@ -1,5 +1,7 @@
 #pragma once
 
+#include <string>
+
 #include "archive/decode_stream.h"
 
 namespace skopsfs::archive {
@@ -12,5 +14,7 @@ std::unique_ptr<DecodeStream> OpenInflateStream(const zip::ByteSource& source, c
 // What one takes of memory at most, and what a checkpoint of it does.
 size_t InflateStreamMemory();
 size_t InflateCheckpointMemory();
+
+std::string IsalVersion();  // of the ISA-L that this was built with
 
 }  // namespace skopsfs::archive

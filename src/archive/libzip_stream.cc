@@ -125,4 +125,6 @@ std::unique_ptr<DecodeStream> OpenLibzipStream(const zip::ByteSource& source,
   return std::make_unique<LibzipStream>(source, extent);
 }
 
+std::string LibzipVersion() { return zip_libzip_version(); }
+
 }  // namespace skopsfs::archive

@@ -124,7 +124,7 @@ struct MountOption {
   std::string_view help;  // empty: accepted from fstab and mount(8), not worth a line
 };
 
-constexpr std::array<MountOption, 23> kMountOptions = {{
+constexpr std::array<MountOption, 39> kMountOptions = {{
     {"allow_other", Effect::kHandOn, "other users may use the mount"},
     {"allow_root", Effect::kHandOn, "root may use the mount"},
     {"auto_unmount", Effect::kHandOn, "unmount even when the process is killed"},
@@ -149,6 +149,22 @@ constexpr std::array<MountOption, 23> kMountOptions = {{
     {"nofail", Effect::kIgnore, ""},
     {"_netdev", Effect::kIgnore, ""},
     {"user", Effect::kIgnore, ""},
+    {"users", Effect::kIgnore, ""},
+    {"nouser", Effect::kIgnore, ""},
+    {"owner", Effect::kIgnore, ""},
+    {"noowner", Effect::kIgnore, ""},
+    {"group", Effect::kIgnore, ""},
+    {"nogroup", Effect::kIgnore, ""},
+    {"comment=", Effect::kIgnore, ""},
+    {"async", Effect::kIgnore, ""},
+    {"sync", Effect::kIgnore, ""},
+    {"diratime", Effect::kIgnore, ""},
+    {"nodiratime", Effect::kIgnore, ""},
+    {"norelatime", Effect::kIgnore, ""},
+    {"strictatime", Effect::kIgnore, ""},
+    {"nostrictatime", Effect::kIgnore, ""},
+    {"lazytime", Effect::kIgnore, ""},
+    {"nolazytime", Effect::kIgnore, ""},
 }};
 
 const Option* FindByName(std::string_view name) {
@@ -181,7 +197,7 @@ bool ApplyNamed(Options& options, std::string_view text) {
 }
 
 void AddMountOption(Options& options, std::string_view text) {
-  if (text.starts_with("x-")) return;  // for mount(8) and systemd
+  if (text.starts_with("x-") || text.starts_with("X-")) return;  // for mount(8) and systemd
   for (const auto& known : kMountOptions) {
     const bool matches =
         known.name.ends_with('=') ? text.starts_with(known.name) : text == known.name;
@@ -278,6 +294,28 @@ std::string Usage() {
   text += fmt::format("  {:<26} {}\n", "NAME, NAME=VALUE",
                       "an option above, as --NAME or --NAME=VALUE");
   return text;
+}
+
+Command DescribeOptions() {
+  std::vector<ListWord> list;
+  for (const auto& option : kMountOptions) {
+    if (!option.help.empty()) list.push_back({std::string(option.name), std::string(option.help)});
+  }
+  Command command{.name = "skopsfs", .help = "", .options = {}, .commands = {}};
+  for (const auto& option : kOptions) {
+    command.options.push_back({.letter = option.letter,
+                               .name = std::string(option.name),
+                               .value = std::string(option.value),
+                               .help = std::string(option.help),
+                               .list = {}});
+    if (option.name.empty()) continue;
+    list.push_back({fmt::format("{}{}", option.name, option.value.empty() ? "" : "="),
+                    std::string(option.help)});
+  }
+  for (auto& option : command.options) {
+    if (option.letter == 'o') option.list = list;
+  }
+  return command;
 }
 
 }  // namespace skopsfs::cli

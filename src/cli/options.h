@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "cli/command.h"
+
 namespace skopsfs::cli {
 
 // What the command line asks for.
@@ -41,5 +43,8 @@ Options ParseOptions(std::span<const char* const> arguments);
 
 // The text of --help, made from the table that ParseOptions() works with.
 std::string Usage();
+
+// The same table for completions.
+Command DescribeOptions();
 
 }  // namespace skopsfs::cli

@@ -19,8 +19,10 @@
 #include "cli/metrics_server.h"
 #include "cli/options.h"
 #include "cli/user.h"
+#include "cli/version.h"
 #include "fuse/background.h"
 #include "fuse/mountpoint.h"
+#include "fuse/service_manager.h"
 #include "fuse/supervisor.h"
 #include "util/error.h"
 #include "util/log.h"
@@ -113,6 +115,7 @@ int ServeOrExplain(const Options& options, std::span<const char* const> argument
     return Serve(options, arguments, on_ready);
   } catch (const std::exception& error) {
     util::LogError("{}", error.what());
+    fuse::ServiceManager().Status(error.what());
     return kExitFailure;
   }
 }
@@ -141,7 +144,7 @@ int Run(std::span<const char* const> arguments) {
     return EXIT_SUCCESS;
   }
   if (options.version) {
-    fmt::print("skopsfs {}\nlibfuse {}\n", SKOPSFS_VERSION, fuse::LibraryVersion());
+    fmt::print("{}", VersionText());
     return EXIT_SUCCESS;
   }
   // Named, or else each conversion of a DOS time would look whether /etc/localtime has changed.
@@ -154,6 +157,8 @@ int Run(std::span<const char* const> arguments) {
   if (supervisor) RunWorker(*supervisor, options);
   if (getpid() == 1) fuse::Supervisor::HoldSignals();  // the first process of a container
   if (options.foreground) return ServeOrExplain(options, arguments, [] {});
+  // The service of whoever waits for a service is what stays in front.
+  fuse::ServiceManager::Leave();
   return fuse::RunInBackground([&](const std::function<void()>& ready) {
     return ServeOrExplain(options, arguments, ready);
   });

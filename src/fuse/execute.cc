@@ -10,6 +10,7 @@
 #include <climits>
 #include <system_error>
 
+#include "fuse/service_manager.h"
 #include "util/log.h"
 
 namespace skopsfs::fuse {
@@ -29,6 +30,7 @@ void CloseAllOnExecute() {
 
 void Execute(int program, const std::vector<std::string>& arguments, std::span<const int> kept) {
   CloseAllOnExecute();
+  ServiceManager::Leave();
   for (const int fd : kept) fcntl(fd, F_SETFD, 0);
   std::vector<const char*> words = {"skopsfs"};
   for (const auto& argument : arguments) words.push_back(argument.c_str());

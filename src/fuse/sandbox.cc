@@ -127,8 +127,7 @@ void AllowReading(int rules, int folder) {
 // Whether files are out of reach for everything but reading: false when the kernel cannot, or
 // cannot keep from truncating them.
 bool RestrictFiles(const catalog::Source::Parts& source) {
-  const long version =
-      syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION);
+  const long version = LandlockVersion();
   if (version < 1) {
     util::LogWarning("this kernel has no Landlock: the worker may open what its user may read");
     return false;
@@ -155,6 +154,12 @@ void BoundMemory() {
 }
 
 }  // namespace
+
+long LandlockVersion() {
+  const long version =
+      syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION);
+  return version < 0 ? 0 : version;
+}
 
 void EnterSandbox(const catalog::Source::Parts& source, const UserIds& user, bool required) {
   DropCapabilitiesOfPrograms();

@@ -31,4 +31,7 @@ struct UserIds {
 // stays root, without capabilities.
 void EnterSandbox(const catalog::Source::Parts& source, const UserIds& user, bool required);
 
+// Of the kernel's Landlock; 0 when there is none.
+long LandlockVersion();
+
 }  // namespace skopsfs::fuse

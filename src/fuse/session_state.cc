@@ -206,13 +206,18 @@ bool SessionState::HasInit(int memory) {
 }
 
 bool SessionState::KernelResends(int memory) {
+  std::array<std::byte, kMostInit> init{};
+  const ssize_t got = pread(memory, init.data(), init.size(), offsetof(Memory, init));
+  return got == static_cast<ssize_t>(init.size()) && OffersResend(init);
+}
+
+bool SessionState::OffersResend(std::span<const std::byte> init) {
   struct {
     fuse_in_header header;
     fuse_init_in init;
   } request{};
-  if (pread(memory, &request, sizeof(request), offsetof(Memory, init)) != sizeof(request)) {
-    return false;
-  }
+  if (init.size() < sizeof(request)) return false;
+  std::memcpy(&request, init.data(), sizeof(request));
   const uint64_t flags = request.init.flags | uint64_t{request.init.flags2} << 32;
   return request.header.len >= sizeof(request) && (flags & FUSE_INIT_EXT) != 0 &&
          (flags & kHasResend) != 0;

@@ -59,6 +59,10 @@ class SessionState {
   static bool HasInit(int memory);
   static bool KernelResends(int memory);
 
+  // Whether the kernel that says this as its hello, the INIT request, asks again what was not
+  // answered. False for anything else.
+  static bool OffersResend(std::span<const std::byte> init);
+
   // Throws util::Error when the memory holds something else.
   explicit SessionState(const util::UniqueFd& memory);
   ~SessionState();

@@ -11,7 +11,6 @@
 
 #include <algorithm>
 #include <array>
-#include <climits>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
@@ -85,6 +84,7 @@ bool Supervisor::Run() {
   mount_ = std::make_unique<Mount>(mount_options_);
   current_ = Start(program_, false);
   while (!outcome_) Loop();
+  if (*outcome_ && !ending_) service_.Stopping("it was unmounted");
   mount_->Unmount();
   return *outcome_;
 }
@@ -112,6 +112,7 @@ int Supervisor::Timeout() const {
   if (look_at_) consider(*look_at_);
   if (leave_at_) consider(*leave_at_);
   if (look_for_source_at_) consider(*look_for_source_at_);
+  if (service_.due()) consider(*service_.due());
   if (metrics_server_ && metrics_server_->start_again_at()) {
     consider(*metrics_server_->start_again_at());
   }
@@ -221,7 +222,7 @@ void Supervisor::OnServing(Worker& worker) {
   if (worker.stage != Worker::Stage::kTakingOver) throw Error(EPROTO, "it serves out of turn");
   worker.stage = Worker::Stage::kServing;
   worker.since = Clock::now();
-  stalled_since_.reset();
+  stall_.since.reset();
   look_at_ = Clock::now();
   if (worker.program != program_) util::LogInfo("the upgrade is done: the new worker serves");
   if (worker.opens_source_anew && std::exchange(look_for_source_at_, std::nullopt)) {
@@ -229,9 +230,10 @@ void Supervisor::OnServing(Worker& worker) {
                   util::Quoted(source_.path));
   }
   if (upgrade_wanted_) Upgrade();
-  if (!on_ready_) return;
+  if (!on_ready_) return service_.Status(Serving());
   mount_->SetReadAhead(source_device_);
   std::exchange(on_ready_, nullptr)();
+  service_.Ready(Serving());
   kernel_resends_ = KernelResends();
   if (!*kernel_resends_) {
     util::LogWarning("this kernel is older than 6.9: should the worker die, the mount is given up");
@@ -312,7 +314,7 @@ void Supervisor::OnCurrentEnded(int status) {
   }
   if (well && !ended->told_to_end) {  // the filesystem was unmounted
     outcome_ = !mount_->IsThere();
-    if (!*outcome_) util::LogError("the kernel has given the mount up (umount -f, or an abort)");
+    if (!*outcome_) GiveUp("the kernel has given the mount up (umount -f, or an abort)");
     return;
   }
   if (!well) OnCrash(*ended, status, requests);
@@ -325,21 +327,11 @@ void Supervisor::OnCurrentEnded(int status) {
   if (current_->stage == Worker::Stage::kPrepared) GiveTurn(*current_);
 }
 
-void Supervisor::StartAgain() {
-  try {
-    current_ = Start(program_, look_for_source_at_.has_value());
-  } catch (const Error& error) {
-    if (++failed_starts_ >= kMostFailedStarts) return GiveUp(error.what());
-    util::LogError("{}", error.what());
-    ++short_lives_;
-    start_again_at_ = Clock::now() + Delay();
-  }
-}
-
 void Supervisor::OnDeadlines() {
   if (outcome_) return;
   util::TellLeftOutLines();
   const auto now = Clock::now();
+  if (service_.due() && now >= *service_.due()) GiveSignOfLife();
   if (metrics_server_) metrics_server_->OnDeadline(now);
   if (look_at_ && now >= *look_at_) {
     look_at_.reset();
@@ -373,6 +365,7 @@ void Supervisor::OnDeadlines() {
 void Supervisor::End() {
   if (ending_) return;
   ending_ = true;
+  service_.Stopping("ending, as it was told to");
   if (next_) kill(next_->pid, SIGKILL);
   if (!current_) {
     outcome_ = true;

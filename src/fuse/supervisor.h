@@ -21,6 +21,7 @@
 #include "fuse/metrics_process.h"
 #include "fuse/mount.h"
 #include "fuse/sandbox.h"
+#include "fuse/service_manager.h"
 #include "util/unique_fd.h"
 
 namespace skopsfs::fuse {
@@ -74,6 +75,12 @@ class Supervisor {
     bool told_to_end = false;
   };
 
+  // The worker takes no requests, though some wait.
+  struct Stall {
+    uint64_t begun = 0;  // by the worker, of all requests, at the last look
+    std::optional<Clock::time_point> since;
+  };
+
   struct Kept {
     uint64_t slot = 0;
     util::UniqueFd fd;
@@ -107,10 +114,14 @@ class Supervisor {
   void OnDeadlines();
   void LookAtRequests();
   bool TakesNoRequests();
+  Clock::duration WaitingInVain(Stall& stall) const;
   std::string LabelOf(uint64_t slot) const;
   void Quarantine(uint64_t slot);
   void GiveUp(const std::string& reason);
   void End();
+  std::string Serving() const;
+  void TellOfCrash(const std::string& how);
+  void GiveSignOfLife();
 
   const MountOptions mount_options_;
   catalog::Source::Parts source_;
@@ -140,14 +151,18 @@ class Supervisor {
   std::optional<Clock::time_point> look_at_;             // at the requests of the worker
   std::optional<Clock::time_point> look_for_source_at_;  // which is gone
   std::set<uint64_t> told_;                              // requests that the log has named
-  uint64_t begun_ = 0;  // by the worker, of all requests, at the last look
-  std::optional<Clock::time_point> stalled_since_;  // it takes none since then, though some wait
+  Stall stall_;
   std::vector<RequestSeen> timed_out_;
   std::optional<Clock::time_point> kill_at_;   // the worker that was told to end
   bool upgrade_wanted_ = false;                // as soon as it can be
   bool ending_ = false;                        // a signal said so
   std::optional<Clock::time_point> leave_at_;  // without the worker, which cannot even be killed
   std::optional<bool> outcome_;
+
+  ServiceManager service_;
+  int crashes_told_ = 0;
+  std::string last_crash_;  // when, and how
+  Stall silence_;           // as it is looked at for the signs of life
 };
 
 }  // namespace skopsfs::fuse

@@ -1,5 +1,5 @@
-// The part of Supervisor that judges workers: what they were at when they died, what takes too
-// long.
+// The part of Supervisor that judges workers: what they were at when they died, when there is to be
+// another one, what takes too long.
 
 #include <poll.h>
 #include <sys/wait.h>
@@ -12,6 +12,7 @@
 #include "fs/node_id.h"
 #include "fuse/session_state.h"
 #include "fuse/supervisor.h"
+#include "util/error.h"
 #include "util/log.h"
 
 namespace skopsfs::fuse {
@@ -53,6 +54,7 @@ void Supervisor::OnCrash(const Worker& ended, int status, std::vector<RequestSee
   if (failed_starts_ >= kMostFailedStarts) {
     return GiveUp(fmt::format("no worker can be started, the last {}", Describe(status)));
   }
+  TellOfCrash(Describe(status));
   util::LogError("the worker {}; another one takes over{}", Describe(status),
                  ended.program == program_ ? "" : ", of the program from before the upgrade");
   // What it said of itself is no archive's fault.
@@ -73,6 +75,7 @@ void Supervisor::OnCrash(const Worker& ended, int status, std::vector<RequestSee
 
 void Supervisor::GiveUp(const std::string& reason) {
   if (!reason.empty()) util::LogError("{}", reason);
+  service_.Stopping(reason.empty() ? "the mount is given up; the log says why" : reason);
   outcome_ = false;
 }
 
@@ -80,6 +83,17 @@ void Supervisor::GiveUp(const std::string& reason) {
 Supervisor::Clock::duration Supervisor::Delay() const {
   if (short_lives_ == 0) return {};
   return std::min<Clock::duration>(kLongest, kShortest * (1 << std::min(short_lives_, 10)));
+}
+
+void Supervisor::StartAgain() {
+  try {
+    current_ = Start(program_, look_for_source_at_.has_value());
+  } catch (const util::Error& error) {
+    if (++failed_starts_ >= kMostFailedStarts) return GiveUp(error.what());
+    util::LogError("{}", error.what());
+    ++short_lives_;
+    start_again_at_ = Clock::now() + Delay();
+  }
 }
 
 std::string Supervisor::LabelOf(uint64_t slot) const {
@@ -110,22 +124,27 @@ void Supervisor::LookAtRequests() {
   look_at_ = Clock::now() + pause;
 }
 
-// Requests wait in the kernel and no thread of the worker takes one: it is stopped, or each is at
-// something that does not end. True when that has lasted for longer than it may.
-bool Supervisor::TakesNoRequests() {
+// For how long requests have waited in the kernel and no thread of the worker took one: it is
+// stopped, or each is at something that does not end.
+Supervisor::Clock::duration Supervisor::WaitingInVain(Stall& stall) const {
   pollfd waiting{mount_->descriptor(), POLLIN, 0};
   const bool wait = poll(&waiting, 1, 0) > 0 && (waiting.revents & POLLIN) != 0;
   const uint64_t begun = SessionState::RequestsBegun(session_memory_.get());
   const auto now = Clock::now();
-  if (!wait || begun != begun_) {
-    stalled_since_.reset();
-    begun_ = begun;
-    return false;
+  if (!wait || begun != stall.begun) {
+    stall = {.begun = begun, .since = std::nullopt};
+    return {};
   }
-  if (!stalled_since_) stalled_since_ = now;
+  if (!stall.since) stall.since = now;
+  return now - *stall.since;
+}
+
+// True when that has lasted for longer than it may.
+bool Supervisor::TakesNoRequests() {
+  const auto stalled = WaitingInVain(stall_);
   const auto timeout = worker_options_.timeout;
-  const bool too_long = timeout.count() > 0 && now - *stalled_since_ > timeout;
-  if (now - *stalled_since_ >= kLong || too_long) {
+  const bool too_long = timeout.count() > 0 && stalled > timeout;
+  if (stalled >= kLong || too_long) {
     util::LogWarning("requests wait, and the worker takes none{}",
                      too_long ? "; the worker is replaced" : "");
   }

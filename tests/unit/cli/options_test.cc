@@ -143,7 +143,9 @@ TEST(ParseOptions, MountOptions) {
       // True anyway, or meant for mount(8).
       {{"-o", "ro,rw,nosuid,nodev,suid,dev,exec,atime,relatime,default_permissions"}, {}},
       {{"-o", "defaults,auto,noauto,_netdev,user"}, {}},
-      {{"-o", "x-systemd.automount,x-gvfs-hide"}, {}},
+      {{"-o", "users,owner,group,nouser,noowner,nogroup,nofail,comment=x y"}, {}},
+      {{"-o", "sync,async,diratime,nodiratime,norelatime,strictatime,nostrictatime"}, {}},
+      {{"-o", "x-systemd.automount,x-gvfs-hide,X-mount.mkdir"}, {}},
       {{"-o", ""}, {}},
       {{"-o", ",,allow_other,,"}, {"allow_other"}},
   };

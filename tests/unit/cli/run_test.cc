@@ -107,7 +107,13 @@ TEST_F(RunTest, Version) {
   for (const auto* word : {"-V", "--version"}) {
     const auto result = RunWith({word});
     EXPECT_EQ(result.code, EXIT_SUCCESS);
-    EXPECT_THAT(result.out, ::testing::MatchesRegex("skopsfs [0-9.]+\nlibfuse 3[0-9.]+\n"));
+    EXPECT_THAT(result.out,
+                ::testing::ContainsRegex("^skopsfs [0-9.]+\nlibfuse 3[0-9.]+\nlibzip [0-9.]+\n"
+                                         "ISA-L [0-9.]+\nLinux [0-9.]+[^\n]*\n  /dev/fuse "));
+    for (const auto* feature :
+         {"NOTIFY_RESEND", "Landlock", "cachestat", "DIOALIGN", "passthrough"}) {
+      EXPECT_THAT(result.out, HasSubstr(feature));
+    }
     EXPECT_EQ(result.err, "");
   }
 }

@@ -1,0 +1,58 @@
+#!/bin/sh
+# Run by fresh_debian.sh inside of a Debian that systemd has started: the unit of the package in /debs,
+# from the first start to the purge. The last line says that all went well.
+set -eu
+
+until_true() { until "$@" >/dev/null 2>&1; do sleep 0.1; done; }  # whoever runs this has a time limit
+shows() { systemctl show --value -p "$1" skopsfs@models; }
+shows_that() { shows "$1" | grep -q "$2"; }
+mounted() { grep -q ' /mnt/skops .* fuse.skopsfs ' /proc/1/mountinfo; }  # for all, so for systemd
+upgraded() { [ "$(journalctl -u skopsfs@models | grep -c 'the upgrade is done')" = "$1" ]; }
+read_as_somebody() {
+  setpriv --reuid 54321 --clear-groups head -c 40 /mnt/skops/kmeans.skops/schema.json >/dev/null
+}
+
+export DEBIAN_FRONTEND=noninteractive LC_ALL=C
+apt-get install -y -qq --no-install-recommends /debs/skopsfs_*.deb >/dev/null
+mkdir /mnt/skops
+cp /usr/share/doc/skopsfs/examples/systemd/models.conf /etc/skopsfs
+mkdir -p /etc/systemd/system/skopsfs@.service.d  # so that it is said what the hardening leaves
+printf '[Service]\nExecStartPre=/usr/bin/skopsfs -V\n' >/etc/systemd/system/skopsfs@.service.d/try.conf
+systemctl daemon-reload
+
+systemctl enable --now skopsfs@models
+mounted
+read_as_somebody
+systemctl status --no-pager skopsfs@models
+
+supervisor=$(shows MainPID)
+kill -9 "$(pgrep -P "$supervisor" | head -n 1)"
+until_true shows_that StatusText 'workers that crashed: 1'
+read_as_somebody
+shows StatusText
+
+systemctl reload skopsfs@models
+until_true upgraded 1
+apt-get install -y -qq --reinstall /debs/skopsfs_*.deb >/dev/null
+until_true upgraded 2
+[ "$(shows MainPID)" = "$supervisor" ]
+read_as_somebody
+echo "an upgrade of the package goes on with the mount"
+
+kill -9 "$supervisor"
+until_true shows_that NRestarts 1
+until_true read_as_somebody
+journalctl --no-pager -u skopsfs@models | grep 'the dead mount at'
+
+umount /mnt/skops
+until_true shows_that ActiveState inactive
+[ "$(shows Result)" = success ]
+echo "umount ends the service"
+
+systemctl start skopsfs@models
+read_as_somebody
+apt-get purge -y -qq skopsfs >/dev/null
+if mounted; then exit 1; fi
+[ -z "$(pgrep skopsfs)" ]
+echo "the purge ends it"
+echo "the unit does what it should"
