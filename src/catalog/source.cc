@@ -83,7 +83,7 @@ Source::Source(const std::string& path)
   if (!root.is_folder() && !S_ISREG(root.st.st_mode)) {
     throw Error(ENOTDIR, "source " + Quoted(path) + " is neither a folder nor an archive");
   }
-  CheckReadable();  // better said at the start than by the first user
+  OpenToRead();  // better said at the start than by the first user
   std::error_code error;
   canonical_path_ = std::filesystem::canonical(path, error);
   if (error) throw ErrnoError("source " + Quoted(path), error.value());
@@ -125,21 +125,24 @@ Found Source::OpenRoot() const {
   return found;
 }
 
-void Source::CheckReadable() const {
+UniqueFd Source::OpenToRead() const {
   const Found root = OpenRoot();
-  const auto fail = [&] { throw ErrnoError("source " + Quoted(path_)); };
-  if (!root.is_folder()) {
-    const std::string link = "/proc/self/fd/" + std::to_string(root.fd.get());
-    if (!UniqueFd(open(link.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK))) fail();
-    return;
-  }
-  UniqueFd fd(openat(root.fd.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  const std::unique_ptr<DIR, int (*)(DIR*)> stream(fd ? fdopendir(fd.get()) : nullptr, closedir);
-  if (!stream) fail();
-  fd.Release();  // now the stream's
+  const std::string link = "/proc/self/fd/" + std::to_string(root.fd.get());
+  UniqueFd fd(root.is_folder() ? openat(root.fd.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+                               : open(link.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
+  if (!fd) throw ErrnoError("source " + Quoted(path_));
+  return fd;
+}
+
+void Source::CheckReadable() const {
+  UniqueFd fd = OpenToRead();
+  if (is_single_archive()) return;
   // A folder on a filesystem that went away may still be opened.
+  const std::unique_ptr<DIR, int (*)(DIR*)> stream(fdopendir(fd.get()), closedir);
+  if (!stream) throw ErrnoError("source " + Quoted(path_));
+  fd.Release();  // now the stream's
   errno = 0;
-  if (readdir(stream.get()) == nullptr && errno != 0) fail();
+  if (readdir(stream.get()) == nullptr && errno != 0) throw ErrnoError("source " + Quoted(path_));
 }
 
 Found Source::Open(const std::string& path) const {

@@ -76,6 +76,7 @@ class Source {
   static std::vector<std::string> List(const Found& folder);
 
  private:
+  util::UniqueFd OpenToRead() const;
   std::optional<Found> FollowLink(const std::string& path) const;
 
   std::string path_;
