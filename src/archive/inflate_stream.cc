@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <string>
 #include <vector>
 
 #include "util/error.h"
@@ -24,13 +25,13 @@ constexpr size_t kTables = offsetof(inflate_state, tmp_out_buffer);
 const char* ReasonOf(int result) {
   switch (result) {
     case ISAL_INVALID_BLOCK:
-      return "cannot be decoded: bad block";
+      return "bad block";
     case ISAL_INVALID_SYMBOL:
-      return "cannot be decoded: bad symbol";
+      return "bad symbol";
     case ISAL_INVALID_LOOKBACK:
-      return "cannot be decoded: a distance that is too far back";
+      return "a distance that is too far back";
     default:
-      return "cannot be decoded";
+      return "bad data";
   }
 }
 
@@ -59,7 +60,9 @@ class InflateStream : public DecodeStream {
       const uint32_t input = state_.avail_in;
       const uint32_t room = state_.avail_out;
       const int result = isal_inflate(&state_);
-      if (result != ISAL_DECOMP_OK) throw Error(EIO, ReasonOf(result));
+      if (result != ISAL_DECOMP_OK) {
+        throw Error(EIO, std::string("cannot be decoded: ") + ReasonOf(result));
+      }
       // Without input left, what is in the state may still have come out.
       if (state_.avail_in == input && state_.avail_out == room) break;
     }

@@ -27,6 +27,15 @@ std::shared_ptr<Slot> RootSlot(const Source& source) {
   return root;
 }
 
+// Whether what a predecessor had open there is another version than its name leads to.
+bool IsOld(const Slot& slot) {
+  try {
+    return slot.superseded || !slot.inherited->IsCurrent();
+  } catch (const Error&) {
+    return true;  // it cannot even be looked at
+  }
+}
+
 }  // namespace
 
 Catalog::Catalog(Source source, const OpenArchives::Budget& budget,
@@ -59,13 +68,46 @@ std::vector<std::shared_ptr<Slot>> Catalog::InheritedOldVersions() {
     if (!slot) return true;
     const std::lock_guard slot_lock(slot->mutex);
     if (!slot->inherited) return true;
-    if (slot->superseded || !slot->inherited->IsCurrent()) old.push_back(slot);
+    if (IsOld(*slot)) old.push_back(slot);
     return false;
   });
   return old;
 }
 
+// Runs `call`, which looks at the source itself, and notes when that is gone.
+template <typename Call>
+auto Catalog::AskingSource(const Call& call) const {
+  try {
+    return call();
+  } catch (const Error& error) {
+    const int code = error.code();
+    if (code == ENOTCONN || code == ECONNABORTED || code == ESTALE) source_is_gone_ = true;
+    // For a name below, ESTALE says to look it up again; here there is nothing to look up.
+    if (code == ESTALE) throw Error(EIO, error.what());
+    throw;
+  }
+}
+
+Found Catalog::OpenRoot() const {
+  return AskingSource([&] { return source_.OpenRoot(); });
+}
+
+void Catalog::CheckSource() const {
+  AskingSource([&] { source_.CheckReadable(); });
+}
+
+bool Catalog::SourceIsGone() {
+  if (!source_is_gone_.exchange(false)) return false;
+  try {
+    OpenRoot();
+  } catch (const Error&) {
+    // It is noted again.
+  }
+  return source_is_gone_.exchange(false);
+}
+
 Found Catalog::OpenAgain(const Slot& slot) const {
+  if (slot.path.empty()) return OpenRoot();
   try {
     return source_.Open(slot.path);
   } catch (const Error& error) {
@@ -85,7 +127,7 @@ Found Catalog::OpenFolder(const Slot& slot) const {
 }
 
 struct stat Catalog::StatFolder(const Slot& slot) const {
-  if (!slot.parent) return source_.OpenRoot().st;
+  if (!slot.parent) return OpenRoot().st;
   const auto found = Examine(*slot.parent, OpenFolder(*slot.parent), slot.name);
   if (!found || SlotIdentity(found->st) != slot.identity) {
     throw Error(ESTALE, Quoted(slot.path) + " is not the folder it was");
@@ -128,7 +170,16 @@ std::shared_ptr<Slot> Catalog::Acquire(const std::shared_ptr<Slot>& folder, cons
 }
 
 std::shared_ptr<Slot> Catalog::SingleArchive() {
-  const Found found = source_.OpenRoot();
+  try {
+    return FindSingleArchive();
+  } catch (const Error& error) {
+    util::LogError("{}: cannot be looked up: {}", Quoted(source_.path()), error.what());
+    throw;
+  }
+}
+
+std::shared_ptr<Slot> Catalog::FindSingleArchive() {
+  const Found found = OpenRoot();
   if (!S_ISREG(found.st.st_mode)) throw Error(EIO, "the source is no longer a regular file");
   const std::lock_guard lock(single_mutex_);
   auto slot = Acquire(root(), "", found);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
@@ -39,6 +40,11 @@ class Catalog {
   void TakeOver() { store_->Release(); }
 
   const Source& source() const { return source_; }
+  // The folder or single archive itself.
+  Found OpenRoot() const;
+  // Whether the source has been found to be gone since the last call, and still is, as when it lies
+  // on a mount whose server has ended: then it stays so, whatever is mounted at its path by now.
+  bool SourceIsGone();
   const std::shared_ptr<Slot>& root() const { return slots_.root(); }
 
   // nullptr when the kernel holds no node of that slot.
@@ -122,16 +128,20 @@ class Catalog {
   Census TakeCensus(size_t most) { return catalog::TakeCensus(slots_.All(), most); }
 
   // Throws util::Error when the source cannot be read now.
-  void CheckSource() const { source_.CheckReadable(); }
+  void CheckSource() const;
 
  private:
+  template <typename Call>
+  auto AskingSource(const Call& call) const;
   Found OpenAgain(const Slot& slot) const;
+  std::shared_ptr<Slot> FindSingleArchive();
   void OpenFile(Slot& slot);
   void ReadIndex(Slot& slot);
   std::shared_ptr<const archive::ArchiveIndex> IndexOf(Slot& slot,
                                                        const archive::ArchiveFile& file);
 
   const Source source_;
+  mutable std::atomic<bool> source_is_gone_ = false;
   DescriptorKeeper* const keeper_;
   OpenArchives open_;
   const std::unique_ptr<SlotStore> store_;

@@ -31,7 +31,8 @@ std::shared_ptr<const archive::ArchiveFile> OpenArchives::Adopt(util::UniqueFd f
   }
   if (in_use_->files >= budget_.descriptors) {
     throw util::Error(ENFILE, "all " + std::to_string(budget_.descriptors) +
-                                  " descriptors for archives are held by open files");
+                                  " descriptors for archives are held by open files: raise the "
+                                  "limit (ulimit -n, LimitNOFILE)");
   }
   return AdoptInherited(std::move(fd), st);
 }

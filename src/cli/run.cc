@@ -46,14 +46,16 @@ void RefuseToWaitForItself(const catalog::Source& source, const std::string& mou
       !fuse::LiesInside(source.canonical_path(), mountpoint)) {
     return;
   }
-  throw util::Error(EINVAL, fmt::format("source {} is a link below the mountpoint {}",
+  throw util::Error(EINVAL, fmt::format("source {} is a link below the mountpoint {}: name what "
+                                        "it leads to, or the mount would wait for itself",
                                         util::Quoted(source.path()), util::Quoted(mountpoint)));
 }
 
 std::string FreeMountpoint(const catalog::Source& source, const std::string& path) {
   std::string mountpoint = fuse::PrepareMountpoint(path);
   if (fuse::LiesInside(mountpoint, source.canonical_path())) {
-    throw util::Error(EINVAL, fmt::format("mountpoint {} lies inside the source {}",
+    throw util::Error(EINVAL, fmt::format("mountpoint {} lies inside the source {}: choose one "
+                                          "outside, or the mount would show itself",
                                           util::Quoted(mountpoint), util::Quoted(source.path())));
   }
   RefuseToWaitForItself(source, mountpoint);

@@ -37,7 +37,10 @@ size_t DescriptorBudget() {
 
 // The log goes to the supervisor; nothing else is to be said, nor anybody's folder to be kept busy.
 void LeaveTerminal() {
-  if (chdir("/") != 0) util::LogWarning("cannot leave the working directory");
+  if (chdir("/") != 0) {
+    util::LogWarning("cannot leave the working directory: {}",
+                     std::generic_category().message(errno));
+  }
   const util::UniqueFd null(open("/dev/null", O_RDWR | O_CLOEXEC));
   for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) dup2(null.get(), stream);
 }
@@ -67,6 +70,7 @@ void Serve(fuse::Channel& supervisor, const Options& options) {
   const pid_t parent = getppid();  // which the sandbox does not allow to ask for
   const auto owner = for_owner ? std::optional(getuid()) : std::nullopt;
   auto setup = fuse::ReceiveSetup(supervisor);
+  if (setup.opens_source_anew) fuse::OpenSourceAnew(supervisor, setup);
   auto& state = *new fuse::SessionState(setup.session);
   fuse::MarkCrashes();
   if (options.sandbox) {

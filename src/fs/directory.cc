@@ -99,7 +99,8 @@ std::unique_ptr<DirectoryHandle> FileSystem::MakeHandle(NodeId node, std::shared
   handle->node = node;
   handle->slot = std::move(slot);
   if (handle->slot->is_folder) {
-    handle->children = AtPositions(catalog::Source::List(catalog_.OpenFolder(*handle->slot)));
+    handle->children = AtPositions(ReadingFolder(
+        *handle->slot, [&] { return catalog::Source::List(catalog_.OpenFolder(*handle->slot)); }));
     return handle;
   }
   if (node.is_name()) {
@@ -159,7 +160,8 @@ std::optional<Entry> FileSystem::EntryOf(const std::shared_ptr<Slot>& folder,
 void FileSystem::ReadFolder(DirectoryHandle& handle, uint64_t position, bool lookup,
                             const DirectorySink& sink) {
   // Opened again each time, because open directories of the mount must not use up descriptors.
-  const catalog::Found folder = catalog_.OpenFolder(*handle.slot);
+  const catalog::Found folder =
+      ReadingFolder(*handle.slot, [&] { return catalog_.OpenFolder(*handle.slot); });
   const auto first = std::lower_bound(
       handle.children.begin(), handle.children.end(), position,
       [](const NameAt& known, uint64_t wanted) { return known.position < wanted; });

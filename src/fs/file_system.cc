@@ -143,7 +143,8 @@ Attributes FileSystem::GetAttributes(NodeId node) {
   if (node.is_status()) return {StatusAttributes(node, catalog_.root()->st), kForever};
   const auto slot = SlotOf(node);
   if (slot->is_folder) {
-    return {SourceAttributes(slot->path, catalog_.StatFolder(*slot)), options_.revalidate};
+    const auto st = ReadingFolder(*slot, [&] { return catalog_.StatFolder(*slot); });
+    return {SourceAttributes(slot->path, st), options_.revalidate};
   }
   if (node.index == 0) return {SourceAttributes(slot->path, slot->st), options_.revalidate};
   if (node.is_name()) {
@@ -156,9 +157,9 @@ Attributes FileSystem::GetAttributes(NodeId node) {
 
 struct statvfs FileSystem::StatFs() {
   struct statvfs st {};
-  if (fstatvfs(catalog_.source().OpenRoot().fd.get(), &st) != 0) {
-    throw util::ErrnoError("statfs of the source");
-  }
+  ReadingFolder(*catalog_.root(), [&] {
+    if (fstatvfs(catalog_.OpenRoot().fd.get(), &st) != 0) throw util::ErrnoError("statfs");
+  });
   st.f_bfree = st.f_bavail = st.f_ffree = st.f_favail = 0;
   st.f_namemax = NAME_MAX;
   return st;
@@ -244,6 +245,11 @@ std::unique_ptr<FileHandle> FileSystem::OpenInherited(NodeId node) {
     MemberFailed(*slot, node.index, located.Path(), error);
     throw;
   }
+}
+
+void FileSystem::FolderFailed(const Slot& folder, const Error& error) const {
+  if (error.code() == ESTALE) return;  // it has moved: the kernel looks its name up again
+  util::LogError("{}: cannot be looked into: {}", Quoted(catalog_.LabelOf(folder)), error.what());
 }
 
 template <typename Call>

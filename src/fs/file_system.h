@@ -18,6 +18,7 @@
 #include "catalog/catalog.h"
 #include "fs/node_id.h"
 #include "fs/status.h"
+#include "util/error.h"
 
 namespace skopsfs::fs {
 
@@ -87,7 +88,7 @@ struct StaleName {
 
 // The filesystem without FUSE: what each call answers, on node ids. All members are thread-safe.
 // Failure is an util::Error with the errno to answer; the reason has then been logged if it
-// concerns an archive.
+// concerns an archive or a folder.
 class FileSystem {
  public:
   struct Options {
@@ -229,6 +230,17 @@ class FileSystem {
   static Entry NameEntry(const catalog::Slot& slot, const archive::ArchiveIndex& archive,
                          const by_name::NameTree& names, uint32_t name);
 
+  // Runs `call`, which reads a folder of the source; what it throws is logged.
+  template <typename Call>
+  auto ReadingFolder(const catalog::Slot& folder, const Call& call) const {
+    try {
+      return call();
+    } catch (const util::Error& error) {
+      FolderFailed(folder, error);
+      throw;
+    }
+  }
+  void FolderFailed(const catalog::Slot& folder, const util::Error& error) const;
   template <typename Call>
   auto Reading(FileHandle& handle, const Call& call);
   void MemberFailed(catalog::Slot& slot, uint32_t index, const std::string& member,

@@ -20,7 +20,10 @@ using util::UniqueFd;
 void LeaveTerminal(int ready_fd) {
   util::UseSyslog("skopsfs");
   // Not to keep somebody's folder busy.
-  if (chdir("/") != 0) util::LogWarning("cannot leave the working directory");
+  if (chdir("/") != 0) {
+    util::LogWarning("cannot leave the working directory: {}",
+                     std::generic_category().message(errno));
+  }
   const UniqueFd null(open("/dev/null", O_RDWR | O_CLOEXEC));
   for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) dup2(null.get(), stream);
   const char yes = 1;

@@ -10,14 +10,14 @@
 
 namespace skopsfs::fuse {
 
-// What supervisor and worker tell each other.
+// What supervisor and worker tell each other. tests/integration/shim.c knows some by their numbers.
 enum class Tell : uint32_t {
   // To the worker, in this order.
   kMount = 1,   // fd: /dev/fuse; number: whether somebody else has mounted
   kSession,     // fd: SessionState; number: the worker's generation
   kSlots,       // fd: catalog::SlotStore
   kMetrics,     // fd: metrics::Counters
-  kSource,      // fd: the folder; number: whether it is a single archive; text: its path
+  kSource,      // fd: the folder; number: of SourceIs; text: its path
   kSourcePath,  // the same of its canonical path
   kUser,        // number, slot: whom it becomes, user and group; text: "required", or nothing
   kPrepared,    // from the worker: it has seen the source and is ready to take over
@@ -35,7 +35,14 @@ enum class Tell : uint32_t {
 
   // To the worker while it serves: finish the requests that you have, and end.
   kEnd,
+
+  // From the worker while it serves: the source is gone, see Catalog::SourceIsGone().
+  kSourceGone,
 };
+
+// What kSource says of the source. One that is to be opened anew is sent back, as kSource and
+// kSourcePath, before kPrepared.
+enum SourceIs : uint64_t { kSingleArchive = 1, kToBeOpenedAnew = 2 };
 
 struct Message {
   Tell tell{};

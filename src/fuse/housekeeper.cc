@@ -20,11 +20,13 @@ constexpr auto kCount = std::chrono::seconds(10);
 
 }  // namespace
 
-Housekeeper::Housekeeper(CallbackContext& context, SessionState& state, ::fuse_session* session)
+Housekeeper::Housekeeper(CallbackContext& context, SessionState& state, ::fuse_session* session,
+                         const Channel& supervisor)
     : file_system_(context.file_system),
       late_releases_(context.late_releases),
       state_(state),
       session_(session),
+      supervisor_(supervisor),
       thread_([this](const std::stop_token& stop) { Run(stop); }) {}
 
 void Housekeeper::Run(const std::stop_token& stop) {
@@ -36,6 +38,7 @@ void Housekeeper::Run(const std::stop_token& stop) {
       if (std::chrono::steady_clock::now() < next) continue;
       next = std::chrono::steady_clock::now() + kPeriod;
       util::TellLeftOutLines();
+      if (file_system_.catalog().SourceIsGone()) supervisor_.Send(Tell::kSourceGone);
       file_system_.Tidy();
       Measure();
       DropNamesOfInherited();

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "fuse/callbacks.h"
+#include "fuse/channel.h"
 #include "fuse/session_state.h"
 struct fuse_session;  // libfuse's
 
@@ -16,7 +17,8 @@ namespace skopsfs::fuse {
 // threads must answer meanwhile.
 class Housekeeper {
  public:
-  Housekeeper(CallbackContext& context, SessionState& state, ::fuse_session* session);
+  Housekeeper(CallbackContext& context, SessionState& state, ::fuse_session* session,
+              const Channel& supervisor);
 
  private:
   void Run(const std::stop_token& stop);
@@ -31,6 +33,7 @@ class Housekeeper {
   LateReleases& late_releases_;
   SessionState& state_;
   ::fuse_session* const session_;
+  const Channel& supervisor_;  // is told when the source is gone
   // Slots of a predecessor that the kernel did not know, when they were last asked for.
   std::vector<catalog::SlotTable::Doubtful> unknown_;
   int64_t unknown_since_ = 0;

@@ -1,13 +1,16 @@
 #include "fuse/mount.h"
 
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <charconv>
 #include <string_view>
@@ -70,6 +73,25 @@ void FollowNoLinks(const std::string& mountpoint) {
   mount_setattr(AT_FDCWD, mountpoint.c_str(), 0, &no_links, sizeof(no_links));
 }
 
+bool HasCapability(unsigned number) {
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  std::array<__user_cap_data_struct, 2> sets{};
+  if (syscall(SYS_capget, &header, sets.data()) != 0) return true;  // nobody knows
+  return (sets[number / 32].effective >> number % 32 & 1) != 0;
+}
+
+// What to do about a mount that failed, where that is not in libfuse's reason.
+std::string RemedyFor(const std::string& reason) {
+  if (access("/dev/fuse", F_OK) != 0) {
+    return "; there is no /dev/fuse: modprobe fuse, or give the container --device /dev/fuse";
+  }
+  if (geteuid() == 0 && !HasCapability(CAP_SYS_ADMIN)) {
+    return "; this root has no CAP_SYS_ADMIN: give the container --cap-add SYS_ADMIN";
+  }
+  if (reason.find("failed to exec") != std::string::npos) return "; install the package fuse3";
+  return {};
+}
+
 }  // namespace
 
 std::optional<int> PassedDescriptor(const std::string& mountpoint) {
@@ -111,7 +133,8 @@ Mount::Mount(const MountOptions& options)
   }
   fuse_session_destroy(session_);
   if (reason.empty()) reason = TakeLastMessage();
-  throw Error(EIO, "cannot mount on " + util::Quoted(mountpoint_) + ": " + reason);
+  throw Error(EIO,
+              "cannot mount on " + util::Quoted(mountpoint_) + ": " + reason + RemedyFor(reason));
 }
 
 Mount::~Mount() {

@@ -12,6 +12,7 @@
 #include <fstream>
 #include <optional>
 #include <sstream>
+#include <system_error>
 
 #include "util/error.h"
 #include "util/log.h"
@@ -108,17 +109,24 @@ std::optional<FoundMount> TopMount(const std::string& path) {
 
 std::string PrepareMountpoint(const std::string& path) {
   DetachDeadMounts(path);
-  struct stat st;
-  if (stat(path.c_str(), &st) != 0) throw ErrnoError("mountpoint " + Quoted(path));
-  if (!S_ISDIR(st.st_mode)) {
-    throw Error(ENOTDIR, "mountpoint " + Quoted(path) + " is not a folder");
-  }
-  std::string canonical = std::filesystem::canonical(path).string();
-  if (TopMount(canonical)) {
+  // Before it is looked at, which may ask a mount whose source is gone.
+  std::error_code failed;
+  std::string canonical = std::filesystem::canonical(path, failed).string();
+  if (!failed && TopMount(canonical)) {
     throw Error(EBUSY, "mountpoint " + Quoted(path) +
                            " is busy: a skopsfs is mounted there already (unmount it with "
                            "fusermount3 -u or umount)");
   }
+  struct stat st;
+  if (stat(path.c_str(), &st) != 0) {
+    if (errno != ENOENT) throw ErrnoError("mountpoint " + Quoted(path));
+    throw Error(ENOENT, "mountpoint " + Quoted(path) +
+                            ": No such file or directory (make the folder first)");
+  }
+  if (!S_ISDIR(st.st_mode)) {
+    throw Error(ENOTDIR, "mountpoint " + Quoted(path) + " is not a folder: name one");
+  }
+  if (failed) throw ErrnoError("mountpoint " + Quoted(path), failed.value());
   return canonical;
 }
 

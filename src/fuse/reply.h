@@ -31,6 +31,10 @@ inline bool IsTaken(int result) {
   _exit(EXIT_FAILURE);
 }
 
+// The errno to answer. Users and the next start take ENOTCONN for a mount whose server is gone:
+// when the source is such a mount, ours is not.
+inline int AnswerFor(int code) { return code == ENOTCONN || code == ECONNABORTED ? EIO : code; }
+
 // Runs the body of one callback. It replies itself when all is well; whatever it throws becomes the
 // error reply, so nothing escapes into C and no request stays unanswered. `operation` is its name
 // for the log.
@@ -41,7 +45,7 @@ void Answer(fuse_req_t request, const char* operation, const Body& body) noexcep
     body();
     return;
   } catch (const util::Error& error) {
-    code = error.code();
+    code = AnswerFor(error.code());
   } catch (const std::bad_alloc&) {
     code = ENOMEM;
     util::LogError("{}: out of memory", operation);

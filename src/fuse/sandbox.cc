@@ -61,11 +61,13 @@ void Become(const catalog::Source::Parts& source, const UserIds& user, bool requ
     return BecomeForGood(user);
   }
   if (required) {
-    throw Error(EACCES, may ? "the user of --user cannot read the source"
-                            : "this root may not become another user");
+    throw Error(EACCES, may ? "the user of --user cannot read the source " +
+                                  util::Quoted(source.path) + ": give it access, or name another"
+                            : "this root may not become another user: --user takes CAP_SETUID "
+                              "and CAP_SETGID");
   }
   util::LogWarning(
-      "{}; the worker stays root, without capabilities",
+      "source {}: {}; the worker stays root, without capabilities", util::Quoted(source.path),
       may ? "the source's owner cannot read it" : "this root may not become the source's owner");
 }
 

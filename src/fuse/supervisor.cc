@@ -82,7 +82,7 @@ bool Supervisor::Run() {
     metrics_server_->Start();
   }
   mount_ = std::make_unique<Mount>(mount_options_);
-  current_ = Start(program_);
+  current_ = Start(program_, false);
   while (!outcome_) Loop();
   if (*outcome_ && !ending_) service_.Stopping("it was unmounted");
   mount_->Unmount();
@@ -112,6 +112,7 @@ int Supervisor::Timeout() const {
   if (look_at_) consider(*look_at_);
   if (leave_at_) consider(*leave_at_);
   if (service_.due()) consider(*service_.due());
+  if (look_for_source_at_) consider(*look_for_source_at_);
   if (metrics_server_ && metrics_server_->start_again_at()) {
     consider(*metrics_server_->start_again_at());
   }
@@ -126,12 +127,14 @@ int Supervisor::Timeout() const {
   return static_cast<int>(std::clamp<int64_t>(left, 0, 60'000));
 }
 
-std::unique_ptr<Supervisor::Worker> Supervisor::Start(std::shared_ptr<UniqueFd> program) {
+std::unique_ptr<Supervisor::Worker> Supervisor::Start(std::shared_ptr<UniqueFd> program,
+                                                      bool opens_source_anew) {
   auto [ours, theirs] = Channel::Pair();
   auto worker = std::make_unique<Worker>();
   worker->channel = std::move(ours);
   worker->channel.BoundSending();
   worker->program = std::move(program);
+  worker->opens_source_anew = opens_source_anew;
   worker->since = Clock::now();
   if (++generation_ > kMostGenerations) throw Error(EOVERFLOW, "too many workers have died");
   worker->pid = fork();
@@ -142,8 +145,9 @@ std::unique_ptr<Supervisor::Worker> Supervisor::Start(std::shared_ptr<UniqueFd> 
   channel.Send(Tell::kSession, generation_, 0, session_memory_.get());
   channel.Send(Tell::kSlots, 0, 0, slot_memory_.get());
   channel.Send(Tell::kMetrics, 0, 0, metrics_memory_.get());
-  channel.Send(Tell::kSource, source_.is_single_archive ? 1 : 0, 0, source_.folder.get(),
-               source_.path);
+  const uint64_t source_is = (source_.is_single_archive ? uint64_t{kSingleArchive} : 0) |
+                             (opens_source_anew ? uint64_t{kToBeOpenedAnew} : 0);
+  channel.Send(Tell::kSource, source_is, 0, source_.folder.get(), source_.path);
   channel.Send(Tell::kSourcePath, 0, 0, source_.canonical_folder.get(), source_.canonical_path);
   channel.Send(Tell::kUser, worker_options_.user.uid, worker_options_.user.gid, -1,
                worker_options_.user_is_required ? "required" : "");
@@ -195,6 +199,11 @@ void Supervisor::OnMessage(Worker& worker, Message message) {
     case Tell::kDrop:
       kept_.erase(message.number);
       return;
+    case Tell::kSource:
+    case Tell::kSourcePath:
+      return OnSourceOpened(worker, std::move(message));
+    case Tell::kSourceGone:
+      return OnSourceGone();
     case Tell::kLog:
       // What a worker says is a stranger's text.
       for (char& c : message.text) {
@@ -216,6 +225,10 @@ void Supervisor::OnServing(Worker& worker) {
   stall_.since.reset();
   look_at_ = Clock::now();
   if (worker.program != program_) util::LogInfo("the upgrade is done: the new worker serves");
+  if (worker.opens_source_anew && std::exchange(look_for_source_at_, std::nullopt)) {
+    util::LogInfo("the source {} is there again, and is served by a new worker",
+                  util::Quoted(source_.path));
+  }
   if (upgrade_wanted_) Upgrade();
   if (!on_ready_) return service_.Status(Serving());
   mount_->SetReadAhead(source_device_);
@@ -231,7 +244,8 @@ void Supervisor::Keep(Message message) {
   rlimit limit{};
   getrlimit(RLIMIT_NOFILE, &limit);
   if (!message.fd || kept_.size() + kOwnDescriptors > limit.rlim_cur) {
-    util::LogWarning("no descriptor left to keep an open archive by");
+    util::LogWarning(
+        "no descriptor left to keep an open archive by: raise the limit (ulimit -n, LimitNOFILE)");
     return;
   }
   kept_.insert_or_assign(message.number, Kept{message.slot, std::move(message.fd)});
@@ -240,6 +254,7 @@ void Supervisor::Keep(Message message) {
 void Supervisor::OnPrepared(Worker& worker) {
   if (worker.stage != Worker::Stage::kStarting) throw Error(EPROTO, "it is prepared twice");
   worker.stage = Worker::Stage::kPrepared;
+  if (worker.opens_source_anew) TakeSource(worker);
   if (&worker == current_.get()) return GiveTurn(worker);
   if (!current_) return;
   // What serves now finishes what it has; the kernel keeps the rest for the new one.
@@ -265,38 +280,12 @@ void Supervisor::GiveTurn(Worker& worker) {
   worker.since = Clock::now();
 }
 
-void Supervisor::Upgrade() {
-  if (ending_) return;
-  // A worker that is starting or ending comes first.
-  upgrade_wanted_ = next_ || !current_ || current_->stage != Worker::Stage::kServing;
-  if (upgrade_wanted_) return;
-  if (!KernelResends()) {
-    util::LogError("no upgrade: this kernel is older than 6.9");
-    return;
-  }
-  auto program = std::make_shared<UniqueFd>(open(program_path_.c_str(), O_PATH | O_CLOEXEC));
-  if (!*program) {
-    util::LogError("no upgrade: {}: {}", util::Quoted(program_path_),
-                   std::generic_category().message(errno));
-    return;
-  }
-  util::LogInfo("a new worker is started, to take over");
-  try {
-    next_ = Start(std::move(program));
-  } catch (const Error& error) {
-    util::LogError("no upgrade: {}; the old worker stays", error.what());
-  }
-}
-
 void Supervisor::ReapWorkers() {
   int status = 0;
   pid_t pid = 0;
   while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
     if (next_ && pid == next_->pid) {
-      if (!ending_) {
-        util::LogError("no upgrade: the new worker {}; the old one stays", Describe(status));
-      }
-      next_.reset();
+      OnNextEnded(status);
     } else if (current_ && pid == current_->pid) {
       OnCurrentEnded(status);
     } else if (metrics_server_) {
@@ -352,6 +341,7 @@ void Supervisor::OnDeadlines() {
     start_again_at_.reset();
     StartAgain();
   }
+  if (look_for_source_at_ && now >= *look_for_source_at_) LookForSource();
   if (leave_at_ && now >= *leave_at_) {
     util::LogError("the worker cannot be killed; leaving without it");
     outcome_ = true;

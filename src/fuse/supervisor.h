@@ -48,8 +48,9 @@ class Supervisor {
 
   // Mounts, and has it served until it is unmounted (true), SIGTERM, SIGINT or SIGHUP comes (true),
   // or no worker can serve it (false). Then the mount is gone, detached lazily when it is in use.
-  // SIGUSR2 has a new worker take over, of the program as it is on disk then. Throws util::Error
-  // with the reason when it cannot be mounted.
+  // SIGUSR2 has a new worker take over, of the program as it is on disk then, which opens the
+  // source anew by its path. So does a source that is gone, as soon as it is there again. Throws
+  // util::Error with the reason when it cannot be mounted.
   bool Run();
 
   // Keeps the signals that Run() acts on until then, and returns them. For the first process of a
@@ -67,6 +68,8 @@ class Supervisor {
     pid_t pid = -1;
     Channel channel{util::UniqueFd()};
     std::shared_ptr<util::UniqueFd> program;
+    bool opens_source_anew = false;
+    std::optional<catalog::Source::Parts> source;  // as it has opened it, as far as it has said so
     Stage stage = Stage::kStarting;
     Clock::time_point since;  // when it came to that stage
     bool told_to_end = false;
@@ -85,10 +88,16 @@ class Supervisor {
 
   void Loop();
   int Timeout() const;
-  std::unique_ptr<Worker> Start(std::shared_ptr<util::UniqueFd> program);
+  std::unique_ptr<Worker> Start(std::shared_ptr<util::UniqueFd> program, bool opens_source_anew);
   void StartAgain();
   [[noreturn]] void Execute(const Channel& channel, int program) const;
   void Upgrade();
+  void OnNextEnded(int status);
+  bool MayOpenSourceAnew() const;
+  static void OnSourceOpened(Worker& worker, Message message);
+  void TakeSource(Worker& worker);
+  void OnSourceGone();
+  void LookForSource();
   void OnSignals();
   void OnReadable(std::unique_ptr<Worker>& worker);
   void OnMessage(Worker& worker, Message message);
@@ -115,7 +124,7 @@ class Supervisor {
   void GiveSignOfLife();
 
   const MountOptions mount_options_;
-  const catalog::Source::Parts source_;
+  catalog::Source::Parts source_;
   const WorkerOptions worker_options_;
   const std::string metrics_address_;
   std::function<void()> on_ready_;
@@ -139,8 +148,9 @@ class Supervisor {
   int short_lives_ = 0;    // workers that did not serve for long, one after the other
   int failed_starts_ = 0;  // workers that never served, likewise
   std::optional<Clock::time_point> start_again_at_;
-  std::optional<Clock::time_point> look_at_;  // at the requests of the worker
-  std::set<uint64_t> told_;                   // requests that the log has named
+  std::optional<Clock::time_point> look_at_;             // at the requests of the worker
+  std::optional<Clock::time_point> look_for_source_at_;  // which is gone
+  std::set<uint64_t> told_;                              // requests that the log has named
   Stall stall_;
   std::vector<RequestSeen> timed_out_;
   std::optional<Clock::time_point> kill_at_;   // the worker that was told to end

@@ -87,7 +87,7 @@ Supervisor::Clock::duration Supervisor::Delay() const {
 
 void Supervisor::StartAgain() {
   try {
-    current_ = Start(program_);
+    current_ = Start(program_, look_for_source_at_.has_value());
   } catch (const util::Error& error) {
     if (++failed_starts_ >= kMostFailedStarts) return GiveUp(error.what());
     util::LogError("{}", error.what());

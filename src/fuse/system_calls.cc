@@ -17,8 +17,6 @@
 namespace skopsfs::fuse {
 namespace {
 
-using util::Error;
-
 // docs/security.md lists them.
 constexpr std::array kAllowed = {
     // Reading the source.
@@ -81,7 +79,7 @@ constexpr std::array kAllowed = {
 class Filter {
  public:
   Filter() : filter_(seccomp_init(SCMP_ACT_ERRNO(EPERM))) {
-    if (filter_ == nullptr) throw Error(ENOMEM, "seccomp");
+    if (filter_ == nullptr) throw util::ErrnoError("seccomp", ENOMEM);
   }
   ~Filter() { seccomp_release(filter_); }
   Filter(const Filter&) = delete;

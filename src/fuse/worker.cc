@@ -1,5 +1,6 @@
 #include "fuse/worker.h"
 
+#include <fmt/format.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -44,9 +45,10 @@ WorkerSetup ReceiveSetup(Channel& supervisor) {
   auto canonical = supervisor.Expect(Tell::kSourcePath, true);
   setup.source = {.path = std::move(source.text),
                   .canonical_path = std::move(canonical.text),
-                  .is_single_archive = source.number != 0,
+                  .is_single_archive = (source.number & kSingleArchive) != 0,
                   .folder = std::move(source.fd),
                   .canonical_folder = std::move(canonical.fd)};
+  setup.opens_source_anew = (source.number & kToBeOpenedAnew) != 0;
   const auto user = supervisor.Expect(Tell::kUser);
   setup.user = {static_cast<uid_t>(user.number), static_cast<gid_t>(user.slot)};
   setup.user_is_required = !user.text.empty();
@@ -74,6 +76,18 @@ Inheritance WaitForTurn(Channel& supervisor) {
     }
   }
   throw util::Error(EPIPE, "the supervisor is gone");
+}
+
+void OpenSourceAnew(const Channel& supervisor, WorkerSetup& setup) {
+  auto found = catalog::Source(setup.source.path).Share();
+  if (found.is_single_archive != setup.source.is_single_archive) {
+    throw util::Error(EINVAL,
+                      fmt::format("source {} was {} when it was mounted", util::Quoted(found.path),
+                                  found.is_single_archive ? "a folder" : "one archive"));
+  }
+  supervisor.Send(Tell::kSource, 0, 0, found.folder.get());
+  supervisor.Send(Tell::kSourcePath, 0, 0, found.canonical_folder.get(), found.canonical_path);
+  setup.source = std::move(found);
 }
 
 void BecomeWorker(const Channel& supervisor) {

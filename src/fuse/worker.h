@@ -25,7 +25,8 @@ struct WorkerSetup {
   util::UniqueFd metrics;  // of metrics::Counters
   uint32_t generation = 0;
   catalog::Source::Parts source;
-  UserIds user;  // whom it becomes if it is root
+  bool opens_source_anew = false;  // see OpenSourceAnew()
+  UserIds user;                    // whom it becomes if it is root
   bool user_is_required = false;
 };
 
@@ -43,6 +44,10 @@ struct Inheritance {
 // until it is its turn. Throw util::Error when the supervisor is gone or of another kind.
 WorkerSetup ReceiveSetup(Channel& supervisor);
 Inheritance WaitForTurn(Channel& supervisor);
+
+// Opens the source by its path, which may lead elsewhere than when the supervisor opened it, and
+// has the supervisor know of it. To be called before the sandbox is entered. Throws util::Error.
+void OpenSourceAnew(const Channel& supervisor, WorkerSetup& setup);
 
 // Makes the calling process a worker: it ends with its parent, and what it logs goes to the
 // supervisor, which must live as long as the process.

@@ -331,9 +331,9 @@ void* mmap64(void* at, size_t size, int protection, int flags, int fd, off64_t o
   if (!real) *(void**)&real = dlsym(RTLD_NEXT, "mmap64");
   void* mapped = real(at, size, protection, flags, fd, offset);
   if (is_worker && fd >= 0 && (flags & MAP_SHARED) != 0 && (protection & PROT_WRITE) != 0) {
-    // The session's and that of slots; what comes third, the counters, is left alone.
-    const int i = shared[0].size == 0 ? 0 : shared[1].size == 0 ? 1 : 2;
-    if (i == 2) return mapped;
+    // The session, then the slots; what follows is none of the supervisor's business.
+    const int i = shared[0].size == 0 ? 0 : 1;
+    if (shared[i].size > 0) return mapped;
     shared[i].bytes = mapped;
     shared[i].size = size;
   }

@@ -74,7 +74,8 @@ class Budget(MountTest):
             file.close()
         for number in range(_ARCHIVES):
             self.assertEqual(self.read(number), number)
-        mount.wait_for_log("descriptors", guard=10)
+        mount.wait_for_log("all 344 descriptors for archives are held by open files",
+                           "ulimit -n, LimitNOFILE", guard=10)
 
 
 if __name__ == "__main__":

@@ -51,6 +51,12 @@ TEST(Answer, AnErrorIsItsErrno) {
   EXPECT_THAT(log.texts(), IsEmpty()) << "whoever knows the archive has logged it";
 }
 
+TEST(Answer, ASourceWhoseServerIsGoneIsNotTakenForUs) {
+  for (const int code : {ENOTCONN, ECONNABORTED}) {
+    EXPECT_EQ(AnswerOf([&](fuse_req_t) { throw util::Error(code, "the source's"); }).error, EIO);
+  }
+}
+
 TEST(Answer, WhatIsUnexpectedIsLogged) {
   const testing::LogCapture log;
   EXPECT_EQ(AnswerOf([](fuse_req_t) { throw std::runtime_error("a surprise"); }).error, EIO);
