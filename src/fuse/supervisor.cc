@@ -111,8 +111,8 @@ int Supervisor::Timeout() const {
   if (kill_at_) consider(*kill_at_);
   if (look_at_) consider(*look_at_);
   if (leave_at_) consider(*leave_at_);
-  if (service_.due()) consider(*service_.due());
   if (look_for_source_at_) consider(*look_for_source_at_);
+  if (service_.due()) consider(*service_.due());
   if (metrics_server_ && metrics_server_->start_again_at()) {
     consider(*metrics_server_->start_again_at());
   }
