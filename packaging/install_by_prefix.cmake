@@ -22,7 +22,10 @@ file(INSTALL DESTINATION "${to}/${zsh}" TYPE DIRECTORY FILES "${made}/completion
 file(INSTALL DESTINATION "${to}/${python}" TYPE DIRECTORY FILES "${source}/src/python/skopsfs"
      PATTERN __pycache__ EXCLUDE)
 
-configure_file("${source}/packaging/systemd/skopsfs@.service" "${made}/skopsfs@.service" @ONLY)
-file(INSTALL DESTINATION "${to}/lib/systemd/system" TYPE FILE FILES "${made}/skopsfs@.service")
+# Straight to its place, since two installations may run at the same time.
+file(INSTALL DESTINATION "${to}/lib/systemd/system" TYPE FILE
+     FILES "${source}/packaging/systemd/skopsfs@.service")
+configure_file("${source}/packaging/systemd/skopsfs@.service"
+               "$ENV{DESTDIR}${to}/lib/systemd/system/skopsfs@.service" @ONLY)
 file(INSTALL DESTINATION "${to}/libexec/skopsfs" TYPE PROGRAM
      FILES "${source}/packaging/systemd/detach_dead_mount")

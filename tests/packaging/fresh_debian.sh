@@ -1,6 +1,6 @@
 #!/bin/sh
 # On a fresh Debian 12: README's first command works, and the Debian package installs, mounts, and is
-# removed without a trace. By hand, as root, because it takes a quarter of an hour; with --tests also
+# removed without a trace. By hand, as root, because it takes ten minutes; with --tests also
 # README's second command, which takes longer.
 #
 #   tests/packaging/fresh_debian.sh FOLDER [--tests]
