@@ -226,7 +226,13 @@ class Http(MountTest):
         os.kill(server, signal.SIGKILL)
         mount.wait_for_log("the server of metrics at", "has ended")
         until(lambda: self.metrics_process(mount) != server, "there is another one")
-        self.assertIn("skopsfs_info", fetch(port))
+
+        def answer():
+            try:
+                return fetch(port)
+            except urllib.error.URLError:  # it does not listen yet
+                return None
+        self.assertIn("skopsfs_info", until(answer, "it answers"))
 
     def test_an_address_in_use_is_said_before_anything_is_mounted(self):
         with socket.socket() as taken:
