@@ -222,6 +222,34 @@ TEST_F(LargeMember, OutOfOrderByLittleIsDecodedOnce) {
   EXPECT_NEAR(Decoded(), 40, 0.1);
 }
 
+// A request that is held up while others run ahead of it, by twice what the kernel reads ahead at a
+// time.
+TEST_F(LargeMember, OneThatIsHeldUpIsStillInTime) {
+  for (uint64_t at = 0; at < 39; at += 13) {
+    for (uint64_t next = 1; next < 13; ++next) ExpectRead((at + next) * kMiB, kMiB);
+    ExpectRead(at * kMiB, kMiB);
+  }
+  ReadInOrder(39 * kMiB);
+  EXPECT_NEAR(Decoded(), 40, 0.1);
+}
+
+// What went straight into the answers is not kept, and what is at their ends is.
+TEST_F(LargeMember, InOrderInPiecesThatAreNoChunksIsDecodedOnce) {
+  constexpr size_t kPiece = kMiB - 5000;
+  uint64_t at = 0;
+  for (; at + kPiece < Data().size(); at += kPiece) ExpectRead(at, kPiece);
+  ExpectRead(at, Data().size() - at);
+  EXPECT_NEAR(Decoded(), 40, 0.1);
+}
+
+TEST_F(LargeMember, WhatWentIntoAnAnswerCanBeAskedForAgain) {
+  for (uint64_t at = 0; at < 39 * kMiB; at += 3 * kMiB) {
+    ExpectRead(at, 3 * kMiB);
+    ExpectRead(at + kMiB, 3000);
+    ExpectRead(at, 3 * kMiB);
+  }
+}
+
 TEST_F(LargeMember, AnyPageWaitsForOneSpanAtMost) {
   ReadInOrder();
   Decoded();
