@@ -27,6 +27,7 @@ Decoder::Decoder(std::shared_ptr<const zip::ByteSource> source, const Extent& ex
     : source_(std::move(source)),
       extent_(extent),
       span_(SpanOf(extent.size)),
+      has_checkpoints_(CheckpointMemory(extent.method) > 0),
       memory_bytes_(
           sizeof(*this) + KeptOf(extent.size) + DecodeStreamMemory(*source_, extent) +
           (static_cast<size_t>(extent.size / span_) + (extent.size > kKept ? kMostJumps : 0)) *
@@ -132,8 +133,10 @@ void Decoder::Read(uint64_t offset, std::span<std::byte> out) {
     uint64_t done = CopyKept(offset, offset, out);
     const uint64_t end = offset + out.size();
     while (done < end) {
-      // In order, and nobody is behind: what goes to the kernel's cache need not be kept here, too.
-      if (done == position_ && end - done >= NextChunk() && not_asked_for_ == 0) {
+      // In order, and nobody is behind: what goes to the kernel's cache need not be kept here, too,
+      // where it is not far to come back.
+      if (has_checkpoints_ && done == position_ && end - done >= NextChunk() &&
+          not_asked_for_ == 0) {
         kept_count_ = 0;
         DecodeChunk(out.subspan(static_cast<size_t>(done - offset), NextChunk()));
         done = position_;

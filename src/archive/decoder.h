@@ -63,6 +63,7 @@ class Decoder {
   const std::shared_ptr<const zip::ByteSource> source_;
   const Extent extent_;
   const uint64_t span_;  // between checkpoints
+  const bool has_checkpoints_;
   const size_t memory_bytes_;
   std::mutex mutex_;  // guards what follows
   std::unique_ptr<DecodeStream> stream_;

@@ -28,7 +28,8 @@ State StateOf(Slot& slot) {
   if (slot.trouble || slot.failure || !slot.bad_members.empty() || slot.names_failure) {
     return State::kFailed;
   }
-  return slot.file || slot.inherited ? State::kOpen : State::kIdle;
+  const bool is_held = slot.record && slot.record->handles > 0;
+  return is_held || slot.file || slot.inherited ? State::kOpen : State::kIdle;
 }
 
 ArchiveSeen Describe(Slot& slot, State state) {

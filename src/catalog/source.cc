@@ -137,6 +137,9 @@ UniqueFd Source::OpenToRead() const {
 void Source::CheckReadable() const {
   UniqueFd fd = OpenToRead();
   if (is_single_archive()) return;
+  struct stat st {};
+  if (fstat(fd.get(), &st) != 0) throw ErrnoError("source " + Quoted(path_));
+  if (st.st_nlink == 0) throw Error(ENOENT, "source " + Quoted(path_) + ": it was removed");
   // A folder on a filesystem that went away may still be opened.
   const std::unique_ptr<DIR, int (*)(DIR*)> stream(fdopendir(fd.get()), closedir);
   if (!stream) throw ErrnoError("source " + Quoted(path_));

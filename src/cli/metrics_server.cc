@@ -12,21 +12,27 @@
 #include <string>
 
 #include "cli/run.h"
+#include "fuse/metrics_process.h"
+#include "fuse/sandbox.h"
 #include "metrics/http_server.h"
+#include "util/error.h"
 #include "util/unique_fd.h"
 
 namespace skopsfs::cli {
 namespace {
 
-// It needs no file and no power, so it keeps none.
+// It needs no file and no power, so it keeps none: not even those of a root that may not become
+// another user, as in a container.
 void GiveUpPowers() {
   constexpr uid_t kNobody = 65534;
   if (geteuid() == 0 && setgroups(0, nullptr) == 0 && setresgid(kNobody, kNobody, kNobody) == 0 &&
       setresuid(kNobody, kNobody, kNobody) != 0) {
-    _exit(EXIT_FAILURE);
+    throw util::ErrnoError("becoming nobody to serve metrics");
   }
+  fuse::DropCapabilities();
   prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-  if (chdir("/") != 0) _exit(EXIT_FAILURE);
+  prctl(PR_SET_DUMPABLE, 0);
+  LeaveTerminal();
 }
 
 void EndWithParent() {
@@ -49,16 +55,19 @@ void RunMetricsServer(std::string_view descriptors, std::string_view address) {
   util::UniqueFd waiting(comma == std::string_view::npos ? -1
                                                          : Number(descriptors.substr(comma + 1)));
   prctl(PR_SET_NAME, "skopsfs-metrics");
-  GiveUpPowers();
-  EndWithParent();  // becoming another user forgets it
+  const auto say = [&](std::string_view text) {
+    if (write(waiting.get(), text.data(), text.size()) < 0) _exit(EXIT_FAILURE);
+    waiting.Reset();
+  };
   try {
+    GiveUpPowers();
+    EndWithParent();  // becoming another user forgets it
     const metrics::SharedCounters counters(memory, metrics::SharedCounters::Access::kRead);
     const metrics::HttpServer server(metrics::ParseAddress(address), *counters, ThisVersion());
-    waiting.Reset();
+    say(fuse::kMetricsServed);
     while (true) pause();
   } catch (const std::exception& error) {
-    const std::string reason = error.what();
-    if (write(waiting.get(), reason.data(), reason.size()) < 0) _exit(EXIT_FAILURE);
+    say(error.what());
     _exit(EXIT_FAILURE);
   }
 }

@@ -35,16 +35,6 @@ size_t DescriptorBudget() {
   return std::min(now > 2 * kOthers ? now - kOthers : now / 2, kMost);
 }
 
-// The log goes to the supervisor; nothing else is to be said, nor anybody's folder to be kept busy.
-void LeaveTerminal() {
-  if (chdir("/") != 0) {
-    util::LogWarning("cannot leave the working directory: {}",
-                     std::generic_category().message(errno));
-  }
-  const util::UniqueFd null(open("/dev/null", O_RDWR | O_CLOEXEC));
-  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) dup2(null.get(), stream);
-}
-
 // What large archives took is given back when they are let go, not kept for the next ones.
 // And one heap for all threads: each of its own grows by a page at a time, with a call for each.
 void GiveMemoryBack() {
@@ -95,7 +85,7 @@ void Serve(fuse::Channel& supervisor, const Options& options) {
        .by_name = options.by_name,
        .counters = &*counters,
        .facts = {.versions = ThisVersion(),
-                 .mountpoint = options.mountpoint,
+                 .mountpoint = setup.mountpoint,
                  .options = options.given,
                  .supervisor = parent}},
       std::move(store), &keeper);
@@ -115,6 +105,15 @@ void Serve(fuse::Channel& supervisor, const Options& options) {
 }
 
 }  // namespace
+
+void LeaveTerminal() {
+  if (chdir("/") != 0) {
+    util::LogWarning("cannot leave the working directory: {}",
+                     std::generic_category().message(errno));
+  }
+  const util::UniqueFd null(open("/dev/null", O_RDWR | O_CLOEXEC));
+  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) dup2(null.get(), stream);
+}
 
 void RunWorker(int descriptor, const Options& options) {
   fuse::Channel supervisor{util::UniqueFd(descriptor)};

@@ -57,9 +57,13 @@ class Teller {
       case ECONNABORTED:
         return "its server is dead; unmount it, and mount it anew";
       case ENOENT:
-        return "it has no .skopsfs/status.json; its server is older than this program";
+        return "it has no .skopsfs/status.json: its server is older than this program, or the "
+               "archive that "
+               "it shows is gone";
       case EACCES:
-        return "its status is for the owner of its source, and for root where others may use it";
+        return "its status is for the owner of its source, and for root where the mount lets "
+               "others in "
+               "(-o allow_other or allow_root)";
       default:
         return std::string(".skopsfs/status.json: ") + error.what();
     }

@@ -18,7 +18,7 @@ std::string HeadOf(const MountReport& report) {
   const auto& mount = report.mount;
   if (!report.answer.problem.empty()) {
     return fmt::format("{}: {}: {}\n", NameText(mount.path), NameText(mount.source),
-                       report.answer.problem);
+                       ReasonText(report.answer.problem));
   }
   return fmt::format("{}: {}, skopsfs {}, up {}, {}, {} ({} open, {} failed)\n",
                      NameText(mount.path), NameText(status.source), NameText(status.version),
@@ -57,7 +57,7 @@ std::string NotesOn(const MountReport& report) {
   const auto& status = report.answer.status;
   for (const auto& archive : status.archives) {
     if (archive.reason.empty()) continue;
-    text += fmt::format("  {}: {}\n", NameOf(archive), archive.reason);
+    text += fmt::format("  {}: {}\n", NameOf(archive), ReasonText(archive.reason));
   }
   if (status.archives_left_out > 0) {
     text += fmt::format("  {} more not listed\n", CountText(status.archives_left_out, "archive"));
@@ -122,7 +122,7 @@ std::string StatusText(const std::vector<MountReport>& reports, uint64_t unknown
   }
   if (unknown_processes > 0) {
     text += fmt::format(
-        "\n{} could not be looked at, and may map more; root may look at others'\n",
+        "\n{} could not be looked at, and may map more; those of others are for root\n",
         unknown_processes == 1 ? "1 process" : fmt::format("{} processes", unknown_processes));
   }
   return text;

@@ -21,6 +21,10 @@ std::string CountText(uint64_t count, std::string_view what);
 // what would look like such an escape: names come from strangers.
 std::string NameText(std::string_view name);
 
+// What a server or an archive says, with what must not reach a terminal as '?': it comes from
+// strangers, too.
+std::string ReasonText(std::string_view reason);
+
 // Lines of cells in columns, as wide as the widest of each.
 class Table {
  public:

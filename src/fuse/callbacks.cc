@@ -17,6 +17,7 @@ namespace {
 
 using fs::NodeId;
 
+constexpr int kMostStatusFiles = 1000;    // open at a time; each holds its text
 constexpr unsigned kMaxBackground = 128;  // requests; the default of 12 starves storms of mmaps
 
 CallbackContext& Context(fuse_req_t request) {
@@ -145,12 +146,19 @@ void OpenStatus(fuse_req_t request, fuse_ino_t node, const fuse_file_info& info)
   Context(request).slow_lane.Run(node, [=, answer = info, what = AtRequest::HandOn()]() mutable {
     const AtRequest at(what);
     Answer(request, "open", [&] {
+      auto& context = Context(request);
+      if (context.open_status_files >= kMostStatusFiles) {
+        throw util::Error(ENFILE, "too many files of .skopsfs are open");
+      }
       auto handle = std::make_unique<StatusHandle>();
       handle->text = FileSystemOf(request).StatusText(NodeId::From(node));
-      auto& handles = Context(request).status_files;
+      auto& handles = context.status_files;
       answer.direct_io = 1;  // whatever size it is said to have
       answer.fh = handles.Give(std::move(handle));
-      if (!IsTaken(fuse_reply_open(request, &answer))) handles.Take(answer.fh).reset();
+      ++context.open_status_files;
+      if (IsTaken(fuse_reply_open(request, &answer))) return;
+      handles.Take(answer.fh).reset();
+      --context.open_status_files;
     });
   });
 }
@@ -225,7 +233,8 @@ void Read(fuse_req_t request, fuse_ino_t node, size_t size, off_t start, fuse_fi
 void Release(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
   Answer(request, "release", [&] {
     if (IsStatus(node)) {
-      Context(request).status_files.Take(info->fh).reset();
+      auto& context = Context(request);
+      if (context.status_files.Take(info->fh)) --context.open_status_files;
       return ReplyRelease(request, nullptr);
     }
     auto handle = Context(request).files.Take(info->fh);

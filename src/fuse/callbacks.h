@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <string>
 
 #include "fs/file_system.h"
@@ -29,6 +30,7 @@ struct CallbackContext {
   Handles<fs::FileHandle> files{};
   Handles<fs::DirectoryHandle> directories{};
   Handles<StatusHandle> status_files{};
+  std::atomic<int> open_status_files = 0;
   SlowLane slow_lane{kSlowThreads};
   LateReleases late_releases{};
   ReadBuffers read_buffers{};

@@ -13,7 +13,7 @@ namespace skopsfs::fuse {
 // What supervisor and worker tell each other. tests/integration/shim.c knows some by their numbers.
 enum class Tell : uint32_t {
   // To the worker, in this order.
-  kMount = 1,   // fd: /dev/fuse; number: whether somebody else has mounted
+  kMount = 1,   // fd: /dev/fuse; number: whether somebody else has mounted; text: where
   kSession,     // fd: SessionState; number: the worker's generation
   kSlots,       // fd: catalog::SlotStore
   kMetrics,     // fd: metrics::Counters
@@ -42,7 +42,7 @@ enum class Tell : uint32_t {
 
 // What kSource says of the source. One that is to be opened anew is sent back, as kSource and
 // kSourcePath, before kPrepared.
-enum SourceIs : uint64_t { kSingleArchive = 1, kToBeOpenedAnew = 2 };
+enum SourceIs : uint64_t { kSingleArchive = 1, kToBeOpenedAnew = 2, kMountPoint = 4 };
 
 struct Message {
   Tell tell{};

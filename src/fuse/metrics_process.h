@@ -5,11 +5,14 @@
 #include <chrono>
 #include <optional>
 #include <string>
+#include <utility>
 
 namespace skopsfs::fuse {
 
 // What this program is given as its first argument to be such a process.
 inline constexpr const char* kMetricsServer = "--metrics-server=";
+// What it says when it serves; anything else is why it cannot.
+inline constexpr const char* kMetricsServed = "serving";
 
 // A process of the supervisor's that serves metrics over HTTP: apart from the worker, which has no
 // power to listen, and so that it can tell of a worker that hangs. It is started again when it
@@ -18,25 +21,23 @@ class MetricsProcess {
  public:
   using Clock = std::chrono::steady_clock;
 
-  // `program` (to execute) and `memory` (of metrics::Counters) are descriptors that stay the
-  // caller's.
-  MetricsProcess(std::string address, int program, int memory)
-      : address_(std::move(address)), program_(program), memory_(memory) {}
+  // `memory` (of metrics::Counters) is a descriptor that stays the caller's, and open.
+  MetricsProcess(std::string address, int memory) : address_(std::move(address)), memory_(memory) {}
   ~MetricsProcess();
   MetricsProcess(const MetricsProcess&) = delete;
   MetricsProcess& operator=(const MetricsProcess&) = delete;
 
-  // Waits until it serves. Throws util::Error with the reason when it cannot.
-  void Start();
+  // Waits until it serves. Throws util::Error with the reason when it cannot. `program` is a
+  // descriptor of what to execute.
+  void Start(int program);
 
   // To be told of a process that has ended; if it was this one, it is started again soon.
   void Ended(pid_t pid);
   std::optional<Clock::time_point> start_again_at() const { return start_again_at_; }
-  void OnDeadline(Clock::time_point now);
+  void OnDeadline(Clock::time_point now, int program);
 
  private:
   const std::string address_;
-  const int program_;
   const int memory_;
   pid_t pid_ = -1;
   std::optional<Clock::time_point> start_again_at_;

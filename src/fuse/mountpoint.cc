@@ -135,4 +135,11 @@ bool LiesInside(const std::string& path, const std::string& folder) {
   return path != folder && path.starts_with(prefix);
 }
 
+bool IsMountPoint(int folder) {
+  struct stat here {};
+  struct stat above {};
+  return fstat(folder, &here) == 0 && fstatat(folder, "..", &above, AT_NO_AUTOMOUNT) == 0 &&
+         here.st_dev != above.st_dev;
+}
+
 }  // namespace skopsfs::fuse

@@ -27,4 +27,7 @@ bool DetachMount(const std::string& path);
 // Whether the canonical `path` lies strictly inside the folder `folder`.
 bool LiesInside(const std::string& path, const std::string& folder);
 
+// Whether the open folder is the root of a filesystem that is mounted on another one.
+bool IsMountPoint(int folder);
+
 }  // namespace skopsfs::fuse

@@ -79,11 +79,15 @@ void DropCapabilitiesOfPrograms() {
   prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 }
 
+}  // namespace
+
 void DropCapabilities() {
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
   std::array<__user_cap_data_struct, 2> none{};
   if (syscall(SYS_capset, &header, none.data()) != 0) throw ErrnoError("dropping capabilities");
 }
+
+namespace {
 
 // --- Landlock: which files can be reached
 // -----------------------------------------------------------

@@ -34,4 +34,7 @@ void EnterSandbox(const catalog::Source::Parts& source, const UserIds& user, boo
 // Of the kernel's Landlock; 0 when there is none.
 long LandlockVersion();
 
+// All of the calling thread; to be called before there are others. Throws util::Error.
+void DropCapabilities();
+
 }  // namespace skopsfs::fuse

@@ -77,9 +77,10 @@ bool Supervisor::Run() {
   struct stat source {};
   const auto& folder = source_.is_single_archive ? source_.canonical_folder : source_.folder;
   if (fstat(folder.get(), &source) == 0) source_device_ = source.st_dev;
+  source_is_mountpoint_ = !source_.is_single_archive && IsMountPoint(source_.folder.get());
   if (!metrics_address_.empty()) {
-    metrics_server_.emplace(metrics_address_, program_->get(), metrics_memory_.get());
-    metrics_server_->Start();
+    metrics_server_.emplace(metrics_address_, metrics_memory_.get());
+    metrics_server_->Start(program_->get());
   }
   mount_ = std::make_unique<Mount>(mount_options_);
   current_ = Start(program_, false);
@@ -141,12 +142,14 @@ std::unique_ptr<Supervisor::Worker> Supervisor::Start(std::shared_ptr<UniqueFd> 
   if (worker->pid < 0) throw ErrnoError("starting a worker");
   if (worker->pid == 0) Execute(theirs, worker->program->get());
   const Channel& channel = worker->channel;
-  channel.Send(Tell::kMount, mount_->is_passed() ? 1 : 0, 0, mount_->descriptor());
+  channel.Send(Tell::kMount, mount_->is_passed() ? 1 : 0, 0, mount_->descriptor(),
+               mount_options_.mountpoint);
   channel.Send(Tell::kSession, generation_, 0, session_memory_.get());
   channel.Send(Tell::kSlots, 0, 0, slot_memory_.get());
   channel.Send(Tell::kMetrics, 0, 0, metrics_memory_.get());
   const uint64_t source_is = (source_.is_single_archive ? uint64_t{kSingleArchive} : 0) |
-                             (opens_source_anew ? uint64_t{kToBeOpenedAnew} : 0);
+                             (opens_source_anew ? uint64_t{kToBeOpenedAnew} : 0) |
+                             (source_is_mountpoint_ ? uint64_t{kMountPoint} : 0);
   channel.Send(Tell::kSource, source_is, 0, source_.folder.get(), source_.path);
   channel.Send(Tell::kSourcePath, 0, 0, source_.canonical_folder.get(), source_.canonical_path);
   channel.Send(Tell::kUser, worker_options_.user.uid, worker_options_.user.gid, -1,
@@ -332,7 +335,7 @@ void Supervisor::OnDeadlines() {
   util::TellLeftOutLines();
   const auto now = Clock::now();
   if (service_.due() && now >= *service_.due()) GiveSignOfLife();
-  if (metrics_server_) metrics_server_->OnDeadline(now);
+  if (metrics_server_) metrics_server_->OnDeadline(now, program_->get());
   if (look_at_ && now >= *look_at_) {
     look_at_.reset();
     if (current_ && current_->stage == Worker::Stage::kServing) LookAtRequests();

@@ -136,6 +136,7 @@ class Supervisor {
   util::UniqueFd metrics_memory_;
   std::optional<MetricsProcess> metrics_server_;
   std::unique_ptr<Mount> mount_;
+  bool source_is_mountpoint_ = false;
   std::optional<dev_t> source_device_;  // that its archives lie on
 
   std::unique_ptr<Worker> current_;

@@ -11,6 +11,7 @@
 #include <sstream>
 #include <system_error>
 
+#include "fuse/mountpoint.h"
 #include "util/error.h"
 #include "util/log.h"
 
@@ -36,6 +37,7 @@ WorkerSetup ReceiveSetup(Channel& supervisor) {
   auto mount = supervisor.Expect(Tell::kMount, true);
   setup.mount = std::move(mount.fd);
   setup.mount_is_passed = mount.number != 0;
+  setup.mountpoint = std::move(mount.text);
   auto session = supervisor.Expect(Tell::kSession, true);
   setup.session = std::move(session.fd);
   setup.generation = static_cast<uint32_t>(session.number);
@@ -48,6 +50,7 @@ WorkerSetup ReceiveSetup(Channel& supervisor) {
                   .is_single_archive = (source.number & kSingleArchive) != 0,
                   .folder = std::move(source.fd),
                   .canonical_folder = std::move(canonical.fd)};
+  setup.source_is_mountpoint = (source.number & kMountPoint) != 0;
   setup.opens_source_anew = (source.number & kToBeOpenedAnew) != 0;
   const auto user = supervisor.Expect(Tell::kUser);
   setup.user = {static_cast<uid_t>(user.number), static_cast<gid_t>(user.slot)};
@@ -84,6 +87,10 @@ void OpenSourceAnew(const Channel& supervisor, WorkerSetup& setup) {
     throw util::Error(EINVAL,
                       fmt::format("source {} was {} when it was mounted", util::Quoted(found.path),
                                   found.is_single_archive ? "a folder" : "one archive"));
+  }
+  if (setup.source_is_mountpoint && !IsMountPoint(found.folder.get())) {
+    throw util::Error(ENODEV,
+                      fmt::format("source {}: nothing is mounted there", util::Quoted(found.path)));
   }
   supervisor.Send(Tell::kSource, 0, 0, found.folder.get());
   supervisor.Send(Tell::kSourcePath, 0, 0, found.canonical_folder.get(), found.canonical_path);

@@ -20,13 +20,15 @@ namespace skopsfs::fuse {
 struct WorkerSetup {
   util::UniqueFd mount;  // /dev/fuse
   bool mount_is_passed = false;
+  std::string mountpoint;
   util::UniqueFd session;  // of SessionState
   util::UniqueFd slots;    // of catalog::SlotStore
   util::UniqueFd metrics;  // of metrics::Counters
   uint32_t generation = 0;
   catalog::Source::Parts source;
-  bool opens_source_anew = false;  // see OpenSourceAnew()
-  UserIds user;                    // whom it becomes if it is root
+  bool source_is_mountpoint = false;  // so that nothing below its place is taken for it
+  bool opens_source_anew = false;     // see OpenSourceAnew()
+  UserIds user;                       // whom it becomes if it is root
   bool user_is_required = false;
 };
 

@@ -1,13 +1,17 @@
 #include "metrics/http_server.h"
 
+#include <arpa/inet.h>
 #include <fmt/format.h>
-#include <netdb.h>
+#include <netinet/in.h>
 #include <prometheus/collectable.h>
 #include <prometheus/exposer.h>
 #include <sys/socket.h>
 
 #include <charconv>
+#include <optional>
 #include <stdexcept>
+#include <string>
+#include <vector>
 
 #include "util/error.h"
 #include "util/unique_fd.h"
@@ -15,29 +19,34 @@
 namespace skopsfs::metrics {
 namespace {
 
-using AddressList = std::unique_ptr<addrinfo, decltype(&freeaddrinfo)>;
-
-AddressList Resolve(const Address& address) {
-  addrinfo hints{};
-  hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE;
-  hints.ai_socktype = SOCK_STREAM;
-  addrinfo* found = nullptr;
-  if (getaddrinfo(address.host.c_str(), address.port.c_str(), &hints, &found) != 0) found = nullptr;
-  return {found, freeaddrinfo};
+// Nothing when the host is no IPv4 number, which is all that Debian's library listens at.
+std::optional<sockaddr_in> Parse(const Address& address) {
+  sockaddr_in parsed{};
+  parsed.sin_family = AF_INET;
+  parsed.sin_port = htons(static_cast<uint16_t>(std::stoul(address.port)));
+  if (inet_pton(AF_INET, address.host.c_str(), &parsed.sin_addr) != 1) return std::nullopt;
+  return parsed;
 }
 
 // The library does not say why it cannot listen.
 void TryToListen(const Address& address) {
   const std::string what = "listening for metrics at " + address.ForPeople();
-  const auto found = Resolve(address);
-  if (!found) throw util::Error(EINVAL, what + ": no such address");
-  const util::UniqueFd socket(::socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const auto parsed = Parse(address);
+  if (!parsed) throw util::Error(EINVAL, what + ": no such address");
+  const util::UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!socket) throw util::ErrnoError(what);
   const int on = 1;
   setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-  if (bind(socket.get(), found->ai_addr, found->ai_addrlen) != 0 || listen(socket.get(), 1) != 0) {
+  const auto* const at = reinterpret_cast<const sockaddr*>(&*parsed);
+  if (bind(socket.get(), at, sizeof(*parsed)) != 0 || listen(socket.get(), 1) != 0) {
     throw util::ErrnoError(what);
   }
+}
+
+// Who sends half a request must not keep others waiting for long.
+std::vector<std::string> OptionsFor(const Address& address) {
+  return {
+      "listening_ports", address.ForPeople(), "num_threads", "16", "request_timeout_ms", "3000"};
 }
 
 class Collector : public prometheus::Collectable {
@@ -55,29 +64,21 @@ class Collector : public prometheus::Collectable {
 
 }  // namespace
 
-std::string Address::ForPeople() const {
-  return host.find(':') == std::string::npos ? host + ":" + port : "[" + host + "]:" + port;
-}
-
 Address ParseAddress(std::string_view text) {
-  const auto fail = [&] {
-    throw std::invalid_argument(fmt::format(
-        "'{}' is no HOST:PORT, with a number for HOST and a PORT from 1 to 65535", text));
-  };
   const size_t colon = text.rfind(':');
   std::string_view host = colon == std::string_view::npos ? "127.0.0.1" : text.substr(0, colon);
   const std::string_view port = colon == std::string_view::npos ? text : text.substr(colon + 1);
-  if (host.starts_with('[') && host.ends_with(']')) {
-    host = host.substr(1, host.size() - 2);
-  } else if (host.find(':') != std::string_view::npos) {
-    fail();
-  }
   if (host == "localhost") host = "127.0.0.1";
   uint16_t number = 0;
   const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), number);
-  if (error != std::errc() || end != port.data() + port.size() || number == 0) fail();
-  Address address{.host = std::string(host), .port = std::string(port)};
-  if (host.empty() || !Resolve(address)) fail();
+  const bool is_port = error == std::errc() && end == port.data() + port.size() && number != 0;
+  Address address{.host = std::string(host), .port = std::to_string(number)};
+  if (!is_port || !Parse(address)) {
+    throw std::invalid_argument(
+        fmt::format("'{}' is no HOST:PORT, with four numbers (IPv4) for HOST and a PORT from 1 to "
+                    "65535",
+                    text));
+  }
   return address;
 }
 
@@ -91,7 +92,7 @@ HttpServer::HttpServer(const Address& address, const Counters& counters, const V
   TryToListen(address);
   impl_->collector = std::make_shared<Collector>(counters, versions);
   try {
-    impl_->exposer = std::make_unique<prometheus::Exposer>(address.ForPeople());
+    impl_->exposer = std::make_unique<prometheus::Exposer>(OptionsFor(address));
   } catch (const std::exception& error) {
     throw util::Error(
         EIO, fmt::format("listening for metrics at {}: {}", address.ForPeople(), error.what()));

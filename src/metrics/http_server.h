@@ -11,14 +11,14 @@ namespace skopsfs::metrics {
 
 // Where to listen.
 struct Address {
-  std::string host;  // a number, IPv6 without brackets
+  std::string host;  // an IPv4 number
   std::string port;
 
-  std::string ForPeople() const;  // HOST:PORT
+  std::string ForPeople() const { return host + ":" + port; }
 };
 
-// From "HOST:PORT", "[HOST]:PORT" or "PORT" (which is on 127.0.0.1); the host is a number or
-// "localhost". Throws std::invalid_argument with what is wrong.
+// From "HOST:PORT" or "PORT" (which is on 127.0.0.1); the host is an IPv4 number or "localhost".
+// Throws std::invalid_argument with what is wrong.
 Address ParseAddress(std::string_view text);
 
 // Answers GET /metrics with what the counters say, by threads of its own, for as long as it lives.

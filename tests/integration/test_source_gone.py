@@ -49,6 +49,20 @@ class SourceGone(MountTest):
     def serve(self, *parts):
         return self.mount("--revalidate=0", source=os.path.join(self.below, "outer.skops", *parts))
 
+    def test_what_lies_below_a_source_that_was_mounted_is_not_taken_for_it(self):
+        mount = self.mount("--revalidate=0", source=self.below)
+        self.assertEqual(os.listdir(self.mountpoint), ["outer.skops"])
+        self.kill_source()
+        detach(self.below)
+        self.assert_errno(errno.EIO, os.listdir, self.mountpoint)
+        mount.wait_for_log("nothing is mounted there")
+        self.assert_errno(errno.EIO, os.listdir, self.mountpoint)
+        self.assert_errno(errno.EIO, read, self.in_mount(".skopsfs", "health"))
+        self.start_source()
+        mount.wait_for_log("is there again")
+        self.assertEqual(os.listdir(self.mountpoint), ["outer.skops"])
+        self.assertEqual(mount.stop(), 0)
+
     def test_what_users_and_the_log_are_told(self):
         mount = self.serve()
         member = self.in_mount("sub", "a.skops", MEMBER)

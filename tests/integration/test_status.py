@@ -1,13 +1,16 @@
 """The hidden directory .skopsfs at a mount's root, and the same metrics over HTTP."""
 
+import contextlib
 import errno
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import threading
+import time
 import urllib.error
 import urllib.request
 
@@ -161,6 +164,24 @@ class Status(MountTest):
         self.assertEqual(refused.stdout, "")
         self.assertIn("Permission denied", refused.stderr)
 
+    def test_how_many_may_have_it_open_is_bounded(self):
+        self.mount()
+        with contextlib.ExitStack() as stack:
+            with self.assertRaises(OSError) as caught:
+                for _ in range(1001):
+                    stack.enter_context(open(self.in_mount(".skopsfs", "metrics"), "rb"))
+            self.assertEqual(caught.exception.errno, errno.ENFILE)
+            with open(self.in_mount("a.skops", "stored"), "rb") as file:
+                self.assertEqual(file.read(), CONTENT)
+
+        def answer():
+            try:
+                return self.status()
+            except OSError as error:  # they are given back later
+                self.assertEqual(error.errno, errno.ENFILE)
+                return None
+        self.assertEqual(until(answer, "it can be opened again")["restarts"], 0)
+
     def test_many_read_it_at_the_same_time(self):
         self.mount()
         failed = []
@@ -233,6 +254,55 @@ class Http(MountTest):
             except urllib.error.URLError:  # it does not listen yet
                 return None
         self.assertIn("skopsfs_info", until(answer, "it answers"))
+
+    def test_it_is_started_from_the_program_that_serves_after_an_upgrade(self):
+        """Not from what has got the descriptor of the program from before."""
+        archives.write(self.in_source("a.skops"), archives.archive_of({"m": CONTENT}))
+        program = os.path.join(self.folder, "skopsfs")
+        shutil.copy(binary(), program)
+        port = free_port()
+        mount = self.mount(f"--metrics-address={port}", command=[program])
+        server = self.metrics_process(mount)
+        first = next(pid for pid in mount.workers() if pid != server)
+        os.rename(shutil.copy(binary(), program + ".new"), program)
+        mount.send(signal.SIGUSR2)
+        mount.wait_for_log("the upgrade is done")
+        second = until(lambda: [p for p in mount.workers() if p not in (server, first)], "it serves")
+        time.sleep(11)  # after which the new program counts as good
+        os.kill(second[0], signal.SIGKILL)
+        mount.wait_for_log("another one takes over")
+        opened = [open(self.in_mount("a.skops", "m"), "rb") for _ in range(3)]
+        os.kill(server, signal.SIGKILL)
+        again = until(lambda: self.metrics_process(mount) != server and self.metrics_process(mount),
+                      "there is another one")
+        self.assertEqual(os.readlink(f"/proc/{again}/exe"), program)
+        for file in opened:
+            file.close()
+
+    def test_nothing_of_who_started_it_is_kept(self):
+        """Whoever waits for the end of the output gets it."""
+        port = free_port()
+        done = run(binary(), f"--metrics-address={port}", self.source, self.mountpoint)
+        self.assertEqual(done.stdout + done.stderr, "")
+        self.addCleanup(run, "umount", self.mountpoint)
+        self.assertIn("skopsfs_info", fetch(port))
+
+    @needs_root
+    def test_a_root_that_may_not_become_another_user_keeps_no_powers_either(self):
+        port = free_port()
+        mount = self.mount(f"--metrics-address={port}",
+                           command=["setpriv", "--bounding-set=-setuid,-setgid", binary()])
+        server = self.metrics_process(mount)
+        self.assertRegex(read(f"/proc/{server}/status"), r"CapEff:\t0000000000000000")
+
+    def test_half_requests_do_not_keep_others_waiting(self):
+        port = free_port()
+        self.mount(f"--metrics-address={port}")
+        with contextlib.ExitStack() as stack:
+            for _ in range(8):
+                half = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+                half.sendall(b"GET /metrics HTTP/1.1\r\n")
+            self.assertIn("skopsfs_info", fetch(port))
 
     def test_an_address_in_use_is_said_before_anything_is_mounted(self):
         with socket.socket() as taken:

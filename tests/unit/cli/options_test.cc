@@ -58,8 +58,8 @@ TEST(ParseOptions, DecoderMemory) {
 
 TEST(ParseOptions, MetricsAddress) {
   EXPECT_EQ(ParseOptions(Words{"a", "b"}).metrics_address, "");
-  EXPECT_EQ(ParseOptions(Words{"--metrics-address=[::1]:9400", "a", "b"}).metrics_address,
-            "[::1]:9400");
+  EXPECT_EQ(ParseOptions(Words{"--metrics-address=0.0.0.0:9400", "a", "b"}).metrics_address,
+            "0.0.0.0:9400");
   EXPECT_EQ(ParseOptions(Words{"-ometrics-address=9400", "a", "b"}).metrics_address, "9400");
   EXPECT_THAT(Complaint({"--metrics-address=example.org:80", "a", "b"}),
               HasSubstr("--metrics-address: 'example.org:80' is no HOST:PORT"));

@@ -185,7 +185,7 @@ TEST(Status, AsATable) {
             "  (others)                                     -          1        -\n"
             "  bad.skops: not a ZIP archive\n"
             "  7 archives more not listed\n"
-            "\n1 process could not be looked at, and may map more; root may look at others'\n");
+            "\n1 process could not be looked at, and may map more; those of others are for root\n");
 }
 
 TEST(Status, AsJson) {

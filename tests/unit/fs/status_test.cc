@@ -100,7 +100,7 @@ TEST_F(StatusTest, NothingElseCanBeDoneWithItsNodes) {
 TEST_F(StatusTest, Health) {
   EXPECT_EQ(Text(StatusNode::kHealth), "ok\n");
   std::filesystem::remove_all(folder_.path());
-  EXPECT_EQ(Text(StatusNode::kHealth), "ok\n") << "it is held, and empty";
+  EXPECT_EQ(ErrnoOf([&] { Text(StatusNode::kHealth); }), ENOENT) << "it is held, but removed";
 }
 
 TEST_F(StatusTest, TellsOfTheMount) {

@@ -23,13 +23,13 @@ TEST(ParseAddress, APortAloneIsOnLoopback) {
 TEST(ParseAddress, HostsAreNumbers) {
   EXPECT_EQ(ParseAddress("0.0.0.0:1").ForPeople(), "0.0.0.0:1");
   EXPECT_EQ(ParseAddress("localhost:65535").ForPeople(), "127.0.0.1:65535");
-  EXPECT_EQ(ParseAddress("[::1]:9400").ForPeople(), "[::1]:9400");
-  EXPECT_EQ(ParseAddress("[::1]:9400").host, "::1");
+  EXPECT_EQ(ParseAddress("127.0.0.1:0080").ForPeople(), "127.0.0.1:80");
 }
 
 TEST(ParseAddress, EverythingElseIsRefused) {
-  for (const char* text : {"", ":", ":9400", "9400:", "0", "65536", "-1", "9400x", "host:1",
-                           "::1:9400", "[]:1", "127.0.0.1:0", "1.2.3:4:5", "999.0.0.1:80"}) {
+  for (const char* text :
+       {"", ":", ":9400", "9400:", "0", "65536", "-1", "9400x", "host:1", "::1:9400", "[::1]:9400",
+        "0:9400", "127.1:9400", "[]:1", "127.0.0.1:0", "1.2.3:4:5", "999.0.0.1:80"}) {
     EXPECT_THROW(ParseAddress(text), std::invalid_argument) << text;
   }
 }
