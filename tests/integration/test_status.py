@@ -223,16 +223,46 @@ class Http(MountTest):
         self.assertEqual(caught.exception.code, 404)
         caught.exception.close()
 
-    def test_it_tells_of_a_worker_that_hangs(self):
+    def test_it_answers_while_no_worker_does(self):
+        """And tells since when."""
         port = free_port()
         mount = self.mount(f"--metrics-address=127.0.0.1:{port}")
         server = self.metrics_process(mount)
         worker = next(pid for pid in mount.workers() if pid != server)
+
+        def updated():
+            return metrics_in(fetch(port))["skopsfs_last_update_seconds"]
+        until(updated, "it has counted for the first time")
         os.kill(worker, signal.SIGSTOP)
         try:
-            self.assertIn("skopsfs_last_update_seconds", fetch(port))
+            stopped = updated()
+            self.assertEqual(updated(), stopped)
         finally:
             os.kill(worker, signal.SIGCONT)
+        until(lambda: updated() > stopped, "it counts again")
+
+    def test_it_tells_of_a_request_that_hangs(self):
+        """Of a source that does not answer: another skopsfs, which is stopped."""
+        below = self.make_folder("below")
+        archives.write_members(self.in_source("outer.skops"), {"a.skops": b"no archive"})
+        lower = self.mount("--revalidate=0", mountpoint=below)
+        port = free_port()
+        self.mount("--revalidate=0", f"--metrics-address={port}",
+                   source=os.path.join(below, "outer.skops"))
+
+        def oldest():
+            return metrics_in(fetch(port))["skopsfs_oldest_request_seconds"]
+        self.assertEqual(oldest(), 0)
+        os.kill(lower.worker(), signal.SIGSTOP)
+        try:
+            looking = subprocess.Popen(["ls", self.mountpoint], stdout=subprocess.DEVNULL,
+                                       stderr=subprocess.DEVNULL)
+            first = until(oldest, "a request is under way")
+            until(lambda: oldest() > first, "it goes on being that")
+        finally:
+            os.kill(lower.worker(), signal.SIGCONT)
+        looking.wait()
+        until(lambda: oldest() == 0, "it has ended")
 
     def test_it_comes_back_and_keeps_no_powers(self):
         port = free_port()
