@@ -208,6 +208,11 @@ void Supervisor::OnMessage(Worker& worker, Message message) {
     case Tell::kSourceGone:
       return OnSourceGone();
     case Tell::kLog:
+      // One after the other that finds the source gone says so; once is enough.
+      if (look_for_source_at_ && &worker == next_.get() &&
+          std::exchange(last_of_search_, message.text) == message.text) {
+        return;
+      }
       // What a worker says is a stranger's text.
       for (char& c : message.text) {
         if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
@@ -229,6 +234,7 @@ void Supervisor::OnServing(Worker& worker) {
   look_at_ = Clock::now();
   if (worker.program != program_) util::LogInfo("the upgrade is done: the new worker serves");
   if (worker.opens_source_anew && std::exchange(look_for_source_at_, std::nullopt)) {
+    last_of_search_.clear();
     util::LogInfo("the source {} is there again, and is served by a new worker",
                   util::Quoted(source_.path));
   }

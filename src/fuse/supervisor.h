@@ -151,6 +151,7 @@ class Supervisor {
   std::optional<Clock::time_point> start_again_at_;
   std::optional<Clock::time_point> look_at_;             // at the requests of the worker
   std::optional<Clock::time_point> look_for_source_at_;  // which is gone
+  std::string last_of_search_;                           // that a worker which looked for it said
   std::set<uint64_t> told_;                              // requests that the log has named
   Stall stall_;
   std::vector<RequestSeen> timed_out_;

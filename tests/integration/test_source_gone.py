@@ -8,6 +8,7 @@ import errno
 import mmap
 import os
 import signal
+import time
 
 import archives
 from archives import MEMBER, PAGE
@@ -58,8 +59,10 @@ class SourceGone(MountTest):
         mount.wait_for_log("nothing is mounted there")
         self.assert_errno(errno.EIO, os.listdir, self.mountpoint)
         self.assert_errno(errno.EIO, read, self.in_mount(".skopsfs", "health"))
+        time.sleep(5)  # for others to look, and to find the same
         self.start_source()
         mount.wait_for_log("is there again")
+        self.assertEqual(mount.log().count("nothing is mounted there"), 1)
         self.assertEqual(os.listdir(self.mountpoint), ["outer.skops"])
         self.assertEqual(mount.stop(), 0)
 
