@@ -195,9 +195,9 @@ void ReadStatus(fuse_req_t request, size_t size, uint64_t offset, const fuse_fil
       Context(request).status_files.Find(info->fh, []() -> std::unique_ptr<StatusHandle> {
         throw util::Error(EIO, "the worker that it was opened with is gone");
       });
-  const std::string_view text = handle.text;
-  const auto rest = text.substr(std::min<uint64_t>(offset, text.size()), size);
-  IsTaken(fuse_reply_buf(request, rest.data(), rest.size()));
+  // A copy: the handle may be released as soon as the kernel has the answer.
+  const auto part = handle.text.substr(std::min<uint64_t>(offset, handle.text.size()), size);
+  IsTaken(fuse_reply_buf(request, part.data(), part.size()));
 }
 
 // Replies to a read, unless it could take long: then it returns false.

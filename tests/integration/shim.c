@@ -310,7 +310,8 @@ int fcntl64(int fd, int command, ...) {
   return Fails(kFcntl) ? -1 : real(fd, command, argument);
 }
 
-long syscall(long number, ...) {
+// Takes as many arguments as there may be, whatever it was given: the rest is what lies on the stack.
+__attribute__((no_sanitize("address"))) long syscall(long number, ...) {
   static long (*real)(long, ...);
   if (!real) *(void**)&real = dlsym(RTLD_NEXT, "syscall");
   va_list rest;
