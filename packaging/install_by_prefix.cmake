@@ -26,6 +26,7 @@ file(INSTALL DESTINATION "${to}/${python}" TYPE DIRECTORY FILES "${source}/src/p
 file(INSTALL DESTINATION "${to}/lib/systemd/system" TYPE FILE
      FILES "${source}/packaging/systemd/skopsfs@.service")
 configure_file("${source}/packaging/systemd/skopsfs@.service"
-               "$ENV{DESTDIR}${to}/lib/systemd/system/skopsfs@.service" @ONLY)
+               "$ENV{DESTDIR}${to}/lib/systemd/system/skopsfs@.service" @ONLY
+               FILE_PERMISSIONS OWNER_READ OWNER_WRITE GROUP_READ WORLD_READ)
 file(INSTALL DESTINATION "${to}/libexec/skopsfs" TYPE PROGRAM
      FILES "${source}/packaging/systemd/detach_dead_mount")

@@ -9,7 +9,6 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
-#include <ctime>
 #include <filesystem>
 #include <functional>
 #include <optional>
@@ -26,6 +25,7 @@
 #include "fuse/supervisor.h"
 #include "util/error.h"
 #include "util/log.h"
+#include "util/time_zone.h"
 
 namespace skopsfs::cli {
 namespace {
@@ -147,9 +147,7 @@ int Run(std::span<const char* const> arguments) {
     fmt::print("{}", VersionText());
     return EXIT_SUCCESS;
   }
-  // Named, or else each conversion of a DOS time would look whether /etc/localtime has changed.
-  setenv("TZ", ":/etc/localtime", 0);
-  tzset();
+  util::KeepTimeZone();
   // A log that nobody reads any more is no reason to end.
   signal(SIGPIPE, SIG_IGN);
   signal(SIGIO, SIG_IGN);  // see archive/writers.h

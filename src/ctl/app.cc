@@ -12,6 +12,7 @@
 #include "ctl/tree.h"
 #include "util/error.h"
 #include "util/log.h"
+#include "util/time_zone.h"
 
 namespace skopsfs::ctl {
 namespace {
@@ -88,6 +89,7 @@ std::unique_ptr<CLI::App> MakeApp(Request& request) {
 }
 
 int Run(const std::vector<std::string>& arguments) {
+  util::KeepTimeZone();
   signal(SIGIO, SIG_IGN);  // see archive/writers.h
   // What the libraries log is what is reported here.
   util::SetLogSink([](util::LogLevel, const std::string&) {});

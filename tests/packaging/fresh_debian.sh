@@ -50,6 +50,7 @@ fresh() {
   rm -rf "$folder/${1:?}"
   mkdir "$folder/$1"
   tar -C "$folder/$1" -xf "$folder/base.tar"
+  mount --bind "$folder/$1" "$folder/$1"  # the root of a system is a mount
   cp -L /etc/resolv.conf "$folder/$1/etc/resolv.conf"
   mount -t proc proc "$folder/$1/proc"
   mount --rbind /sys "$folder/$1/sys"
