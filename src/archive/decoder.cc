@@ -70,7 +70,11 @@ void Decoder::Leave() {
 
 void Decoder::GoOnFrom(const Mark* mark) {
   stream_.reset();
-  if (kept_.empty()) kept_.resize(KeptOf(extent_.size));
+  if (kept_.empty()) {
+    const size_t size = KeptOf(extent_.size);
+    memory_ = std::make_unique_for_overwrite<std::byte[]>(size);
+    kept_ = {memory_.get(), size};
+  }
   kept_count_ = not_asked_for_ = 0;
   position_ = mark != nullptr ? mark->position : 0;
   crc32_ = mark != nullptr ? mark->crc32 : 0;
@@ -85,7 +89,7 @@ size_t Decoder::NextChunk() const {
 void Decoder::DecodeAndKeep() {
   // All positions but that of the end are whole chunks, so that none goes beyond the ring.
   const size_t at = static_cast<size_t>(position_ % kept_.size());
-  const auto chunk = std::span(kept_).subspan(at, NextChunk());
+  const auto chunk = kept_.subspan(at, NextChunk());
   DecodeChunk(chunk);
   kept_count_ = std::min<uint64_t>(kept_count_ + chunk.size(), kept_.size());
   not_asked_for_ += chunk.size();

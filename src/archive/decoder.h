@@ -67,13 +67,14 @@ class Decoder {
   const size_t memory_bytes_;
   std::mutex mutex_;  // guards what follows
   std::unique_ptr<DecodeStream> stream_;
-  std::vector<std::byte> kept_;  // a ring: the byte at `position` is at position % size
-  uint64_t kept_count_ = 0;      // decoded bytes before position_ that are in it
-  uint64_t not_asked_for_ = 0;   // of these, about: somebody who is behind will ask for them
-  uint64_t position_ = 0;        // of the next byte to decode
-  uint32_t crc32_ = 0;           // of all bytes before position_
-  std::vector<Mark> marks_;      // one every span_ bytes, as far as it has been decoded
-  std::list<Mark> jumps_;        // where it was when it jumped, the last ones first
+  std::unique_ptr<std::byte[]> memory_;  // not touched before it is needed: many read a little
+  std::span<std::byte> kept_;   // in it, a ring: the byte at `position` is at position % size
+  uint64_t kept_count_ = 0;     // decoded bytes before position_ that are in it
+  uint64_t not_asked_for_ = 0;  // of these, about: somebody who is behind will ask for them
+  uint64_t position_ = 0;       // of the next byte to decode
+  uint32_t crc32_ = 0;          // of all bytes before position_
+  std::vector<Mark> marks_;     // one every span_ bytes, as far as it has been decoded
+  std::list<Mark> jumps_;       // where it was when it jumped, the last ones first
 };
 
 }  // namespace skopsfs::archive
