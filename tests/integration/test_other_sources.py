@@ -140,7 +140,7 @@ class OtherSource:
         before = self.private_memory(mount)
         member = self.in_mount("models", "large.skops", MEMBER)
         self.assertEqual(self.read(member), archives.content(4, pages))
-        self.assertEqual(resident_pages(member), pages)
+        self.assertGreater(resident_pages(member), 0.9 * pages)  # but for what was reclaimed
         source = self.in_source("models", "large.skops")
         until(lambda: resident_pages(source) < pages // 100, "pages of the source are dropped")
         if "SKOPSFS_SANITIZED" not in os.environ:  # they keep what is freed for a while
