@@ -42,6 +42,17 @@ std::string ArchiveIndex::PathOf(uint32_t index) const {
   return path;
 }
 
+std::vector<uint32_t> ArchiveIndex::MembersInFileOrder() const {
+  std::vector<uint32_t> members;
+  for (uint32_t index = 0; index < node_count(); ++index) {
+    if (!node(index).is_directory) members.push_back(index);
+  }
+  std::sort(members.begin(), members.end(), [this](uint32_t a, uint32_t b) {
+    return EntryOf(a)->header_offset < EntryOf(b)->header_offset;
+  });
+  return members;
+}
+
 size_t ArchiveIndex::memory_bytes() const {
   return sizeof(*this) + directory_.entries.capacity() * sizeof(zip::Entry) +
          directory_.names.capacity() + tree_.memory_bytes();

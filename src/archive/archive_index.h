@@ -34,6 +34,9 @@ class ArchiveIndex {
   // Path inside the archive; empty for the root.
   std::string PathOf(uint32_t index) const;
 
+  // The members, in the order in which their bytes lie in the file: as decoders and disks like it.
+  std::vector<uint32_t> MembersInFileOrder() const;
+
   size_t memory_bytes() const;
 
   // Tells this central directory from others; never 0.

@@ -28,18 +28,6 @@ class BytesOfMember : public zip::ByteSource {
   mutable MemberReader reader_;
 };
 
-// In the order of the file, as a decoder likes it.
-std::vector<uint32_t> MembersOf(const ArchiveIndex& index) {
-  std::vector<uint32_t> members;
-  for (uint32_t node = 0; node < index.node_count(); ++node) {
-    if (!index.node(node).is_directory) members.push_back(node);
-  }
-  std::sort(members.begin(), members.end(), [&](uint32_t a, uint32_t b) {
-    return index.EntryOf(a)->header_offset < index.EntryOf(b)->header_offset;
-  });
-  return members;
-}
-
 }  // namespace
 
 InnerArchive::InnerArchive(const std::shared_ptr<const ArchiveFile>& file, const Extent& outer,
@@ -54,7 +42,7 @@ InnerArchive::InnerArchive(const zip::ByteSource& bytes, const Extent& outer,
   }
   const auto within = IsDecoded(outer) ? std::make_shared<const Extent>(outer) : nullptr;
   members_.resize(index_.node_count());
-  for (const uint32_t node : MembersOf(index_)) {
+  for (const uint32_t node : index_.MembersInFileOrder()) {
     try {
       Extent extent = LocateMember(bytes, index_, *index_.EntryOf(node));
       extent.within = within;

@@ -4,17 +4,15 @@
 
 #include <cerrno>
 #include <chrono>
-#include <ctime>
 #include <thread>
+
+#include "util/clock.h"
 
 namespace skopsfs::archive {
 
 void WaitUntilSettled(int64_t ctime) {
-  constexpr int64_t kSecond = 1'000'000'000;
   constexpr int64_t kStep = 20'000'000;
-  timespec now{};
-  clock_gettime(CLOCK_REALTIME, &now);
-  const int64_t present = now.tv_sec * kSecond + now.tv_nsec;
+  const int64_t present = util::RealNow();
   if (ctime > present || ctime <= present - kStep) return;
   std::this_thread::sleep_for(std::chrono::nanoseconds(kStep - (present - ctime)));
 }

@@ -9,7 +9,6 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <ctime>
 #include <exception>
 #include <memory>
 #include <optional>
@@ -19,6 +18,7 @@
 #include "fuse/sandbox.h"
 #include "fuse/session.h"
 #include "fuse/session_state.h"
+#include "util/clock.h"
 #include "util/error.h"
 #include "util/log.h"
 
@@ -43,12 +43,10 @@ void GiveMemoryBack() {
 }
 
 void CountStart(metrics::Counters& counters, uint32_t generation) {
-  timespec now{};
-  clock_gettime(CLOCK_REALTIME, &now);
-  const int64_t nanoseconds = now.tv_sec * int64_t{1'000'000'000} + now.tv_nsec;
+  const int64_t now = util::RealNow();
   int64_t never = 0;
-  counters.started.compare_exchange_strong(never, nanoseconds);
-  counters.worker_started = nanoseconds;
+  counters.started.compare_exchange_strong(never, now);
+  counters.worker_started = now;
   if (generation > 1) ++counters.restarts;
 }
 

@@ -9,7 +9,7 @@
 
 #include "by_name/name_tree.h"
 #include "by_name/object_tree.h"
-#include "ctl/names.h"
+#include "catalog/schema.h"
 #include "ctl/text.h"
 #include "util/error.h"
 #include "zip/format.h"
@@ -52,17 +52,6 @@ OpenedArchive OpenArchiveFile(const std::string& path, std::string& why,
   return opened;
 }
 
-std::vector<uint32_t> MembersInOrder(const archive::ArchiveIndex& index) {
-  std::vector<uint32_t> members;
-  for (uint32_t node = 0; node < index.node_count(); ++node) {
-    if (!index.node(node).is_directory) members.push_back(node);
-  }
-  std::sort(members.begin(), members.end(), [&](uint32_t a, uint32_t b) {
-    return index.EntryOf(a)->header_offset < index.EntryOf(b)->header_offset;
-  });
-  return members;
-}
-
 // Who checks the one that has its turn needs nobody else for it, so the wait ends.
 void ArchiveTarget::WaitForTurn(const zip::DirectoryLocation& directory) {
   if (directory.size <= kLargeIndex) return;
@@ -79,7 +68,7 @@ void ArchiveTarget::Open(const ReportFault& report) {
   std::string why;
   archive_ = OpenArchiveFile(path(), why, [&](const auto& where) { WaitForTurn(where); });
   if (!archive_.index) return report({.member = "", .reason = why});
-  members_ = MembersInOrder(*archive_.index);
+  members_ = archive_.index->MembersInFileOrder();
   // Made once more, to be told what is not in it.
   const archive::MemberTree shown(
       archive_.index->directory(), [&](std::string_view name, std::string_view reason) {
@@ -105,7 +94,7 @@ uint64_t ArchiveTarget::Read(size_t number, std::span<std::byte> buffer, const R
       advance(place - advanced);
       advanced = place;
     }
-    if (node == SchemaOf(index)) {
+    if (node == catalog::SchemaOf(index)) {
       std::unique_lock turn(memory_.large_schema, std::defer_lock);
       if (entry.size > kLargeSchema) turn.lock();
       CheckSchema(reader, report);
@@ -119,7 +108,7 @@ uint64_t ArchiveTarget::Read(size_t number, std::span<std::byte> buffer, const R
 void ArchiveTarget::CheckSchema(archive::MemberReader& reader, const ReportFault& report) const {
   std::vector<std::string> missing;
   size_t missing_count = 0;
-  const auto objects = ReadObjectsOf(reader, *archive_.index, [&](std::string_view name) {
+  const auto objects = catalog::ReadObjectsOf(reader, *archive_.index, [&](std::string_view name) {
     if (++missing_count <= kMostMissing) missing.emplace_back(name);
   });
   const by_name::NameTree names(objects);

@@ -28,9 +28,6 @@ OpenedArchive OpenArchiveFile(
     const std::string& path, std::string& why,
     const std::function<void(const zip::DirectoryLocation&)>& wait = [](const auto&) {});
 
-// The members of an archive, in the order of the file.
-std::vector<uint32_t> MembersInOrder(const archive::ArchiveIndex& index);
-
 // An archive file, checked without a mount: what a mount could show of it, which is what Python's
 // zipfile can read; the CRC-32 of every member; and that schema.json can be read and names no
 // member that is not there.

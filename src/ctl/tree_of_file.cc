@@ -4,9 +4,9 @@
 
 #include "archive/inner_archive.h"
 #include "by_name/name_tree.h"
+#include "catalog/schema.h"
 #include "ctl/archive_target.h"
 #include "ctl/files.h"
-#include "ctl/names.h"
 #include "ctl/tree.h"
 #include "util/error.h"
 #include "zip/method_name.h"
@@ -33,7 +33,7 @@ class TreeReader {
     } catch (const Error& error) {
       tree_.names_problem = error.what();
     }
-    for (const uint32_t node : MembersInOrder(*archive_.index)) {
+    for (const uint32_t node : archive_.index->MembersInFileOrder()) {
       if (named_[node]) continue;
       TreeItem* const item = Add(archive_.index->PathOf(node), archive_.index->PathOf(node));
       if (item == nullptr) break;
@@ -72,10 +72,10 @@ class TreeReader {
   }
 
   void ReadNames() {
-    const auto schema = SchemaOf(*archive_.index);
+    const auto schema = catalog::SchemaOf(*archive_.index);
     if (!schema) return;
     archive::MemberReader reader(archive_.file, ExtentOf(*schema), pool_);
-    const NameTree names(ReadObjectsOf(reader, *archive_.index, [](std::string_view) {}));
+    const NameTree names(catalog::ReadObjectsOf(reader, *archive_.index, [](std::string_view) {}));
     AddChildren(names, 0, "");
   }
 

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "by_name/object_tree.h"
+#include "catalog/schema.h"
 #include "fs/attributes.h"
 #include "fs/file_system.h"
 #include "util/error.h"
@@ -16,32 +16,7 @@ using catalog::Slot;
 using util::Error;
 using util::Quoted;
 
-constexpr std::string_view kSchema = "schema.json";
 constexpr size_t kRememberedInner = 1000;  // npz, an archive version
-
-// The schema of an archive that has one; nothing else is a member of that name.
-std::optional<uint32_t> SchemaOf(const archive::ArchiveIndex& archive) {
-  const auto found = archive.tree().Find(0, kSchema);
-  if (!found || archive.node(*found).is_directory) return std::nullopt;
-  return found;
-}
-
-std::optional<by_name::Member> FindMember(const archive::ArchiveIndex& archive,
-                                          std::string_view path) {
-  uint32_t at = 0;
-  while (true) {
-    const auto slash = path.find('/');
-    const auto found = archive.tree().Find(at, path.substr(0, slash));
-    if (!found) return std::nullopt;
-    at = *found;
-    if (slash == std::string_view::npos) break;
-    if (!archive.node(at).is_directory) return std::nullopt;
-    path.remove_prefix(slash + 1);
-  }
-  const auto node = archive.node(at);
-  if (node.is_directory) return std::nullopt;
-  return by_name::Member{.index = at, .name = archive.tree().Name(node)};
-}
 
 std::string TargetOf(const archive::ArchiveIndex& archive, const NameTree& names, uint32_t name) {
   std::string target;
@@ -52,7 +27,7 @@ std::string TargetOf(const archive::ArchiveIndex& archive, const NameTree& names
 }  // namespace
 
 bool FileSystem::HasNames(const archive::ArchiveIndex& archive) const {
-  return options_.by_name && SchemaOf(archive) && !archive.tree().Find(0, kByName);
+  return options_.by_name && catalog::SchemaOf(archive) && !archive.tree().Find(0, kByName);
 }
 
 bool FileSystem::MayTakeLong(NodeId node) {
@@ -70,20 +45,13 @@ bool FileSystem::MayTakeLong(NodeId node) {
 std::shared_ptr<const NameTree> FileSystem::ReadNames(Slot& slot,
                                                       const catalog::OpenArchive& open) {
   const auto& archive = *open.index;
-  const auto schema = SchemaOf(archive);
+  const auto schema = catalog::SchemaOf(archive);
   if (!HasNames(archive)) throw Error(ESTALE, "no such node");
   const auto& entry = *archive.EntryOf(*schema);
   archive::MemberReader reader(open.file, archive::LocateMember(*open.file, archive, entry),
                                decoders_);
   const auto turn = catalog_.WaitForTurn(entry.size);
-  uint64_t offset = 0;
-  const auto objects = by_name::ReadObjects(
-      [&](std::span<char> out) {
-        const size_t got = reader.Read(offset, std::as_writable_bytes(out));
-        offset += got;
-        return got;
-      },
-      [&](std::string_view path) { return FindMember(archive, path); });
+  const auto objects = catalog::ReadObjectsOf(reader, archive, [](std::string_view) {});
   return catalog_.Adopt(slot, std::make_unique<NameTree>(objects));
 }
 

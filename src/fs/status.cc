@@ -5,8 +5,8 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <ctime>
 
+#include "util/clock.h"
 #include "util/error.h"
 #include "util/utf8.h"
 
@@ -55,14 +55,11 @@ const char* NameOf(State state) {
 
 void AddMount(Json& json, const MountFacts& facts, const std::string& source,
               bool source_is_archive, const metrics::Counters& counters) {
-  timespec now{};
-  clock_gettime(CLOCK_REALTIME, &now);
-  const int64_t nanoseconds = now.tv_sec * int64_t{1'000'000'000} + now.tv_nsec;
   Text(json, "version", facts.versions.skopsfs);
   Number(json, "pid", static_cast<uint64_t>(facts.supervisor));
   Number(json, "worker_pid", static_cast<uint64_t>(getpid()));
   Seconds(json, "started", counters.started);
-  Seconds(json, "uptime_seconds", std::max<int64_t>(nanoseconds - counters.started, 0));
+  Seconds(json, "uptime_seconds", std::max<int64_t>(util::RealNow() - counters.started, 0));
   Number(json, "restarts", counters.restarts);
   Text(json, "source", source);
   Bool(json, "source_is_archive", source_is_archive);

@@ -1,8 +1,7 @@
 // The part of FileSystem that shows the hidden directory .skopsfs.
 
-#include <ctime>
-
 #include "fs/file_system.h"
+#include "util/clock.h"
 #include "util/error.h"
 
 namespace skopsfs::fs {
@@ -11,12 +10,6 @@ namespace {
 using util::Error;
 
 constexpr size_t kMostArchives = 1000;  // that are told one by one
-
-int64_t RealNow() {
-  timespec now{};
-  clock_gettime(CLOCK_REALTIME, &now);
-  return now.tv_sec * int64_t{1'000'000'000} + now.tv_nsec;
-}
 
 }  // namespace
 
@@ -53,7 +46,7 @@ catalog::Census FileSystem::CountArchives(size_t most) {
   counters_.index_bytes = catalog_.index_bytes();
   counters_.decoder_bytes = decoders_.bytes();
   counters_.decoder_bytes_limit = options_.decoder_bytes;
-  counters_.updated = RealNow();
+  counters_.updated = util::RealNow();
   return census;
 }
 

@@ -8,6 +8,7 @@
 #include "fs/node_id.h"
 #include "fuse/libfuse.h"
 #include "fuse/reply.h"
+#include "util/clock.h"
 #include "util/log.h"
 
 namespace skopsfs::fuse {
@@ -93,7 +94,7 @@ void Housekeeper::Release(LateRelease& release) {
 void Housekeeper::SettleDoubts() {
   auto doubtful = file_system_.catalog().Doubtful();
   if (doubtful.empty() && unknown_.empty()) return;
-  const int64_t now = MonotonicNow();
+  const int64_t now = util::MonotonicNow();
   if (state_.OldestRequest() > unknown_since_) {
     for (const auto& slot : unknown_) {
       if (!IsKnown(slot.id)) file_system_.catalog().ForgetAll(slot);

@@ -10,8 +10,8 @@
 #include <algorithm>
 #include <csignal>
 #include <cstring>
-#include <ctime>
 
+#include "util/clock.h"
 #include "util/error.h"
 
 namespace skopsfs::fuse {
@@ -63,12 +63,6 @@ void OnCrash(int number, siginfo_t* info, void* context) {
 }
 
 }  // namespace
-
-int64_t MonotonicNow() {
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return now.tv_sec * int64_t{1'000'000'000} + now.tv_nsec;
-}
 
 metrics::Operation OperationOf(uint32_t operation) {
   using metrics::Operation;
@@ -235,15 +229,15 @@ void CountFailure(int error) noexcept {
 }
 
 AtRequest::AtRequest(const RequestSeen& request)
-    : since_(request.since != 0 ? request.since : MonotonicNow()) {
-  Write(request, MonotonicNow());
+    : since_(request.since != 0 ? request.since : util::MonotonicNow()) {
+  Write(request, util::MonotonicNow());
   handed_on = false;
 }
 
 // One that ran on the same thread meanwhile, after this was handed on, has left no record.
 AtRequest::~AtRequest() {
   if (counting != nullptr && current != nullptr && current->unique != 0 && !handed_on) {
-    counting->Finished(OperationOf(current->operation), MonotonicNow() - since_);
+    counting->Finished(OperationOf(current->operation), util::MonotonicNow() - since_);
   }
   Write({}, 0);
 }

@@ -94,8 +94,6 @@ class SessionState {
   Memory* memory_ = nullptr;
 };
 
-int64_t MonotonicNow();  // nanoseconds
-
 // The record that the calling thread keeps from now on, and what its requests are counted in;
 // nullptr for none.
 void KeepRecord(RequestRecord* record, metrics::Counters* counters = nullptr);

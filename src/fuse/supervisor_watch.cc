@@ -12,6 +12,7 @@
 #include "fs/node_id.h"
 #include "fuse/session_state.h"
 #include "fuse/supervisor.h"
+#include "util/clock.h"
 #include "util/error.h"
 #include "util/log.h"
 
@@ -106,7 +107,7 @@ void Supervisor::LookAtRequests() {
   const auto timeout = worker_options_.timeout;
   std::set<uint64_t> still;
   for (const auto& request : SessionState::ReadRequests(session_memory_.get())) {
-    const int64_t now = MonotonicNow();
+    const int64_t now = util::MonotonicNow();
     const auto age = std::chrono::nanoseconds(now - std::clamp<int64_t>(request.since, 0, now));
     const bool timed_out = timeout.count() > 0 && age > timeout;
     if (timed_out) timed_out_.push_back(request);

@@ -4,9 +4,10 @@
 
 #include <algorithm>
 #include <cstring>
-#include <ctime>
 #include <limits>
 #include <utility>
+
+#include "util/clock.h"
 
 namespace skopsfs::metrics {
 namespace {
@@ -148,10 +149,7 @@ void AddArchives(Collection& collection, const Counters& counters) {
 double SecondsOfOldestRequest(const Counters& counters) {
   const int64_t since = counters.oldest_request.load(std::memory_order_relaxed);
   if (since == 0) return 0;
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  const int64_t nanoseconds = now.tv_sec * int64_t{1'000'000'000} + now.tv_nsec;
-  return static_cast<double>(std::max<int64_t>(nanoseconds - since, 0)) * kNanosecond;
+  return static_cast<double>(std::max<int64_t>(util::MonotonicNow() - since, 0)) * kNanosecond;
 }
 
 }  // namespace

@@ -8,7 +8,7 @@
 #include "archive/member_reader.h"
 #include "by_name/object_tree.h"
 
-namespace skopsfs::ctl {
+namespace skopsfs::catalog {
 
 // The node of schema.json, in an archive that has one.
 std::optional<uint32_t> SchemaOf(const archive::ArchiveIndex& index);
@@ -18,4 +18,4 @@ std::optional<uint32_t> SchemaOf(const archive::ArchiveIndex& index);
 by_name::Object ReadObjectsOf(archive::MemberReader& reader, const archive::ArchiveIndex& index,
                               const std::function<void(std::string_view)>& missing);
 
-}  // namespace skopsfs::ctl
+}  // namespace skopsfs::catalog

@@ -1,6 +1,6 @@
-#include "ctl/names.h"
+#include "catalog/schema.h"
 
-namespace skopsfs::ctl {
+namespace skopsfs::catalog {
 namespace {
 
 std::optional<by_name::Member> FindMember(const archive::ArchiveIndex& index,
@@ -44,4 +44,4 @@ by_name::Object ReadObjectsOf(archive::MemberReader& reader, const archive::Arch
       });
 }
 
-}  // namespace skopsfs::ctl
+}  // namespace skopsfs::catalog

@@ -1,0 +1,19 @@
+#pragma once
+
+#include <cstdint>
+#include <ctime>
+
+namespace skopsfs::util {
+
+// Nanoseconds of a clock of clock_gettime(2).
+inline int64_t Now(clockid_t clock) {
+  constexpr int64_t kSecond = 1'000'000'000;
+  timespec now{};
+  clock_gettime(clock, &now);
+  return now.tv_sec * kSecond + now.tv_nsec;
+}
+
+inline int64_t RealNow() { return Now(CLOCK_REALTIME); }        // since 1970
+inline int64_t MonotonicNow() { return Now(CLOCK_MONOTONIC); }  // never goes back
+
+}  // namespace skopsfs::util
