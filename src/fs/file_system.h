@@ -246,6 +246,7 @@ class FileSystem {
   void MemberFailed(catalog::Slot& slot, uint32_t index, const std::string& member,
                     const util::Error& error, bool is_wrong = false);
   std::string ReasonOfFailure(NodeId node);
+  bool IsLink(NodeId node);
 
   std::optional<Entry> LookupInSource(NodeId parent, const std::string& name);
   bool SourceHasStatusFolder();

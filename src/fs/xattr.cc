@@ -40,12 +40,22 @@ std::string FileSystem::ReasonOfFailure(NodeId node) {
   }
 }
 
+// A symbolic link has no attributes: the kernel would list them and refuse to read them (xattr(7)).
+bool FileSystem::IsLink(NodeId node) {
+  if (!node.is_name()) return false;
+  try {
+    return LocateNames(node, &catalog::Catalog::Open).names->At(node.name()).is_link();
+  } catch (const Error&) {
+    return false;  // by-name itself, where there are no names
+  }
+}
+
 std::optional<std::string> FileSystem::GetXattr(NodeId node, std::string_view name) {
   if (!name.starts_with(kPrefix)) return std::nullopt;
   name.remove_prefix(kPrefix.size());
   if (node.is_status()) return std::nullopt;
   const auto slot = SlotOf(node);
-  if (slot->is_folder) return std::nullopt;
+  if (slot->is_folder || IsLink(node)) return std::nullopt;
   if (name == "archive") {
     return catalog_.LabelOf(*slot);
   }

@@ -162,7 +162,7 @@ class ByName(MountTest):
     def test_links_are_copied_and_lead_to_the_copies(self):
         self.mount(source=folders()[0])
         links = self.links("arrays.skops")
-        for number, command in enumerate((("cp", "-a"), ("rsync", "-a"))):
+        for number, command in enumerate((("cp", "-a"), ("rsync", "-a"), ("rsync", "-aX"))):
             with self.subTest(command=command):
                 target = self.make_folder(f"copy{number}")
                 run(*command, self.in_mount("arrays.skops"), target)

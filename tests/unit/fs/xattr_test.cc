@@ -111,6 +111,16 @@ TEST_F(XattrTest, MethodNames) {
   }
 }
 
+TEST_F(XattrTest, LinksHaveNone) {
+  testing::ArchiveBuilder()
+      .Add({.name = "1.npy", .data = "1"})
+      .Add({.name = "schema.json", .data = R"({"__loader__": "N", "file": "1.npy"})"})
+      .WriteTo(folder_ / "named.skops");
+  EXPECT_THAT(fs_.ListXattr(kernel_.Node("named.skops/by-name/root.npy")), IsEmpty());
+  EXPECT_EQ(Get("named.skops/by-name/root.npy", "user.skopsfs.archive"), std::nullopt);
+  EXPECT_EQ(All("named.skops/by-name"), (Values{{"user.skopsfs.archive", "named.skops"}}));
+}
+
 TEST_F(XattrTest, NamesThatAreNotThere) {
   for (const auto* name : {"user.skopsfs.", "user.skopsfs.nothing", "user.skopsfs", "user.other",
                            "security.capability", "system.posix_acl_access", "archive", ""}) {
