@@ -99,8 +99,10 @@ std::shared_ptr<const archive::InnerArchive> FileSystem::InnerOf(Slot& slot,
                                                                  const NameTree& names,
                                                                  uint32_t npz) {
   if (npz >= names.npz_count()) throw Error(ESTALE, "no such node");
+  const uint32_t member = names.At(names.NodeOfNpz(npz)).member;
   const auto known = [&]() -> std::shared_ptr<const archive::InnerArchive> {
     const std::lock_guard lock(slot.mutex);
+    if (slot.wrong_members.contains(member)) throw Error(EIO, "the npz has a bad CRC-32");
     const auto item = slot.inner.find(npz);
     if (item == slot.inner.end()) return nullptr;
     if (item->second.failure) throw Error(*item->second.failure);
@@ -109,7 +111,6 @@ std::shared_ptr<const archive::InnerArchive> FileSystem::InnerOf(Slot& slot,
   if (auto archive = known()) return archive;
   const std::lock_guard reading(slot.inner_mutex);
   if (auto archive = known()) return archive;
-  const uint32_t member = names.At(names.NodeOfNpz(npz)).member;
   const std::string path = open.index->PathOf(member);
   catalog::Slot::Inner found;
   try {

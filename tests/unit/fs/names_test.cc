@@ -273,6 +273,26 @@ TEST_F(NpzTest, OneThatIsNone) {
   }
 }
 
+TEST_F(NpzTest, OneThatIsFoundWrongShowsNoArrays) {
+  testing::ArchiveBuilder npz;
+  npz.Add({.name = "good.npy", .data = data_});
+  testing::ArchiveBuilder()
+      .Add({.name = "1.npz", .data = npz.Build(), .local = {.crc32 = 1}, .central = {.crc32 = 1}})
+      .Add({.name = "schema.json", .data = R"({"__loader__": "S", "file": "1.npz"})"})
+      .WriteTo(folder_ / "a.skops");
+  Start();
+  const auto folder = kernel_->Node("a.skops/by-name/root");
+  const auto array = kernel_->Node("a.skops/by-name/root/good.npy");
+  EXPECT_EQ(Contents("a.skops/by-name/root/good.npy"), data_) << "nobody knows yet";
+  EXPECT_EQ(ErrnoOf([&] { Contents("a.skops/1.npz"); }), EIO);
+  EXPECT_EQ(ErrnoOf([&] { fs_->Open(array); }), EIO);
+  EXPECT_EQ(ErrnoOf([&] { fs_->OpenDirectory(folder); }), EIO);
+  EXPECT_EQ(ErrnoOf([&] { fs_->Lookup(folder, "good.npy"); }), EIO);
+  for (const auto node : {folder, array}) {
+    EXPECT_THAT(fs_->GetXattr(node, "user.skopsfs.error").value_or(""), HasSubstr("bad CRC-32"));
+  }
+}
+
 TEST_F(NpzTest, NodesThatAreNot) {
   WriteNpz("a.skops", zip::kMethodStored, zip::kMethodStored);
   Start();
