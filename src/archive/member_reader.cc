@@ -9,6 +9,7 @@
 #include "util/error.h"
 #include "zip/format.h"
 #include "zip/local_header.h"
+#include "zip/sizes.h"
 
 namespace skopsfs::archive {
 namespace {
@@ -79,6 +80,9 @@ Extent LocateMember(const zip::ByteSource& source, const ArchiveIndex& index,
   if (extent.method != zip::kMethodStored && !CanDecode(extent.method)) {
     throw Error(EOPNOTSUPP,
                 "compression method " + std::to_string(extent.method) + " is not supported");
+  }
+  if (extent.size > zip::MostDecoded(extent.method, extent.compressed_size)) {
+    throw Error(EIO, "larger than its compressed data can be");
   }
   // An empty file is never read, so this is the time to see it.
   if (extent.size == 0 && extent.crc32 != 0) throw Error(EIO, "bad CRC-32");

@@ -10,6 +10,7 @@
 #include "ctl/tree.h"
 #include "util/error.h"
 #include "zip/method_name.h"
+#include "zip/sizes.h"
 
 namespace skopsfs::ctl {
 namespace {
@@ -38,7 +39,7 @@ class TreeReader {
       TreeItem* const item = Add(archive_.index->PathOf(node), archive_.index->PathOf(node));
       if (item == nullptr) break;
       item->is_named = false;
-      Describe(*item, *archive_.index->EntryOf(node), [&] { return ExtentOf(node); });
+      Describe(*item, *archive_.index, node, [&] { return ExtentOf(node); });
     }
     return std::move(tree_);
   }
@@ -57,8 +58,10 @@ class TreeReader {
   }
 
   template <typename Locate>
-  void Describe(TreeItem& item, const zip::Entry& entry, const Locate& locate) {
-    item.size = entry.size;
+  void Describe(TreeItem& item, const archive::ArchiveIndex& index, uint32_t node,
+                const Locate& locate) {
+    const zip::Entry& entry = *index.EntryOf(node);
+    item.size = zip::SizesOf(index.directory(), entry).shown;
     item.method = zip::MethodName(entry.method);
     try {
       archive::MemberReader reader(archive_.file, locate(), pool_);
@@ -92,8 +95,7 @@ class TreeReader {
         named_[child.member] = true;
         TreeItem* const item = Add(name, archive_.index->PathOf(child.member));
         if (item == nullptr) return;
-        Describe(*item, *archive_.index->EntryOf(child.member),
-                 [&] { return ExtentOf(child.member); });
+        Describe(*item, *archive_.index, child.member, [&] { return ExtentOf(child.member); });
       }
     }
   }
@@ -109,7 +111,7 @@ class TreeReader {
         const std::string path = inner.index().PathOf(node);
         TreeItem* const item = Add(above + path, JoinPath(outer, path));
         if (item == nullptr) return;
-        Describe(*item, *inner.index().EntryOf(node), [&] { return inner.Locate(node); });
+        Describe(*item, inner.index(), node, [&] { return inner.Locate(node); });
       }
     } catch (const Error& error) {
       TreeItem* const item = Add(above, outer);

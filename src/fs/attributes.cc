@@ -6,7 +6,7 @@
 
 #include "catalog/slot_table.h"
 #include "util/hash.h"
-#include "zip/format.h"
+#include "zip/sizes.h"
 
 namespace skopsfs::fs {
 namespace {
@@ -46,10 +46,10 @@ struct stat Common(std::string_view path, const struct stat& source, uint32_t in
   return st;
 }
 
-void SetSize(struct stat& st, const zip::Entry& entry) {
+void SetSize(struct stat& st, const zip::Sizes& sizes) {
   constexpr uint64_t kMost = std::numeric_limits<int64_t>::max();
-  st.st_size = static_cast<off_t>(std::min(entry.size, kMost));
-  const uint64_t held = std::min(entry.compressed_size, kMost);
+  st.st_size = static_cast<off_t>(std::min(sizes.shown, kMost));
+  const uint64_t held = std::min(sizes.held, kMost);
   st.st_blocks = static_cast<blkcnt_t>(held / kStatBlock + (held % kStatBlock != 0));
 }
 
@@ -81,7 +81,7 @@ struct stat MemberAttributes(const catalog::Slot& slot, const archive::ArchiveIn
   } else {
     st.st_mode = S_IFREG | (slot.st.st_mode & kReadBits);
     st.st_nlink = 1;
-    SetSize(st, *entry);
+    SetSize(st, zip::SizesOf(archive.directory(), *entry));
   }
   return st;
 }

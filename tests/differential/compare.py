@@ -174,7 +174,7 @@ class Comparison:
         tally, failed = self._tally, member.get("error", {"errno": 0, "reason": ""})
         tally.members += 1
         ours = rules.Ours(self._shown.bytes_of(member), failed["errno"], failed["reason"])
-        self._attributes(name, member, theirs, ours)
+        self._attributes(name, member, theirs, ours, archive)
         case = rules.Case(archive, theirs, ours)
         if rules.agree(case):
             if ours.data is None:
@@ -189,7 +189,8 @@ class Comparison:
             tally.known[rule] += 1
         return False
 
-    def _attributes(self, name: str, member: Json, theirs: oracle.Member, ours: rules.Ours) -> None:
+    def _attributes(self, name: str, member: Json, theirs: oracle.Member, ours: rules.Ours,
+                    archive: oracle.Archive) -> None:
         info, xattr = theirs.info, member["xattr"]
         wanted = {"archive": name, "member": info.filename, "crc32": f"{info.CRC:08x}",
                   "compressed_size": str(info.compress_size),
@@ -199,8 +200,9 @@ class Comparison:
         given = {key: xattr.get(key) for key in wanted}
         if given != wanted:
             self._tally.differs(name, f"attributes {given}, not {wanted}")
-        if member["size"] != min(info.file_size, (1 << 63) - 1):
-            self._tally.differs(name, f"size {member['size']}, not {info.file_size}")
+        expected = rules.shown_size(theirs, archive.directory_start)
+        if member["size"] != expected:
+            self._tally.differs(name, f"size {member['size']}, not {expected}")
 
 
 def describe(case: rules.Case) -> str:

@@ -21,7 +21,7 @@ from generate import DEFAULT_COUNT, DEFAULT_SEED, generate
 OURS = ("a mount does not show it: ", "schema.json is no JSON: ", "it names ",
         "methods in the central directory and the local header differ",
         "decodes to less than its size", "stored, but its two sizes differ",
-        "larger than a file can be")
+        "larger than a file can be", "larger than its compressed data can be")
 # What a decoder finds behind the last byte of a member, or in the data of an empty one, where we do
 # not look.
 DECODERS = (zlib.error, lzma.LZMAError, OSError)

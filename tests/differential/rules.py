@@ -116,6 +116,28 @@ def stored_two_sizes(case: Case) -> bool:
             and len(case.zipfile.data or b"") == min(case.info.compress_size, case.info.file_size))
 
 
+# Bytes that one byte of a method can at most decode to.
+MOST_OF_A_BYTE = {STORED: 1, DEFLATED: 1032, BZIP2: 180_000 * 259 // 24, LZMA: 7100, ZSTD: 32768}
+
+
+def shown_size(member: Member, directory_start: int) -> int:
+    """The size that stat() says: what the entry claims, if that can be."""
+    info = member.info
+    begin = info.header_offset + 30
+    room = max(min(member.room_ends(), directory_start) - begin, 0) if begin >= 30 else 0
+    held = min(info.compress_size, room)
+    most = held * MOST_OF_A_BYTE.get(info.compress_type, max(MOST_OF_A_BYTE.values()))
+    return min(info.file_size if info.file_size <= most else held, (1 << 63) - 1)
+
+
+def beyond_the_method(case: Case) -> bool:
+    """zipfile shows fewer bytes than the size, when those have the CRC-32."""
+    most = MOST_OF_A_BYTE.get(case.info.compress_type, 0) * case.info.compress_size
+    return (case.refused("larger than its compressed data can be") and case.info.file_size > most
+            and case.info.compress_type != STORED
+            and len(case.zipfile.data or b"") < case.info.file_size)
+
+
 def local_method(case: Case) -> bool:
     """zipfile does not compare the methods of the two headers."""
     return (case.refused("methods in the central directory and the local header differ")
@@ -197,6 +219,7 @@ RULES: dict[str, Callable[[Case], bool]] = {
     "method differs in the local header: EIO": local_method,
     "data runs into the central directory: EIO": past_the_directory,
     "decodes to fewer bytes than its size: EIO": fewer_bytes,
+    "size that the method cannot reach: EIO": beyond_the_method,
     "size over 2^63 - 1: EIO": too_large,
     "LZMA dictionary over 64 MiB: EIO": lzma_dictionary,
     "damage behind the last byte: shown": damaged_behind_bytes,

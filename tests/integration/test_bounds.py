@@ -6,13 +6,14 @@ import errno
 import functools
 import lzma
 import os
+import shutil
 import struct
 import sys
 import zipfile
 import zlib
 
 import archives
-from mount import MountTest, main, until
+from mount import MountTest, main, run, until
 from processes import Child
 
 MIB = 1 << 20
@@ -44,10 +45,10 @@ def deflate_bomb():
 
 
 def endless_deflate_bomb():
-    """Claims a petabyte."""
+    """Claims as much as it just may, and ends after two thirds of that."""
     deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
-    data = deflate.compress(bytes(MIB)) + deflate.flush()
-    return one_member(zipfile.ZIP_DEFLATED, data, 1 << 50, 1), 1 << 50
+    data = deflate.compress(bytes(MIB)) + deflate.flush() + bytes(500)
+    return one_member(zipfile.ZIP_DEFLATED, data, 1032 * len(data), 1), 1032 * len(data)
 
 
 def bzip2_bomb():
@@ -183,6 +184,60 @@ class Bounds(MountTest):
             expected = errno.EIO if "deflate" in kind.__name__ else 0
             self.assertEqual(codes, dict.fromkeys(some, expected))
         self.assert_little_memory(mount, "bombs and claims")
+
+    def claims(self):
+        """Of each kind a few bytes that say they are 4 EiB, and what is right beside them."""
+        huge = 1 << 62
+        for method in (zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA, archives.STORED):
+            yield f"method-{method}", one_member(method, b"\x03\0of few", huge, 1)
+        npz = one_member(zipfile.ZIP_DEFLATED, b"\x03\0of few", huge, 1, b"data.npy")
+        schema = b'{"__loader__": "SparseMatrixNode", "type": "npz", "file": "1.npz"}'
+        yield "npz", archives.archive_of({"1.npz": npz, "schema.json": schema})
+        schema = one_member(zipfile.ZIP_DEFLATED, b"\x03\0of few", huge, 1, b"schema.json")
+        yield "schema", schema
+
+    def test_sizes_that_cannot_be(self):
+        """stat() does not say them, nothing opens them, and what copies whole trees comes to an end."""
+        archives.write_members(self.in_source("good.skops"), {"a.npy": b"good"})
+        for name, data in self.claims():
+            archives.write(self.in_source(f"{name}.skops"), data)
+        mount = self.mount()
+        bad = [self.in_mount(f"method-{n}.skops", "bomb.npy") for n in (0, 8, 12, 14)]
+        bad += [self.in_mount("npz.skops", "by-name", "root", "data.npy"),
+                self.in_mount("schema.skops", "schema.json")]
+        for path in bad:
+            with self.subTest(path=path):
+                found = os.stat(path)
+                self.assertLess(found.st_size, 100)
+                self.assertEqual(found.st_blocks, 1)
+                self.assert_errno(errno.EIO, open, path, "rb")
+                reason = os.getxattr(path, "user.skopsfs.error").decode()
+                self.assertRegex(reason, "larger than its compressed data can be|two sizes differ")
+                mount.wait_for_log(os.path.basename(path), reason)
+        tar = run("tar", "-cf", "/dev/null", "--checkpoint=1", "-C", self.mountpoint, ".", check=False)
+        self.assertEqual(tar.returncode, 2, tar.stderr)
+        sizes = [int(run("du", *how, self.mountpoint, check=False).stdout.split()[0])
+                 for how in (["-sb"], ["-s"])]
+        self.assertLess(max(sizes), 10_000)
+        copy = self.make_folder("copy")
+        run("cp", "-r", self.mountpoint + "/.", copy, check=False)
+        with open(os.path.join(copy, "good.skops", "a.npy"), "rb") as file:
+            self.assertEqual(file.read(), b"good")
+        self.assertEqual(sum(os.path.getsize(os.path.join(path, name)) for path, _, names in os.walk(copy)
+                             for name in names if name == "bomb.npy"), 0)
+        if shutil.which("rsync"):
+            copied = run("rsync", "-a", self.mountpoint + "/", self.make_folder("rsync"), check=False)
+            self.assertEqual(copied.returncode, 23, copied.stderr)
+
+    def test_check_finds_sizes_that_cannot_be(self):
+        for name, data in self.claims():
+            archives.write(self.in_source(f"{name}.skops"), data)
+        done = run(os.environ["SKOPSFSCTL_BINARY"], "check", self.source, check=False)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        for name in ("method-8", "method-12", "method-14", "schema"):
+            self.assertRegex(done.stdout,
+                             rf"{name}\.skops: .*: larger than its compressed data can be")
+        self.assertRegex(done.stdout, r"method-0\.skops: .*two sizes differ")
 
     def test_archives_with_many_members(self):
         """More than there are to be: it fails alone. As many as there may be: they work."""

@@ -9,6 +9,7 @@
 #include "support/archive_builder.h"
 #include "support/memory_source.h"
 #include "support/open_archive.h"
+#include "zip/format.h"
 
 namespace skopsfs::fs {
 namespace {
@@ -117,17 +118,32 @@ TEST_F(AttributesTest, SizesAndBlocks) {
             (testing::Deflate(zeros).size() + 511) / 512);
 }
 
-TEST_F(AttributesTest, SizesThatStatCannotSay) {
+// What no decoder makes of the bytes that there are, nor a file holds.
+TEST_F(AttributesTest, SizesThatCannotBe) {
+  const auto claim = [](const char* name, uint16_t method, uint64_t size, uint64_t compressed) {
+    return testing::Member{.name = name,
+                           .method = method,
+                           .compressed = std::string(700, 'x'),
+                           .central = {.compressed_size = UINT32_MAX,
+                                       .size = UINT32_MAX,
+                                       .zip64_extra = testing::Zip64Extra({size, compressed})}};
+  };
+  constexpr uint64_t kHuge = uint64_t{1} << 62;
   ArchiveBuilder builder;
-  builder.Add({.name = "huge",
-               .zip64 = true,
-               .central = {.compressed_size = UINT32_MAX,
-                           .size = UINT32_MAX,
-                           .header_offset = UINT32_MAX,
-                           .zip64_extra = testing::Zip64Extra({UINT64_MAX, UINT64_MAX, 0})}});
+  builder.Add(claim("deflated", zip::kMethodDeflated, kHuge, 700))
+      .Add(claim("stored", zip::kMethodStored, kHuge, 700))
+      .Add(claim("both", zip::kMethodStored, kHuge, kHuge))
+      .Add(claim("most", zip::kMethodBzip2, UINT64_MAX, UINT64_MAX));
   Index(builder);
-  EXPECT_EQ(Of("huge").st_size, INT64_MAX);
-  EXPECT_GT(Of("huge").st_blocks, 0);
+  for (const char* name : {"deflated", "stored"}) {
+    EXPECT_EQ(Of(name).st_size, 700) << name;
+    EXPECT_EQ(Of(name).st_blocks, 2) << name;
+  }
+  for (const char* name : {"both", "most"}) {
+    EXPECT_GE(Of(name).st_size, 700) << name;
+    EXPECT_LT(Of(name).st_size, 720) << name;
+    EXPECT_EQ(Of(name).st_blocks, 2) << name;
+  }
 }
 
 TEST_F(AttributesTest, TimesAreTheMembers) {
