@@ -63,9 +63,10 @@ void RunMetricsServer(std::string_view descriptors, std::string_view address) {
     GiveUpPowers();
     EndWithParent();  // becoming another user forgets it
     const metrics::SharedCounters counters(memory, metrics::SharedCounters::Access::kRead);
-    const metrics::HttpServer server(metrics::ParseAddress(address), *counters, ThisVersion());
+    metrics::HttpServer server(metrics::ParseAddress(address), *counters, ThisVersion());
     say(fuse::kMetricsServed);
-    while (true) pause();
+    server.Run();
+    _exit(EXIT_SUCCESS);
   } catch (const std::exception& error) {
     say(error.what());
     _exit(EXIT_FAILURE);

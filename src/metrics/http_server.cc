@@ -3,23 +3,29 @@
 #include <arpa/inet.h>
 #include <fmt/format.h>
 #include <netinet/in.h>
-#include <prometheus/collectable.h>
-#include <prometheus/exposer.h>
+#include <poll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <array>
+#include <cerrno>
 #include <charconv>
 #include <optional>
 #include <stdexcept>
-#include <string>
-#include <vector>
+#include <utility>
 
 #include "util/error.h"
-#include "util/unique_fd.h"
 
 namespace skopsfs::metrics {
 namespace {
 
-// Nothing when the host is no IPv4 number, which is all that Debian's library listens at.
+constexpr size_t kMostOfRequest = 8192;               // bytes
+constexpr auto kPatience = std::chrono::seconds(30);  // with a connection
+constexpr int kPause = 1000;     // milliseconds, at most, between two looks at it
+constexpr int kShortPause = 10;  // milliseconds, when there is no descriptor left
+
+// Nothing when the host is no IPv4 number.
 std::optional<sockaddr_in> Parse(const Address& address) {
   sockaddr_in parsed{};
   parsed.sin_family = AF_INET;
@@ -28,39 +34,39 @@ std::optional<sockaddr_in> Parse(const Address& address) {
   return parsed;
 }
 
-// The library does not say why it cannot listen.
-void TryToListen(const Address& address) {
+util::UniqueFd Listen(const Address& address) {
   const std::string what = "listening for metrics at " + address.ForPeople();
   const auto parsed = Parse(address);
   if (!parsed) throw util::Error(EINVAL, what + ": no such address");
-  const util::UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (!socket) throw util::ErrnoError(what);
+  util::UniqueFd listening(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!listening) throw util::ErrnoError(what);
   const int on = 1;
-  setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+  setsockopt(listening.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
   const auto* const at = reinterpret_cast<const sockaddr*>(&*parsed);
-  if (bind(socket.get(), at, sizeof(*parsed)) != 0 || listen(socket.get(), 1) != 0) {
+  if (bind(listening.get(), at, sizeof(*parsed)) != 0 || listen(listening.get(), SOMAXCONN) != 0) {
     throw util::ErrnoError(what);
   }
+  return listening;
 }
 
-// Who sends half a request must not keep others waiting for long.
-std::vector<std::string> OptionsFor(const Address& address) {
-  return {
-      "listening_ports", address.ForPeople(), "num_threads", "16", "request_timeout_ms", "3000"};
+bool MayComeLater() { return errno == EAGAIN || errno == EINTR; }
+
+bool IsWhole(std::string_view request) {
+  return request.find("\r\n\r\n") != std::string_view::npos ||
+         request.find("\n\n") != std::string_view::npos;
 }
 
-class Collector : public prometheus::Collectable {
- public:
-  Collector(const Counters& counters, Versions versions)
-      : counters_(counters), versions_(std::move(versions)) {}
-  std::vector<prometheus::MetricFamily> Collect() const override {
-    return Families(counters_, versions_);
-  }
+std::string Answer(std::string_view status, std::string_view type, std::string_view text,
+                   bool with_text = true) {
+  return fmt::format(
+      "HTTP/1.1 {}\r\nContent-Type: {}; charset=utf-8\r\nContent-Length: {}\r\n"
+      "Connection: close\r\n\r\n{}",
+      status, type, text.size(), with_text ? text : "");
+}
 
- private:
-  const Counters& counters_;
-  const Versions versions_;
-};
+std::string Refusal(std::string_view status) {
+  return Answer(status, "text/plain", fmt::format("{}\n", status));
+}
 
 }  // namespace
 
@@ -82,24 +88,80 @@ Address ParseAddress(std::string_view text) {
   return address;
 }
 
-struct HttpServer::Impl {
-  std::shared_ptr<Collector> collector;
-  std::unique_ptr<prometheus::Exposer> exposer;
-};
+HttpServer::HttpServer(const Address& address, const Counters& counters, Versions versions)
+    : counters_(counters), versions_(std::move(versions)), listening_(Listen(address)) {}
 
-HttpServer::HttpServer(const Address& address, const Counters& counters, const Versions& versions)
-    : impl_(std::make_unique<Impl>()) {
-  TryToListen(address);
-  impl_->collector = std::make_shared<Collector>(counters, versions);
-  try {
-    impl_->exposer = std::make_unique<prometheus::Exposer>(OptionsFor(address));
-  } catch (const std::exception& error) {
-    throw util::Error(
-        EIO, fmt::format("listening for metrics at {}: {}", address.ForPeople(), error.what()));
+void HttpServer::Run(int stop) {
+  while (true) {
+    std::vector<pollfd> events = {{stop, POLLIN, 0}, {listening_.get(), POLLIN, 0}};
+    for (const auto& connection : connections_) {
+      events.push_back({connection.socket.get(),
+                        static_cast<short>(connection.wants_to_send() ? POLLOUT : POLLIN), 0});
+    }
+    if (poll(events.data(), events.size(), kPause) < 0 && errno != EINTR) {
+      throw util::ErrnoError("waiting for requests");
+    }
+    if (events[0].revents != 0) return;
+    const auto now = Clock::now();
+    auto event = events.begin() + 2;
+    std::erase_if(connections_, [&](Connection& connection) {
+      const bool is_ready = (event++)->revents != 0;
+      return now > connection.since + kPatience || (is_ready && !Serve(connection));
+    });
+    if (events[1].revents != 0) Accept();
   }
-  impl_->exposer->RegisterCollectable(impl_->collector);
 }
 
-HttpServer::~HttpServer() = default;
+// Those that are there, or so many of them. For each one too many the oldest goes.
+void HttpServer::Accept() {
+  for (size_t i = 0; i < kMostConnections; ++i) {
+    util::UniqueFd socket(
+        accept4(listening_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    const bool is_short = !socket && errno != ECONNABORTED && !MayComeLater();  // of descriptors
+    if (is_short && connections_.empty()) poll(nullptr, 0, kShortPause);
+    if ((is_short && !connections_.empty()) || connections_.size() == kMostConnections) {
+      connections_.erase(connections_.begin());
+    }
+    if (!socket) return;
+    connections_.push_back({.socket = std::move(socket), .since = Clock::now()});
+    if (!Serve(connections_.back())) connections_.pop_back();
+  }
+}
+
+// Takes and gives what there is now. False when it is over.
+bool HttpServer::Serve(Connection& connection) const {
+  const int socket = connection.socket.get();
+  std::array<char, 4096> data{};
+  if (!connection.is_answered()) {
+    if (connection.answer.empty()) {
+      const ssize_t got = recv(socket, data.data(), data.size(), 0);
+      if (got <= 0) return got < 0 && MayComeLater();
+      connection.request.append(data.data(), static_cast<size_t>(got));
+      if (!IsWhole(connection.request)) return connection.request.size() < kMostOfRequest;
+      connection.answer = AnswerTo(connection.request);
+    }
+    const auto rest = std::string_view(connection.answer).substr(connection.sent);
+    const ssize_t sent = send(socket, rest.data(), rest.size(), MSG_NOSIGNAL);
+    if (sent < 0) return MayComeLater();
+    connection.sent += static_cast<size_t>(sent);
+    return !connection.is_answered() || shutdown(socket, SHUT_WR) == 0;
+  }
+  // To be read to its end: a close that leaves something unread would take the answer back.
+  const ssize_t got = recv(socket, data.data(), data.size(), 0);
+  return got > 0 || (got < 0 && MayComeLater());
+}
+
+std::string HttpServer::AnswerTo(std::string_view request) const {
+  const auto line = request.substr(0, request.find_first_of("\r\n"));
+  const auto method = line.substr(0, line.find(' '));
+  auto path = line.substr(std::min(line.size(), method.size() + 1));
+  const auto version = path.substr(std::min(path.size(), path.find(' ')));
+  path = path.substr(0, path.find_first_of(" ?"));
+  if (!version.starts_with(" HTTP/1.")) return Refusal("400 Bad Request");
+  if (method != "GET" && method != "HEAD") return Refusal("405 Method Not Allowed");
+  if (path != "/metrics") return Refusal("404 Not Found");
+  const auto text = PrometheusText(counters_, versions_);
+  return Answer("200 OK", "text/plain; version=0.0.4", text, method == "GET");
+}
 
 }  // namespace skopsfs::metrics

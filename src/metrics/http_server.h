@@ -1,11 +1,14 @@
 #pragma once
 
-#include <memory>
+#include <chrono>
+#include <cstddef>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "metrics/counters.h"
 #include "metrics/prometheus.h"
+#include "util/unique_fd.h"
 
 namespace skopsfs::metrics {
 
@@ -21,18 +24,42 @@ struct Address {
 // Throws std::invalid_argument with what is wrong.
 Address ParseAddress(std::string_view text);
 
-// Answers GET /metrics with what the counters say, by threads of its own, for as long as it lives.
+// Answers GET /metrics with what the counters say. Nobody is waited for: one thread takes what each
+// connection has, and when there are too many the oldest is closed, so that those who send half a
+// request, or do not read the answer, keep nobody waiting. Use from one thread.
 class HttpServer {
  public:
-  // Throws util::Error with the reason when it cannot listen there. The counters must live longer.
-  HttpServer(const Address& address, const Counters& counters, const Versions& versions);
-  ~HttpServer();
-  HttpServer(const HttpServer&) = delete;
-  HttpServer& operator=(const HttpServer&) = delete;
+  static constexpr size_t kMostConnections = 256;
+
+  // Listens from now on. Throws util::Error with the reason when it cannot listen there. The
+  // counters must live longer.
+  HttpServer(const Address& address, const Counters& counters, Versions versions);
+
+  // Serves until the descriptor `stop` can be read; without one, for ever.
+  void Run(int stop = -1);
 
  private:
-  struct Impl;
-  std::unique_ptr<Impl> impl_;
+  using Clock = std::chrono::steady_clock;
+
+  struct Connection {
+    util::UniqueFd socket;
+    Clock::time_point since;
+    std::string request{};
+    std::string answer{};
+    size_t sent = 0;
+
+    bool wants_to_send() const { return sent < answer.size(); }
+    bool is_answered() const { return !answer.empty() && !wants_to_send(); }
+  };
+
+  void Accept();
+  bool Serve(Connection& connection) const;
+  std::string AnswerTo(std::string_view request) const;
+
+  const Counters& counters_;
+  const Versions versions_;
+  util::UniqueFd listening_;
+  std::vector<Connection> connections_;  // the oldest first
 };
 
 }  // namespace skopsfs::metrics

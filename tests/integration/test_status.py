@@ -332,9 +332,23 @@ class Http(MountTest):
         port = free_port()
         self.mount(f"--metrics-address={port}")
         with contextlib.ExitStack() as stack:
-            for _ in range(8):
+            halves = []
+            for _ in range(200):
                 half = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
                 half.sendall(b"GET /metrics HTTP/1.1\r\n")
+                halves.append(half)
+            self.assertIn("skopsfs_info", fetch(port))
+            # Not because the server has given them up meanwhile.
+            for half in halves:
+                with self.assertRaises(BlockingIOError):
+                    half.recv(1, socket.MSG_DONTWAIT)
+
+    def test_connections_that_do_nothing_go_when_there_are_too_many(self):
+        port = free_port()
+        self.mount(f"--metrics-address={port}")
+        with contextlib.ExitStack() as stack:
+            for _ in range(600):
+                stack.enter_context(socket.create_connection(("127.0.0.1", port)))
             self.assertIn("skopsfs_info", fetch(port))
 
     def test_an_address_in_use_is_said_before_anything_is_mounted(self):
