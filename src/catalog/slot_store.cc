@@ -1,6 +1,5 @@
 #include "catalog/slot_store.h"
 
-#include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -11,6 +10,7 @@
 
 #include "util/error.h"
 #include "util/log.h"
+#include "util/shared_memory.h"
 
 namespace skopsfs::catalog {
 
@@ -62,13 +62,7 @@ std::string NameOf(const SlotRecord& record) {
 }  // namespace
 
 util::UniqueFd SlotStore::MakeMemory() {
-  util::UniqueFd memory(memfd_create("skopsfs-slots", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  // Sparse: it takes as much memory as is used.
-  if (!memory || ftruncate(memory.get(), static_cast<off_t>(kMemorySize)) != 0 ||
-      fcntl(memory.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
-    throw ErrnoError("making the memory for slots");
-  }
-  return memory;
+  return util::MakeSharedMemory("skopsfs-slots", kMemorySize);
 }
 
 std::optional<SlotStore::Seen> SlotStore::Read(int memory, uint64_t id) {

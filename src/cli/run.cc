@@ -30,12 +30,17 @@
 namespace skopsfs::cli {
 namespace {
 
-// As far as it goes: each archive that is open takes one, in the supervisor and in the worker.
-void RaiseDescriptorLimit() {
-  rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) throw util::ErrnoError("getrlimit");
-  limit.rlim_cur = limit.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &limit);
+// As far as they go. Each archive that is open takes a descriptor, in the supervisor and in the
+// worker; memory that they share is a file to the kernel.
+void RaiseLimits() {
+  for (const auto resource : {RLIMIT_NOFILE, RLIMIT_FSIZE}) {
+    rlimit limit{};
+    if (getrlimit(resource, &limit) != 0) throw util::ErrnoError("getrlimit");
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(resource, &limit);
+  }
+  constexpr rlimit kNone{RLIM_INFINITY, RLIM_INFINITY};
+  setrlimit(RLIMIT_FSIZE, &kNone);  // root may
 }
 
 // A single archive is looked at again and again; behind a link that leads through the mountpoint
@@ -67,7 +72,7 @@ int Serve(const Options& options, std::span<const char* const> arguments,
   const catalog::Source source(options.source);
   const auto passed = fuse::PassedDescriptor(options.mountpoint);
   const auto mountpoint = passed ? options.mountpoint : FreeMountpoint(source, options.mountpoint);
-  RaiseDescriptorLimit();
+  RaiseLimits();
   if (!options.user.empty() && geteuid() != 0) {
     throw util::Error(EPERM, "--user is for root, who alone can become another user");
   }
@@ -150,7 +155,8 @@ int Run(std::span<const char* const> arguments) {
   util::KeepTimeZone();
   // A log that nobody reads any more is no reason to end.
   signal(SIGPIPE, SIG_IGN);
-  signal(SIGIO, SIG_IGN);  // see archive/writers.h
+  signal(SIGXFSZ, SIG_IGN);  // nor one that has become too large
+  signal(SIGIO, SIG_IGN);    // see archive/writers.h
   OccupyStandardStreams();
   if (supervisor) RunWorker(*supervisor, options);
   if (getpid() == 1) fuse::Supervisor::HoldSignals();  // the first process of a container

@@ -176,6 +176,10 @@ bool Session::Run() {
   struct sigaction wake {};
   wake.sa_handler = [](int) {};  // without SA_RESTART: the wait for a request ends with EINTR
   sigaction(kWakeSignal, &wake, nullptr);
+  sigset_t wakes;
+  sigemptyset(&wakes);
+  sigaddset(&wakes, kWakeSignal);
+  sigprocmask(SIG_UNBLOCK, &wakes, nullptr);
   const UniqueFd ended(eventfd(0, EFD_CLOEXEC));
   if (!ended) throw ErrnoError("eventfd");
   if (options_.generation > 1) TakeOver();

@@ -1,6 +1,5 @@
 #include "fuse/session_state.h"
 
-#include <fcntl.h>
 #include <linux/fuse.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -13,6 +12,7 @@
 
 #include "util/clock.h"
 #include "util/error.h"
+#include "util/shared_memory.h"
 
 namespace skopsfs::fuse {
 namespace {
@@ -105,12 +105,7 @@ const char* NameOfOperation(uint32_t operation) {
 }
 
 util::UniqueFd SessionState::MakeMemory() {
-  util::UniqueFd memory(memfd_create("skopsfs-session", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  if (!memory || ftruncate(memory.get(), sizeof(Memory)) != 0 ||
-      fcntl(memory.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
-    throw ErrnoError("making the memory for the session");
-  }
-  return memory;
+  return util::MakeSharedMemory("skopsfs-session", sizeof(Memory));
 }
 
 SessionState::SessionState(const util::UniqueFd& memory) {

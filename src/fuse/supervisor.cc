@@ -35,7 +35,9 @@ constexpr auto kStartPatience = std::chrono::seconds(30);
 constexpr auto kEndPatience = std::chrono::seconds(7);  // the worker's own is 5 s
 constexpr auto kKillPatience = std::chrono::seconds(2);
 constexpr auto kProven = std::chrono::seconds(10);  // of serving, for a program that is new
-constexpr size_t kOwnDescriptors = 32;              // of the supervisor
+// All others but SIGUSR2 are ignored: none is a reason to leave a dead mount.
+constexpr std::array<uint32_t, 6> kEnds = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGPWR, SIGXCPU};
+constexpr size_t kOwnDescriptors = 32;  // of the supervisor
 
 }  // namespace
 
@@ -55,13 +57,20 @@ constexpr uint32_t kMostGenerations = Handles<fs::FileHandle>::kGenerations - 1;
 
 sigset_t Supervisor::HoldSignals() {
   sigset_t set;
-  sigemptyset(&set);
-  for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGUSR2, SIGCHLD}) sigaddset(&set, signal);
+  sigfillset(&set);
+  // A program that is broken ends, and leaves its core; a terminal stops whom it stops.
+  for (const int other : {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGTSTP,
+                          SIGTTIN, SIGTTOU, SIGCONT}) {
+    sigdelset(&set, other);
+  }
   sigprocmask(SIG_BLOCK, &set, nullptr);
   return set;
 }
 
 bool Supervisor::Run() {
+  // Blocked from here on, so that none can end the process and leave a dead mount. Processes that
+  // are started have them blocked, too: they are for this one.
+  const auto signals = HoldSignals();
   // The program as it is now, and where the next one will be.
   std::array<char, PATH_MAX> path{};
   if (readlink("/proc/self/exe", path.data(), path.size() - 1) > 0) program_path_ = path.data();
@@ -70,8 +79,6 @@ bool Supervisor::Run() {
   session_memory_ = SessionState::MakeMemory();
   slot_memory_ = catalog::SlotStore::MakeMemory();
   metrics_memory_ = metrics::SharedCounters::MakeMemory();
-  // Blocked from here on, so that none can end the process and leave a dead mount.
-  const auto signals = HoldSignals();
   signals_.Reset(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!signals_) throw ErrnoError("signalfd");
   struct stat source {};
@@ -171,7 +178,7 @@ void Supervisor::OnSignals() {
       ReapWorkers();
     } else if (info.ssi_signo == SIGUSR2) {
       Upgrade();
-    } else {
+    } else if (std::ranges::find(kEnds, info.ssi_signo) != kEnds.end()) {
       End();
     }
   }

@@ -46,11 +46,12 @@ class Supervisor {
              std::string metrics_address, std::function<void()> on_ready);
   ~Supervisor();
 
-  // Mounts, and has it served until it is unmounted (true), SIGTERM, SIGINT or SIGHUP comes (true),
-  // or no worker can serve it (false). Then the mount is gone, detached lazily when it is in use.
-  // SIGUSR2 has a new worker take over, of the program as it is on disk then, which opens the
-  // source anew by its path. So does a source that is gone, as soon as it is there again. Throws
-  // util::Error with the reason when it cannot be mounted.
+  // Mounts, and has it served until it is unmounted (true), SIGTERM, SIGINT, SIGHUP, SIGQUIT,
+  // SIGPWR or SIGXCPU comes (true), or no worker can serve it (false). Then the mount is gone,
+  // detached lazily when it is in use. Other signals change nothing. SIGUSR2 has a new worker take
+  // over, of the program as it is on disk then, which opens the source anew by its path. So does a
+  // source that is gone, as soon as it is there again. Throws util::Error with the reason when it
+  // cannot be mounted.
   bool Run();
 
   // Keeps the signals that Run() acts on until then, and returns them. For the first process of a

@@ -1,6 +1,5 @@
 #include "metrics/counters.h"
 
-#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -9,6 +8,7 @@
 #include <cerrno>
 
 #include "util/error.h"
+#include "util/shared_memory.h"
 
 namespace skopsfs::metrics {
 
@@ -45,11 +45,7 @@ void Counters::Failed(Operation operation, int error) {
 }
 
 util::UniqueFd SharedCounters::MakeMemory() {
-  util::UniqueFd memory(memfd_create("skopsfs-metrics", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  if (!memory || ftruncate(memory.get(), sizeof(Counters)) != 0 ||
-      fcntl(memory.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
-    throw ErrnoError("making the memory for metrics");
-  }
+  auto memory = util::MakeSharedMemory("skopsfs-metrics", sizeof(Counters));
   const uint64_t magic = Counters::kMagic;
   if (pwrite(memory.get(), &magic, sizeof(magic), offsetof(Counters, magic)) != sizeof(magic)) {
     throw ErrnoError("writing to the memory for metrics");

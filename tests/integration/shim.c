@@ -115,6 +115,10 @@ __attribute__((constructor)) static void Map(void) {
   if (is_worker && stat("/proc/self/exe", &program) == 0 && program.st_ino == control->die_soon) {
     const struct itimerval soon = {.it_value = {.tv_usec = 500 * 1000}};
     setitimer(ITIMER_REAL, &soon, NULL);
+    sigset_t alarm;  // which a worker has blocked
+    sigemptyset(&alarm);
+    sigaddset(&alarm, SIGALRM);
+    sigprocmask(SIG_UNBLOCK, &alarm, NULL);
   }
 }
 

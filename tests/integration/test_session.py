@@ -1,8 +1,11 @@
 """The session: start, in front and in the background, and every way to end."""
 
+import ctypes
 import errno
 import os
+import resource
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -17,6 +20,20 @@ from read_ahead import read_ahead
 def read(path):
     with open(path, "rb") as file:
         return file.read()
+
+
+def lose_resource_power():
+    """For programs that are run: root among them may not raise its limits."""
+    cap_sys_resource = pr_capbset_drop = 24
+    if ctypes.CDLL(None).prctl(pr_capbset_drop, cap_sys_resource, 0, 0, 0) != 0 and os.geteuid() == 0:
+        raise OSError("cannot drop CAP_SYS_RESOURCE")
+
+
+# What ends a mount, and what is not for it. SIGKILL and those of a program that is broken (SIGABRT,
+# SIGSEGV...) end the process and leave a dead mount; the others have to do with terminals.
+ENDS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGPWR, signal.SIGXCPU)
+IGNORED = (signal.SIGUSR1, signal.SIGALRM, signal.SIGPIPE, signal.SIGIO, signal.SIGVTALRM,
+           signal.SIGPROF, signal.SIGXFSZ, 16, *range(signal.SIGRTMIN, signal.SIGRTMAX + 1))
 
 
 def listing(folder):
@@ -164,12 +181,44 @@ class Session(MountTest):
 
     def test_signals(self):
         for background in (False, True):
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            for number in ENDS:
                 with self.subTest(signal=number, background=background):
                     mount = self.mount(background=background)
                     self.assertEqual(read(self.member), archives.content(1))
                     mount.send(number)
                     self.assert_ended(mount)
+
+    def test_signals_that_change_nothing(self):
+        """Of all processes, though most of them would end one that does not expect them."""
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        mount = self.mount(f"--metrics-address={port}")
+        processes = mount.processes()
+        self.assertEqual(len(processes), 3)
+        for number in IGNORED:
+            for process in processes:
+                os.kill(process, number)
+        for number in (*ENDS, signal.SIGUSR2):
+            for process in processes[1:]:
+                os.kill(process, number)
+        self.assertEqual(read(self.member), archives.content(1))
+        self.assertEqual(mount.processes(), processes)
+        self.assertEqual(mount.stop(), 0)
+
+    def test_limit_of_files(self):
+        """Memory that processes share is a file to `ulimit -f`."""
+        def limit(hard):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (512, hard))
+            if hard != resource.RLIM_INFINITY:
+                lose_resource_power()  # with which it would be raised
+        with Mount(self.source, self.mountpoint, before=lambda: limit(resource.RLIM_INFINITY)):
+            self.assertEqual(read(self.member), archives.content(1))
+        for hard in (4096, 512):
+            for background in (False, True):
+                with self.assertRaisesRegex(AssertionError, r"exit 1\n.*raise the limit \(ulimit -f"):
+                    Mount(self.source, self.mountpoint, before=lambda size=hard: limit(size),
+                          background=background).start()
 
     def test_signals_with_open_files(self):
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
