@@ -92,7 +92,7 @@ int Run(const std::vector<std::string>& arguments) {
   util::KeepTimeZone();
   signal(SIGIO, SIG_IGN);  // see archive/writers.h
   // What the libraries log is what is reported here.
-  util::SetLogSink([](util::LogLevel, const std::string&) {});
+  util::SetLogSink([](util::LogLevel, const std::string&) { return true; });
   Request request;
   const auto app = MakeApp(request);
   try {

@@ -37,6 +37,15 @@ void Channel::BoundSending() const {
 
 bool Channel::Send(Tell tell, uint64_t number, uint64_t slot, int fd,
                    const std::string& text) const {
+  return SendWith(0, tell, number, slot, fd, text);
+}
+
+bool Channel::TrySend(Tell tell, uint64_t number, const std::string& text) const {
+  return SendWith(MSG_DONTWAIT, tell, number, 0, -1, text);
+}
+
+bool Channel::SendWith(int flags, Tell tell, uint64_t number, uint64_t slot, int fd,
+                       const std::string& text) const {
   const size_t text_size = std::min(text.size(), Message::kMostText);
   Head head{static_cast<uint32_t>(tell), static_cast<uint32_t>(text_size), number, slot};
   std::array<iovec, 2> parts = {iovec{&head, sizeof(head)},
@@ -55,7 +64,7 @@ bool Channel::Send(Tell tell, uint64_t number, uint64_t slot, int fd,
     std::memcpy(CMSG_DATA(part), &fd, sizeof(int));
   }
   ssize_t sent = 0;
-  while ((sent = sendmsg(socket_.get(), &message, MSG_NOSIGNAL)) < 0 && errno == EINTR) {
+  while ((sent = sendmsg(socket_.get(), &message, flags | MSG_NOSIGNAL)) < 0 && errno == EINTR) {
   }
   return sent >= 0;
 }

@@ -99,7 +99,7 @@ void OpenSourceAnew(const Channel& supervisor, WorkerSetup& setup) {
 
 void BecomeWorker(const Channel& supervisor) {
   util::SetLogSink([&supervisor](util::LogLevel level, const std::string& line) {
-    supervisor.Send(Tell::kLog, static_cast<uint64_t>(level), 0, -1, line);
+    return supervisor.TrySend(Tell::kLog, static_cast<uint64_t>(level), line);
   });
   prctl(PR_SET_NAME, "skopsfs-worker");
   const pid_t parent = getppid();

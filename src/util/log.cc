@@ -1,14 +1,18 @@
 #include "util/log.h"
 
 #include <poll.h>
-#include <syslog.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdint>
 #include <mutex>
 #include <optional>
 
+#include "util/syslog_socket.h"
 #include "util/utf8.h"
 
 namespace skopsfs::util {
@@ -35,11 +39,11 @@ struct LogState {
   }
 
   std::mutex mutex;
-  bool syslog = false;
+  std::optional<SyslogSocket> syslog;
   LogSink sink;
   std::optional<LineBudget> own;
   std::optional<LineBudget> workers;
-  uint64_t unwritten = 0;
+  uint64_t unwritten = 0;  // lines that nobody took, and that were not told of
 };
 
 LogState& State() {
@@ -47,34 +51,44 @@ LogState& State() {
   return *state;
 }
 
-// Never waits: a reader who does not read must not stop who serves.
-void WriteToStderr(LogState& state, const std::string& text) {
+bool WriteToStderr(const std::string& text) {
   pollfd room{STDERR_FILENO, POLLOUT, 0};
-  if (poll(&room, 1, 0) == 0) {
-    ++state.unwritten;
-    return;
+  if (poll(&room, 1, 0) == 0) return false;
+  // Others may fill a pipe or a socket just now.
+  struct stat st {};
+  const mode_t type = fstat(STDERR_FILENO, &st) == 0 ? st.st_mode & S_IFMT : 0;
+  const iovec part{const_cast<char*>(text.data()), text.size()};
+  ssize_t written = -1;
+  errno = EOPNOTSUPP;
+  if (type == S_IFSOCK) {
+    written = send(STDERR_FILENO, text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+  } else if (type == S_IFIFO) {
+    written = pwritev2(STDERR_FILENO, &part, 1, -1, RWF_NOWAIT);  // since Linux 6.4
   }
-  std::string front;
-  if (state.unwritten > 0) {
-    front = fmt::format("skopsfs: {} lines before this one found no reader\n", state.unwritten);
+  if (written < 0 && errno == EOPNOTSUPP) {
+    written = write(STDERR_FILENO, text.data(), text.size());
+  }
+  // What cannot be written at all has nowhere to say so.
+  return written >= 0 || errno != EAGAIN;
+}
+
+bool Write(LogState& state, LogLevel level, const std::string& line) {
+  if (state.sink) return state.sink(level, line);
+  if (state.syslog) return state.syslog->Send(level, line);
+  return WriteToStderr("skopsfs: " + line.substr(0, kLongestLine) + "\n");
+}
+
+void TellUnwritten(LogState& state) {
+  if (state.unwritten == 0) return;
+  if (Write(state, LogLevel::kWarning,
+            fmt::format("{} lines before this one found no reader", state.unwritten))) {
     state.unwritten = 0;
   }
-  front += text;
-  // A log that cannot be written has nowhere to say so.
-  [[maybe_unused]] const auto written = write(STDERR_FILENO, front.data(), front.size());
 }
 
 void Emit(LogState& state, LogLevel level, const std::string& line) {
-  if (state.sink) {
-    state.sink(level, line);
-  } else if (state.syslog) {
-    const int priority = level == LogLevel::kError     ? LOG_ERR
-                         : level == LogLevel::kWarning ? LOG_WARNING
-                                                       : LOG_INFO;
-    syslog(priority, "%s", line.c_str());
-  } else {
-    WriteToStderr(state, "skopsfs: " + line.substr(0, kLongestLine) + "\n");
-  }
+  TellUnwritten(state);
+  if (state.unwritten > 0 || !Write(state, level, line)) ++state.unwritten;
 }
 
 // How many bytes at the front of `text` must not reach a terminal or break a line: control
@@ -106,13 +120,13 @@ void TellLeftOutLines() {
   const std::lock_guard lock(state.mutex);
   const auto now = LineBudget::Clock::now();
   for (auto* budget : {&state.own, &state.workers}) (*budget)->EndPeriod(now);
+  TellUnwritten(state);
 }
 
 void UseSyslog(const char* program) {
   LogState& state = State();
   const std::lock_guard lock(state.mutex);
-  openlog(program, LOG_PID | LOG_NDELAY, LOG_DAEMON);
-  state.syslog = true;
+  state.syslog.emplace(program);
 }
 
 void SetLogSink(LogSink sink) {

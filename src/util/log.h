@@ -10,7 +10,8 @@
 #include "util/line_budget.h"
 
 // The program's log: one line an event, to stderr until UseSyslog() is called, as many as a
-// LineBudget allows. All functions are thread-safe.
+// LineBudget allows. Nobody who logs ever waits for who reads it: lines that nobody takes are
+// counted, and their number is said as soon as somebody does. All functions are thread-safe.
 namespace skopsfs::util {
 
 // Whose line it is. Each has a budget of its own, so that neither can silence the other.
@@ -18,7 +19,8 @@ enum class LogOrigin { kThisProcess, kWorker };
 
 void WriteLog(LogLevel level, const std::string& line, LogOrigin origin = LogOrigin::kThisProcess);
 
-// To be called every few seconds: says how many lines were left out, when it is time to.
+// To be called every few seconds: says how many lines were left out or found no reader, when it is
+// time to.
 void TellLeftOutLines();
 
 template <typename... Args>
@@ -37,8 +39,9 @@ void LogInfo(fmt::format_string<Args...> format, Args&&... args) {
 // From now on lines go to syslog (facility daemon), named `program`.
 void UseSyslog(const char* program);
 
-// Lines go to `sink`, one at a time, until it is set back to nullptr. All budgets begin anew.
-using LogSink = std::function<void(LogLevel, const std::string&)>;
+// Lines go to `sink`, one at a time, until it is set back to nullptr. It must not wait, and says
+// whether it took the line. All budgets begin anew.
+using LogSink = std::function<bool(LogLevel, const std::string&)>;
 void SetLogSink(LogSink sink);
 
 // `text` in double quotes with control characters, quotes, backslashes and invalid UTF-8 escaped,

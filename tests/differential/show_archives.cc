@@ -167,7 +167,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   // A line for each damaged member would be all that one sees.
-  skopsfs::util::SetLogSink([](auto, const auto&) {});
+  skopsfs::util::SetLogSink([](auto, const auto&) { return true; });
   skopsfs::differential::Shower(argv[1], argv[2], std::strtoull(argv[3], nullptr, 10)).ShowAll();
   return 0;
 }

@@ -38,7 +38,7 @@ void CheckChildren(const ArchiveIndex& index, uint32_t directory) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  skopsfs::util::SetLogSink([](auto, const auto&) {});
+  skopsfs::util::SetLogSink([](auto, const auto&) { return true; });
   const skopsfs::testing::MemorySource source(
       std::string(reinterpret_cast<const char*>(data), size));
   try {

@@ -48,7 +48,7 @@ void ReadMember(const std::shared_ptr<const MemorySource>& source, const Archive
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  skopsfs::util::SetLogSink([](auto, const auto&) {});
+  skopsfs::util::SetLogSink([](auto, const auto&) { return true; });
   const auto source =
       std::make_shared<const MemorySource>(std::string(reinterpret_cast<const char*>(data), size));
   try {

@@ -21,6 +21,7 @@ class LogCapture {
     util::SetLogSink([this](util::LogLevel level, const std::string& text) {
       const std::lock_guard lock(mutex_);
       lines_.push_back({level, text});
+      return true;
     });
   }
   ~LogCapture() { util::SetLogSink(nullptr); }

@@ -76,6 +76,28 @@ TEST(Log, GoesToStderrAsOneLine) {
   EXPECT_EQ(::testing::internal::GetCapturedStderr(), "skopsfs: to stderr\n");
 }
 
+TEST(Log, LinesThatNobodyTakesAreCounted) {
+  bool taken = false;
+  std::vector<std::string> lines;
+  SetLogSink([&](LogLevel, const std::string& line) {
+    if (taken) lines.push_back(line);
+    return taken;
+  });
+  LogInfo("lost");
+  LogInfo("lost, too");
+  TellLeftOutLines();
+  taken = true;
+  LogInfo("first");
+  EXPECT_THAT(lines, ElementsAre("2 lines before this one found no reader", "first"));
+  taken = false;
+  LogInfo("lost once more");
+  taken = true;
+  TellLeftOutLines();
+  SetLogSink(nullptr);
+  EXPECT_THAT(lines, ElementsAre("2 lines before this one found no reader", "first",
+                                 "1 lines before this one found no reader"));
+}
+
 TEST(Quoted, PlainTextInQuotes) {
   EXPECT_EQ(Quoted(""), R"("")");
   EXPECT_EQ(Quoted("a b.npy"), R"("a b.npy")");
