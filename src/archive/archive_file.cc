@@ -1,14 +1,11 @@
 #include "archive/archive_file.h"
 
 #include <fcntl.h>
-#include <linux/magic.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <bit>
 
-#include "archive/writers.h"
 #include "util/error.h"
 
 namespace skopsfs::archive {
@@ -24,11 +21,6 @@ constexpr size_t kLargeRead = size_t{256} << 10;  // bytes; what is tried for mo
 constexpr int kTrustedToBeCached = 16;               // jumps
 constexpr int64_t kMostPending = int64_t{64} << 20;  // bytes
 
-bool IsInMemory(int fd) {
-  struct statfs st {};
-  return fstatfs(fd, &st) == 0 && (st.f_type == TMPFS_MAGIC || st.f_type == RAMFS_MAGIC);
-}
-
 }  // namespace
 
 ArchiveFile::ArchiveFile(util::UniqueFd fd, const struct stat& opened, bool keep_pages,
@@ -37,7 +29,7 @@ ArchiveFile::ArchiveFile(util::UniqueFd fd, const struct stat& opened, bool keep
       identity_(IdentityOf(opened)),
       keep_pages_(keep_pages),
       counters_(counters),
-      times_may_lie_(IsInMemory(fd_.get())),
+      writers_(fd_.get()),
       window_(std::max(kSmallestWindow, std::bit_ceil(identity_.size / kMostWindows))),
       served_(std::make_unique<std::atomic<uint64_t>[]>(identity_.size / window_ + 1)) {}
 
@@ -153,21 +145,22 @@ struct stat ArchiveFile::Stat() const {
   return st;
 }
 
+// To be asked before the times are looked at: who has closed the file by now has set them, but
+// tmpfs sets them after it has taken bytes away.
+bool ArchiveFile::IsSeenWritten() const {
+  return writers_.may_leave_times() && writers_.HaveItOpen();
+}
+
 std::optional<int64_t> ArchiveFile::CheckUnchanged() const {
-  const struct stat st = Stat();
-  Identity now = IdentityOf(st);
-  if (times_may_lie_ && IsBeingWritten()) {
-    throw Error(EIO, "somebody has the archive open for writing");
-  }
+  if (IsSeenWritten()) throw Error(EIO, "somebody has the archive open for writing");
+  Identity now = IdentityOf(Stat());
   if (now == identity_) return std::nullopt;
   const int64_t changed = std::exchange(now.ctime, identity_.ctime);
   if (now != identity_) throw Error(EIO, "the archive was changed in place while it was open");
   return changed;
 }
 
-bool ArchiveFile::IsBeingWritten() const { return IsOpenForWriting(fd_.get()); }
-
-bool ArchiveFile::IsCurrent() const { return IdentityOf(Stat()) == identity_; }
+bool ArchiveFile::IsCurrent() const { return !IsSeenWritten() && IdentityOf(Stat()) == identity_; }
 
 std::shared_ptr<MemberState> ArchiveFile::StateOf(const Extent& extent, DecoderPool& pool) const {
   const Place place(extent.within ? std::optional(extent.within->offset) : std::nullopt,

@@ -15,6 +15,7 @@
 #include "archive/identity.h"
 #include "archive/member_state.h"
 #include "archive/read_runs.h"
+#include "archive/writers.h"
 #include "metrics/counters.h"
 #include "util/unique_fd.h"
 #include "zip/byte_source.h"
@@ -57,10 +58,11 @@ class ArchiveFile : public zip::ByteSource {
   // rewrite that resets the modification time.
   std::optional<int64_t> CheckUnchanged() const;
 
-  // Whether somebody has it open for writing, see writers.h.
-  bool IsBeingWritten() const;
+  // Whether somebody has it open for writing when it is to be trusted from now on, see writers.h.
+  bool IsBeingWritten() const { return writers_.HaveItOpenAtFirst(); }
 
-  // Whether it has its times of the beginning: what new opens ask for.
+  // Whether it has its times of the beginning, and where these may lie, nobody writes to it: what
+  // new opens ask for.
   bool IsCurrent() const;
 
   // Whether a read of the file, or a look at it, has ever failed: then what was made of its bytes
@@ -89,6 +91,7 @@ class ArchiveFile : public zip::ByteSource {
   static constexpr uint64_t kMostWindows = 16384;  // the file's size is a stranger's claim
 
   struct stat Stat() const;
+  bool IsSeenWritten() const;
   void CountRead(size_t bytes) const;
   std::span<std::byte> Within(uint64_t offset, std::span<std::byte> out) const;
   const DirectFile* Direct() const;
@@ -103,8 +106,8 @@ class ArchiveFile : public zip::ByteSource {
   Identity identity_;
   const bool keep_pages_;
   metrics::Counters* const counters_;
-  bool times_may_lie_ = false;  // a mapping may be written without a change of times: tmpfs
-  uint64_t window_;             // bytes
+  const Writers writers_;
+  uint64_t window_;                                  // bytes
   std::unique_ptr<std::atomic<uint64_t>[]> served_;  // bytes, one counter a window
   mutable ReadRuns runs_;
   mutable std::atomic<int> found_cached_ = 0;  // for how many jumps not to look again

@@ -1,14 +1,25 @@
 #include "archive/writers.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/vfs.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <chrono>
 #include <thread>
 
 #include "util/clock.h"
+#include "util/error.h"
 
 namespace skopsfs::archive {
+namespace {
+
+// Not in the headers of Debian 12.
+constexpr uint32_t kCifsMagic = 0xff534d42;
+constexpr uint32_t kSmb2Magic = 0xfe534d42;
+
+}  // namespace
 
 void WaitUntilSettled(int64_t ctime) {
   constexpr int64_t kStep = 20'000'000;
@@ -17,10 +28,32 @@ void WaitUntilSettled(int64_t ctime) {
   std::this_thread::sleep_for(std::chrono::nanoseconds(kStep - (present - ctime)));
 }
 
-bool IsOpenForWriting(int fd) {
+Writers::Writers(int fd) : fd_(fd) {
+  struct statfs filesystem {};
+  // When it does not say what it is, the most is asked of it.
+  const bool is_known = fstatfs(fd, &filesystem) == 0;
+  const auto type = static_cast<uint32_t>(filesystem.f_type);
+  // A page in memory is dirty for ever; and of overlayfs, what its layers lie on is not known.
+  const bool is_in_memory = type == TMPFS_MAGIC || type == RAMFS_MAGIC;
+  hide_in_maps_ = !is_known || type == OVERLAYFS_SUPER_MAGIC;
+  may_leave_times_ = is_in_memory || hide_in_maps_;
+  are_elsewhere_ = type == NFS_SUPER_MAGIC || type == kCifsMagic || type == kSmb2Magic;
+}
+
+bool Writers::HaveItOpen() const {
   // A lease for reading is granted only where nobody writes. It is given back at once.
-  if (fcntl(fd, F_SETLEASE, F_RDLCK) != 0) return errno == EAGAIN;
-  fcntl(fd, F_SETLEASE, F_UNLCK);
+  if (fcntl(fd_, F_SETLEASE, F_RDLCK) != 0) {
+    // NFSv4 and SMB say so whenever their server has not promised to tell of writers.
+    return errno == EAGAIN && !are_elsewhere_;
+  }
+  fcntl(fd_, F_SETLEASE, F_UNLCK);
+  return false;
+}
+
+bool Writers::HaveItOpenAtFirst() const {
+  if (HaveItOpen()) return true;
+  // On overlayfs a map is one of the file in the layer, which a lease knows nothing of.
+  if (hide_in_maps_ && fdatasync(fd_) != 0) throw util::ErrnoError("writing out what is mapped");
   return false;
 }
 

@@ -284,7 +284,7 @@ void Catalog::OpenFile(Slot& slot) {
   util::UniqueFd fd = Source::OpenForReading(found);
   if (archive::IdentityOf(found.st) != slot.identity) {
     // An upload that is going on is said to be one.
-    if (archive::IsOpenForWriting(fd.get())) throw Error(EIO, kBeingWritten);
+    if (archive::Writers(fd.get()).HaveItOpen()) throw Error(EIO, kBeingWritten);
     throw Error(ESTALE, Quoted(slot.path) + " is another version by now");
   }
   archive::WaitUntilSettled(slot.identity.ctime);

@@ -30,6 +30,7 @@ constexpr std::array kAllowed = {
     SCMP_SYS(fstatfs),
     SCMP_SYS(getdents64),
     SCMP_SYS(fadvise64),
+    SCMP_SYS(fdatasync),
     archive::kCacheStat,
     SCMP_SYS(readlink),
     SCMP_SYS(readlinkat),

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fuse.h>
+#include <linux/magic.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -47,6 +48,8 @@ struct Control {
   _Atomic uint64_t fault_errno;        // how, or kShort
   _Atomic uint64_t fault_calls;        // how many there were
   _Atomic uint64_t faulty;             // a bit for each kind of call that has failed
+  _Atomic uint64_t slow_lease;         // microseconds that each question for a lease takes
+  _Atomic uint64_t like_nfs;           // files look like those of NFSv4 without a delegation
   _Atomic uint64_t attempts;           // how many of these are written
   _Atomic uint64_t result[kAttempts];  // errno of each; 0: it worked
 };
@@ -282,7 +285,6 @@ SHIM(kGetxattr, ssize_t, -1, getxattr,
      (const char* path, const char* name, void* value, size_t size), (path, name, value, size))
 SHIM(kFadvise, int, errno, posix_fadvise64, (int fd, off64_t start, off64_t size, int advice),
      (fd, start, size, advice))
-SHIM(kFstatfs, int, -1, fstatfs64, (int fd, struct statfs64* st), (fd, st))
 SHIM(kFstatvfs, int, -1, fstatvfs64, (int fd, struct statvfs64* st), (fd, st))
 SHIM(kFdopendir, DIR*, NULL, fdopendir, (int fd), (fd))
 SHIM(kReaddir, struct dirent64*, NULL, readdir64, (DIR * folder), (folder))
@@ -290,6 +292,15 @@ SHIM(kSendmsg, ssize_t, -1, sendmsg, (int fd, const struct msghdr* message, int 
      (fd, message, flags))
 SHIM(kWritev, ssize_t, -1, writev, (int fd, const struct iovec* parts, int count),
      (fd, parts, count))
+
+int fstatfs64(int fd, struct statfs64* st) {
+  static int (*real)(int, struct statfs64*);
+  if (!real) *(void**)&real = dlsym(RTLD_NEXT, "fstatfs64");
+  if (Fails(kFstatfs)) return -1;
+  const int result = real(fd, st);
+  if (result == 0 && is_worker && control->like_nfs) st->f_type = NFS_SUPER_MAGIC;
+  return result;
+}
 
 // The worker only opens what exists, so there is no mode.
 int open64(const char* path, int flags, ...) {
@@ -311,10 +322,19 @@ int fcntl64(int fd, int command, ...) {
   va_start(rest, command);
   void* argument = va_arg(rest, void*);
   va_end(rest);
-  return Fails(kFcntl) ? -1 : real(fd, command, argument);
+  if (Fails(kFcntl)) return -1;
+  if (is_worker && command == F_SETLEASE && argument == (void*)F_RDLCK) {
+    usleep((useconds_t)control->slow_lease);
+    if (control->like_nfs) {
+      errno = EAGAIN;
+      return -1;
+    }
+  }
+  return real(fd, command, argument);
 }
 
-// Takes as many arguments as there may be, whatever it was given: the rest is what lies on the stack.
+// Takes as many arguments as there may be, whatever it was given: the rest is what lies on the
+// stack.
 __attribute__((no_sanitize("address"))) long syscall(long number, ...) {
   static long (*real)(long, ...);
   if (!real) *(void**)&real = dlsym(RTLD_NEXT, "syscall");

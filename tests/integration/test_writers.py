@@ -17,7 +17,9 @@ import time
 
 import archives
 from archives import MEMBER, PAGE, PAGES
-from mount import MountTest, main, needs_root
+from mount import MountTest, main, needs_root, run, until
+from processes import mount_tmpfs
+from shim import ShimTest
 
 _SETTLED = 0.1  # seconds; time stamps move in steps of up to 10 ms
 
@@ -153,6 +155,146 @@ class Writers(MountTest):
             except OSError as error:
                 self.assertIn(error.errno, (errno.EIO, errno.ESTALE, errno.ETXTBSY, errno.EBUSY))
         with open(self.member, "rb") as file:
+            self.assertEqual(file.read(), archives.content(1))
+
+
+class MappedAlone:
+    """A file mapped for writing whose descriptor is closed, as mmap.mmap() would not have it."""
+
+    def __init__(self, path, size):
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.mmap.restype = ctypes.c_void_p
+        libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int,
+                              ctypes.c_int, ctypes.c_long]
+        libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+        fd = os.open(path, os.O_RDWR)
+        self._size = size
+        self._address = libc.mmap(None, size, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_SHARED, fd, 0)
+        os.close(fd)
+        assert self._address != ctypes.c_void_p(-1).value
+        self._unmap = libc.munmap
+
+    def store(self, data):
+        ctypes.memmove(self._address, data, len(data))
+
+    def close(self):
+        self._unmap(self._address, self._size)
+
+
+@needs_root
+class OnOverlayfs(Writers):
+    """The usual root of containers, where a lease sees no maps. All of the above, and these alone."""
+
+    def setUp(self):
+        MountTest.setUp(self)
+        below = self.make_folder("disk")
+        kind = run("stat", "-f", "-c", "%T", below).stdout.strip()
+        if kind in ("tmpfs", "ramfs"):
+            self.skipTest("the temporary folder is in memory: what is mapped there goes unseen, as "
+                          "docs/semantics.md says")
+        layers = [self.make_folder("disk", name) for name in ("lower", "upper", "work")]
+        archives.write(os.path.join(layers[0], "a.skops"), whole_pages(1))
+        done = run("mount", "-t", "overlay", "overlay", "-o",
+                   "lowerdir={},upperdir={},workdir={}".format(*layers), self.source, check=False)
+        if done.returncode != 0:
+            self.skipTest(f"no overlayfs can be mounted on {kind}: {done.stderr.strip()}")
+        self.archive = self.in_source("a.skops")
+        self.member = self.in_mount("a.skops", MEMBER)
+
+    def mapped(self):
+        data = whole_pages(1)
+        mapped = MappedAlone(self.archive, len(data))
+        self.addCleanup(mapped.close)
+        mapped.store(data)
+        time.sleep(_SETTLED)
+        return mapped
+
+    def test_opened_while_mapped_although_closed(self):
+        mapped = self.mapped()
+        self.mount("--revalidate=0")
+        self.open_while_written(lambda: mapped.store(whole_pages(2)))
+        time.sleep(_SETTLED)
+        self.assert_new_version()
+
+    def test_proven_while_mapped_although_closed(self):
+        """The change time alone has moved, so that the member is read through before it is served on."""
+        self.mount("--revalidate=0")
+        with open(self.member, "rb", buffering=0) as file:
+            found = self.versions(file, range(1))
+            before = os.stat(self.archive).st_mtime_ns
+            mapped = self.mapped()
+            os.utime(self.archive, ns=(before, before))
+            found |= self.versions(file, range(1, PAGES // 2))
+            mapped.store(whole_pages(2))
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            found |= self.versions(file, range(PAGES))
+            self.assertEqual(found, {1})
+
+    def test_mapped_before_it_is_copied_up(self):
+        """A reader of the lower file, and then the first writer that there is."""
+        self.mount("--revalidate=0")
+
+        def finish():
+            mapped = self.mapped()
+            mapped.store(whole_pages(2))
+
+        self.open_while_written(finish)
+        time.sleep(_SETTLED)
+        self.assert_new_version()
+
+
+@needs_root
+class OnTmpfs(ShimTest):
+    def test_hole_that_is_made_while_it_is_read(self):
+        """tmpfs takes the pages away first, and then sets the times: nobody may see zeros meanwhile."""
+        mount_tmpfs(self.source)
+        path = self.in_source("a.skops")
+        # What comes second makes it take long.
+        archives.write_members(path, {MEMBER: archives.content(1), "rest": b"r" * (192 << 20)})
+        whole = os.path.getsize(path)
+        self.shim.slow_lease = 60_000
+        self.mount("--revalidate=0")
+        file = os.open(self.in_mount("a.skops", MEMBER), os.O_RDONLY)
+        self.addCleanup(os.close, file)
+        os.posix_fadvise(file, 0, 0, os.POSIX_FADV_RANDOM)
+        found, gone = set(), threading.Event()
+
+        def read(number):
+            time.sleep(0.005 * number / 2)  # so that somebody looks at any moment
+            while True:
+                last = gone.is_set()
+                os.posix_fadvise(file, number * PAGE, PAGE, os.POSIX_FADV_DONTNEED)
+                try:
+                    data = os.pread(file, PAGE, number * PAGE)
+                    found.add(archives.version_of(data, number))
+                except OSError as error:
+                    found.add(error.errno)
+                if last:
+                    return
+
+        readers = [threading.Thread(target=read, args=[number]) for number in range(2, 26, 2)]
+        for reader in readers:
+            reader.start()
+        until(lambda: 1 in found, "they read")
+        with open(path, "r+b") as writer:
+            libc = ctypes.CDLL(None, use_errno=True)
+            libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_long, ctypes.c_long]
+            keep_size, punch_hole = 1, 2
+            self.assertEqual(libc.fallocate(writer.fileno(), keep_size | punch_hole, PAGE,
+                                            whole - 2 * PAGE), 0)
+        gone.set()
+        for reader in readers:
+            reader.join()
+        self.assertEqual(found, {1, errno.EIO})
+
+
+class OfANetwork(ShimTest):
+    def test_without_a_promise_of_the_server(self):
+        """NFSv4 and SMB refuse a lease when the server has given no delegation: that is no writer."""
+        archives.write_version(self.in_source("a.skops"), 1)
+        self.shim.like_nfs = 1
+        self.mount()
+        with open(self.in_mount("a.skops", MEMBER), "rb") as file:
             self.assertEqual(file.read(), archives.content(1))
 
 
