@@ -75,10 +75,8 @@ template <typename Body>
 void AnswerInTurn(fuse_req_t request, fuse_ino_t node, const char* operation, const Body& body) {
   Answer(request, operation, [&] {
     if (!FileSystemOf(request).MayTakeLong(NodeId::From(node))) return body();
-    Context(request).slow_lane.Run(node, [=, what = AtRequest::HandOn()] {
-      const AtRequest at(what);
-      Answer(request, operation, body);
-    });
+    Context(request).slow_lane.Run(node, AtRequest::HandOn(),
+                                   [=] { Answer(request, operation, body); });
   });
 }
 
@@ -142,8 +140,7 @@ void ReplyOpen(fuse_req_t request, fuse_file_info* info, Handles<Handle>& handle
 
 // In the slow lane, because a source that hangs must not take one thread after the other.
 void OpenStatus(fuse_req_t request, fuse_ino_t node, const fuse_file_info& info) {
-  Context(request).slow_lane.Run(node, [=, answer = info, what = AtRequest::HandOn()]() mutable {
-    const AtRequest at(what);
+  Context(request).slow_lane.Run(node, AtRequest::HandOn(), [=, answer = info]() mutable {
     Answer(request, "open", [&] {
       auto& context = Context(request);
       if (context.open_status_files >= kMostStatusFiles) {
@@ -173,13 +170,11 @@ void Open(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
     if (auto handle = FileSystemOf(request).OpenAtOnce(NodeId::From(node))) {
       return ReplyOpen(request, info, files, std::move(handle));
     }
-    Context(request).slow_lane.Run(
-        node, [=, &files, later = *info, what = AtRequest::HandOn()]() mutable {
-          const AtRequest at(what);
-          Answer(request, "open", [&] {
-            ReplyOpen(request, &later, files, FileSystemOf(request).Open(NodeId::From(node)));
-          });
-        });
+    Context(request).slow_lane.Run(node, AtRequest::HandOn(), [=, &files, later = *info]() mutable {
+      Answer(request, "open", [&] {
+        ReplyOpen(request, &later, files, FileSystemOf(request).Open(NodeId::From(node)));
+      });
+    });
   });
 }
 
@@ -218,8 +213,7 @@ void Read(fuse_req_t request, fuse_ino_t node, size_t size, off_t start, fuse_fi
     auto& handle = FileOf(request, node, info);
     if (ReadAtOnce(request, handle, offset, size)) return;
     // The handle outlives its requests.
-    Context(request).slow_lane.Run(node, [=, &handle, what = AtRequest::HandOn()] {
-      const AtRequest at(what);
+    Context(request).slow_lane.Run(node, AtRequest::HandOn(), [=, &handle] {
       Answer(request, "read", [&] {
         const auto buffer = ThreadBuffer(size);  // not to keep one that others share for so long
         const size_t got = FileSystemOf(request).Read(handle, offset, buffer);

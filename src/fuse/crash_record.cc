@@ -40,6 +40,7 @@ std::vector<uint64_t> CrashRecord::WorkerDied(const std::vector<RequestSeen>& re
   std::map<uint64_t, uint32_t> faults;  // signal, by slot
   std::set<uint64_t> timed_out;         // slots
   for (const auto& request : requests) {
+    if (request.is_queued) continue;
     const uint64_t slot = fs::NodeId::From(request.node).slot;
     if (request.crashed == kTimedOut) {
       timed_out.insert(slot);
@@ -53,6 +54,7 @@ std::vector<uint64_t> CrashRecord::WorkerDied(const std::vector<RequestSeen>& re
   }
   std::map<uint64_t, Deaths> deaths;
   for (const auto& request : requests) {
+    if (request.is_queued) continue;
     const uint64_t slot = fs::NodeId::From(request.node).slot;
     const uint64_t unique = request.unique & ~kAskedAgain;
     const auto before = deaths_.find(unique);

@@ -22,8 +22,8 @@ class CrashRecord {
  public:
   using Clock = std::chrono::steady_clock;
 
-  // A worker died while its threads were at `requests`. Returns the slots that are to be served no
-  // more from now on.
+  // A worker died while its threads were at `requests`; those that were queued do not count.
+  // Returns the slots that are to be served no more from now on.
   std::vector<uint64_t> WorkerDied(const std::vector<RequestSeen>& requests,
                                    Clock::time_point now = Clock::now());
 

@@ -64,6 +64,7 @@ Session::Session(fs::FileSystem& file_system, SessionState& state, Channel& supe
   context_->files.SetGeneration(options.generation);
   context_->directories.SetGeneration(options.generation);
   context_->status_files.SetGeneration(options.generation);
+  context_->slow_lane.KeepRecord(state_.queued());
   KeepMessages();
   Arguments arguments;
   if (options_.debug) arguments.Option("debug");

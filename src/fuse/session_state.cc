@@ -28,16 +28,6 @@ thread_local RequestRecord* current = nullptr;
 thread_local metrics::Counters* counting = nullptr;
 thread_local bool handed_on = false;  // what it is at
 
-void Write(const RequestSeen& request, int64_t since) {
-  if (current == nullptr) return;
-  current->unique = 0;
-  current->node = request.node;
-  current->operation = request.operation;
-  current->since = since;
-  current->unique = request.unique;
-  if (request.unique != 0) current->begun.fetch_add(1, std::memory_order_relaxed);
-}
-
 constexpr std::array kCrashes = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGSYS, SIGTRAP};
 std::array<struct sigaction, 65> previous_handlers;
 
@@ -142,7 +132,7 @@ void SessionState::SaveInit(std::span<const std::byte> request) {
 int64_t SessionState::OldestRequest() const {
   int64_t oldest = INT64_MAX;
   for (const auto& request : memory_->requests) {
-    if (request.unique != 0) oldest = std::min(oldest, request.since.load());
+    if (request.unique != 0) oldest = std::min(oldest, request.asked.load());
   }
   return oldest;
 }
@@ -161,7 +151,7 @@ std::vector<RequestSeen> SessionState::ReadRequests(int memory) {
     throw ErrnoError("reading the memory for the session");
   }
   std::vector<RequestSeen> found;
-  for (size_t i = 0; i < kMostThreads; ++i) {
+  for (size_t i = 0; i <= kMostThreads; ++i) {
     const std::byte* at = bytes.data() + i * sizeof(RequestRecord);
     const auto take = [&](auto& value, size_t offset) {
       std::memcpy(&value, at + offset, sizeof(value));
@@ -172,6 +162,8 @@ std::vector<RequestSeen> SessionState::ReadRequests(int memory) {
     take(seen.since, offsetof(RequestRecord, since));
     take(seen.operation, offsetof(RequestRecord, operation));
     take(seen.crashed, offsetof(RequestRecord, crashed));
+    take(seen.asked, offsetof(RequestRecord, asked));
+    seen.is_queued = i == kMostThreads;
     if (seen.unique != 0) found.push_back(seen);
   }
   return found;
@@ -212,6 +204,15 @@ bool SessionState::OffersResend(std::span<const std::byte> init) {
          (flags & kHasResend) != 0;
 }
 
+void Write(RequestRecord& record, const RequestSeen& request) {
+  record.unique = 0;
+  record.node = request.node;
+  record.operation = request.operation;
+  record.since = request.since;
+  record.asked = request.asked;
+  record.unique = request.unique;
+}
+
 void KeepRecord(RequestRecord* record, metrics::Counters* counters) {
   current = record;
   counting = counters;
@@ -224,23 +225,29 @@ void CountFailure(int error) noexcept {
 }
 
 AtRequest::AtRequest(const RequestSeen& request)
-    : since_(request.since != 0 ? request.since : util::MonotonicNow()) {
-  Write(request, util::MonotonicNow());
+    : asked_(request.asked != 0 ? request.asked : util::MonotonicNow()) {
   handed_on = false;
+  if (current == nullptr) return;
+  RequestSeen begun = request;
+  begun.since = util::MonotonicNow();
+  begun.asked = asked_;
+  Write(*current, begun);
+  current->begun.fetch_add(1, std::memory_order_relaxed);
 }
 
 // One that ran on the same thread meanwhile, after this was handed on, has left no record.
 AtRequest::~AtRequest() {
-  if (counting != nullptr && current != nullptr && current->unique != 0 && !handed_on) {
-    counting->Finished(OperationOf(current->operation), util::MonotonicNow() - since_);
+  if (current == nullptr) return;
+  if (counting != nullptr && current->unique != 0 && !handed_on) {
+    counting->Finished(OperationOf(current->operation), util::MonotonicNow() - asked_);
   }
-  Write({}, 0);
+  Write(*current, {});
 }
 
 RequestSeen AtRequest::HandOn() {
   if (current == nullptr) return {};
   handed_on = true;
-  return {current->unique, current->node, current->since, current->operation, 0};
+  return {current->unique, current->node, current->since, current->operation, 0, current->asked};
 }
 
 void MarkCrashes() {

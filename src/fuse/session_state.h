@@ -17,10 +17,11 @@ namespace skopsfs::fuse {
 struct RequestRecord {
   std::atomic<uint64_t> unique;  // the kernel's number for it; 0: none
   std::atomic<uint64_t> node;
-  std::atomic<int64_t> since;  // nanoseconds of CLOCK_MONOTONIC
+  std::atomic<int64_t> since;  // when the thread began with it, nanoseconds of CLOCK_MONOTONIC
   std::atomic<uint32_t> operation;
   std::atomic<uint32_t> crashed;  // the signal that the thread died of while at it
   std::atomic<uint64_t> begun;    // how many there were
+  std::atomic<int64_t> asked;     // when it came; before `since` if it had to wait for its turn
 };
 
 // The same at one moment.
@@ -30,6 +31,8 @@ struct RequestSeen {
   int64_t since = 0;
   uint32_t operation = 0;
   uint32_t crashed = 0;
+  int64_t asked = 0;
+  bool is_queued = false;  // no thread is at it yet: others are to blame if it takes long
 };
 
 // `RequestSeen::crashed` of one that took too long, rather than a signal.
@@ -77,22 +80,28 @@ class SessionState {
   void InitAnswered() { memory_->init_answered = 1; }
 
   RequestRecord& request(size_t thread) { return memory_->requests[thread]; }
-  // When the oldest request that a thread is at was begun; INT64_MAX when none is.
+  // For the oldest of those that wait for a thread.
+  RequestRecord& queued() { return memory_->requests[kMostThreads]; }
+  // When the oldest request came that a thread is at or that waits for one; INT64_MAX when there is
+  // none.
   int64_t OldestRequest() const;
 
  private:
-  static constexpr uint64_t kMagic = 0x3173736573706b73;  // "skpsess1": a number a layout
+  static constexpr uint64_t kMagic = 0x3273736573706b73;  // "skpsess2": a number a layout
 
   struct Memory {
     std::atomic<uint64_t> magic;
     std::atomic<uint64_t> init_size;
     std::atomic<uint64_t> init_answered;
     std::array<std::byte, kMostInit> init;
-    std::array<RequestRecord, kMostThreads> requests;
+    std::array<RequestRecord, kMostThreads + 1> requests;  // the last one: queued()
   };
 
   Memory* memory_ = nullptr;
 };
+
+// Says in `record` that a request waits, or with the number 0 that none does.
+void Write(RequestRecord& record, const RequestSeen& request);
 
 // The record that the calling thread keeps from now on, and what its requests are counted in;
 // nullptr for none.
@@ -115,7 +124,7 @@ class AtRequest {
   static RequestSeen HandOn();
 
  private:
-  const int64_t since_;
+  const int64_t asked_;
 };
 
 // In the number of what a worker does unasked for a slot; no request of the kernel has it.

@@ -15,23 +15,36 @@ bool SlowLane::Append(Members& members, Member& arrived) {
   return true;
 }
 
-void SlowLane::Run(uint64_t node, Job job) {
+void SlowLane::ShowOldest() {
+  if (record_ == nullptr) return;
+  const RequestSeen oldest = queue_.empty() ? RequestSeen{} : queue_.begin()->second;
+  if (record_->unique != oldest.unique) Write(*record_, oldest);
+}
+
+void SlowLane::Run(uint64_t node, const RequestSeen& request, Job job) {
   Members arrived;
   arrived.push_back({node, {}});
-  arrived.front().jobs.push_back(std::move(job));
+  arrived.front().jobs.push_back({std::move(job), {}});
 
   std::unique_lock lock(mutex_);
+  arrived.front().jobs.front().at = queue_.emplace(request.asked, request);
   if (!Append(running_, arrived.front()) && !Append(waiting_, arrived.front())) {
     waiting_.splice(waiting_.end(), arrived);
   }
-  if (threads_ == most_) return;
+  if (threads_ == most_) return ShowOldest();
   ++threads_;
   while (!waiting_.empty()) {
     const auto member = waiting_.begin();
     running_.splice(running_.end(), waiting_, member);
-    const auto& next = member->jobs.front();
+    auto& next = member->jobs.front();
+    const RequestSeen at = next.at->second;
+    queue_.erase(next.at);
+    ShowOldest();
     lock.unlock();
-    next();
+    {
+      const AtRequest request_of_it(at);
+      next.job();
+    }
     lock.lock();
     member->jobs.pop_front();
     if (member->jobs.empty()) {

@@ -4,7 +4,10 @@
 #include <cstdint>
 #include <functional>
 #include <list>
+#include <map>
 #include <mutex>
+
+#include "fuse/session_state.h"
 
 namespace skopsfs::fuse {
 
@@ -19,26 +22,38 @@ class SlowLane {
 
   explicit SlowLane(size_t most_threads) : most_(most_threads) {}
 
-  // Runs `job`, which reads the member `node`, now or later, and others that were put off. Throws
-  // std::bad_alloc, and then has not taken the job.
-  void Run(uint64_t node, Job job);
+  // `record` says from now on which of the jobs that wait came first. To be called before all else.
+  void KeepRecord(RequestRecord& record) { record_ = &record; }
+
+  // Runs `job`, which reads the member `node` for `request`, now or later, and others that were put
+  // off. Throws std::bad_alloc, and then has not taken the job.
+  void Run(uint64_t node, const RequestSeen& request, Job job);
 
  private:
+  // The requests that wait, by when they came.
+  using Queue = std::multimap<int64_t, RequestSeen>;
+  struct Waiting {
+    Job job;
+    Queue::iterator at;
+  };
   // A member with jobs, of which the first may be running. Lists, since moving a part of one to
   // another cannot fail.
   struct Member {
     uint64_t node;
-    std::list<Job> jobs;
+    std::list<Waiting> jobs;
   };
   using Members = std::list<Member>;
 
   static bool Append(Members& members, Member& arrived);
+  void ShowOldest();
 
   const size_t most_;
+  RequestRecord* record_ = nullptr;
   std::mutex mutex_;
   size_t threads_ = 0;  // in the lane
   Members waiting_;     // in the order of their turns
   Members running_;
+  Queue queue_;
 };
 
 }  // namespace skopsfs::fuse

@@ -108,8 +108,13 @@ void Supervisor::LookAtRequests() {
   std::set<uint64_t> still;
   for (const auto& request : SessionState::ReadRequests(session_memory_.get())) {
     const int64_t now = util::MonotonicNow();
-    const auto age = std::chrono::nanoseconds(now - std::clamp<int64_t>(request.since, 0, now));
-    const bool timed_out = timeout.count() > 0 && age > timeout;
+    const auto since = [&](int64_t moment) {
+      return std::chrono::nanoseconds(now - std::clamp<int64_t>(moment, 0, now));
+    };
+    const auto age = since(request.asked);
+    // One that waits for its turn waits for others, which are looked at themselves.
+    const bool timed_out =
+        timeout.count() > 0 && !request.is_queued && since(request.since) > timeout;
     if (timed_out) timed_out_.push_back(request);
     if (age < kLong && !timed_out) continue;
     still.insert(request.unique);

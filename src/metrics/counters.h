@@ -63,7 +63,7 @@ struct Counters {
   std::atomic<int64_t> started;
   std::atomic<int64_t> worker_started;
   std::atomic<int64_t> updated;
-  std::atomic<int64_t> oldest_request;  // CLOCK_MONOTONIC, when it was begun; 0: there is none
+  std::atomic<int64_t> oldest_request;  // CLOCK_MONOTONIC, when it came; 0: there is none
   std::atomic<uint64_t> archives_open;
   std::atomic<uint64_t> archives_idle;
   std::atomic<uint64_t> archives_failed;

@@ -242,7 +242,7 @@ class Crashes(ShimTest):
                       if "memfd:skopsfs-session" in os.readlink(path))
         with open(memory, "rb") as file:
             table = file.read()[_TABLE:]
-        return [unique for unique, in struct.iter_unpack("<Q32x", table) if unique]
+        return [unique for unique, in struct.iter_unpack("<Q40x", table) if unique]
 
     def test_a_request_that_was_answered_in_the_end_is_forgotten(self):
         """By an upgrade that left it behind: the new worker is not held to account for it."""

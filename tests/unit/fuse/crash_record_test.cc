@@ -46,6 +46,16 @@ TEST_F(CrashRecordTest, FaultsAtDifferentVersions) {
   }
 }
 
+TEST_F(CrashRecordTest, WhatWaitedForItsTurnIsNotToBlame) {
+  RequestSeen queued = At(5, 77);
+  queued.is_queued = true;
+  RequestSeen late = queued;
+  late.crashed = kTimedOut;
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_THAT(record_.WorkerDied({i % 2 == 0 ? queued : late}, start_), IsEmpty());
+  }
+}
+
 // Killed from outside: what it was at says nothing, unless it is the same each time.
 TEST_F(CrashRecordTest, TenDeathsAtOneRequest) {
   for (int i = 1; i < 10; ++i) {
