@@ -154,6 +154,19 @@ void Mount::Unmount() {
   }
 }
 
+void Mount::Abort() const {
+  if (!mounted_ || !IsThere()) return;
+  if (umount2(mountpoint_.c_str(), MNT_FORCE | MNT_DETACH | UMOUNT_NOFOLLOW) == 0) return;
+  // Its user may do so, where that is mounted.
+  const auto minor = found_->device.substr(found_->device.find(':') + 1);
+  const std::string path = "/sys/fs/fuse/connections/" + minor + "/abort";
+  const UniqueFd abort(open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  if (!abort || write(abort.get(), "1", 1) < 0) {
+    util::LogWarning("{}: what waits for an answer of this mount cannot be made to fail: {}",
+                     util::Quoted(mountpoint_), std::generic_category().message(errno));
+  }
+}
+
 void Mount::SetReadAhead(std::optional<dev_t> source) const {
   if (found_) return fuse::SetReadAhead(found_->device, read_ahead_, source);
   if (read_ahead_) util::LogWarning("the read-ahead of a mount that was passed is not set");

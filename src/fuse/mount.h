@@ -45,6 +45,12 @@ class Mount {
   // Whether it is still at its mountpoint. Never for a passed one, whose place is not known.
   bool IsThere() const;
 
+  // Whether the kernel still asks whoever has the descriptor.
+  bool IsConnected() const;
+
+  // Has the kernel ask no more, and fail what waits for an answer, as far as that is allowed.
+  void Abort() const;
+
   // To be called once it is served. `source` is the disk that the archives lie on.
   void SetReadAhead(std::optional<dev_t> source) const;
 
@@ -56,8 +62,6 @@ class Mount {
   const std::optional<unsigned> read_ahead_;
   util::UniqueFd passed_;
   ::fuse_session* session_ = nullptr;  // never serves; none for a passed mount
-  bool IsConnected() const;
-
   bool mounted_ = false;
   std::optional<FoundMount> found_;  // ours, as the kernel lists it
 };

@@ -93,6 +93,8 @@ bool Supervisor::Run() {
   current_ = Start(program_, false);
   while (!outcome_) Loop();
   if (*outcome_ && !ending_) service_.Stopping("it was unmounted");
+  // Whoever waits for an answer would wait for ever.
+  if (!*outcome_ || current_ || !left_behind_.empty()) mount_->Abort();
   mount_->Unmount();
   return *outcome_;
 }
@@ -125,6 +127,7 @@ int Supervisor::Timeout() const {
     consider(*metrics_server_->start_again_at());
   }
   for (const auto* worker : {current_.get(), next_.get()}) {
+    if (worker != nullptr) consider(worker->end->look_at());
     if (worker != nullptr && (worker->stage == Worker::Stage::kStarting ||
                               worker->stage == Worker::Stage::kTakingOver)) {
       consider(worker->since + kStartPatience);
@@ -148,6 +151,7 @@ std::unique_ptr<Supervisor::Worker> Supervisor::Start(std::shared_ptr<UniqueFd> 
   worker->pid = fork();
   if (worker->pid < 0) throw ErrnoError("starting a worker");
   if (worker->pid == 0) Execute(theirs, worker->program->get());
+  worker->end.emplace(worker->pid);
   const Channel& channel = worker->channel;
   channel.Send(Tell::kMount, mount_->is_passed() ? 1 : 0, 0, mount_->descriptor(),
                mount_options_.mountpoint);
@@ -304,13 +308,13 @@ void Supervisor::ReapWorkers() {
       OnNextEnded(status);
     } else if (current_ && pid == current_->pid) {
       OnCurrentEnded(status);
-    } else if (metrics_server_) {
+    } else if (left_behind_.erase(pid) == 0 && metrics_server_) {
       metrics_server_->Ended(pid);
     }
   }
 }
 
-void Supervisor::OnCurrentEnded(int status) {
+void Supervisor::OnCurrentEnded(Status status) {
   // What it still said: descriptors that it wanted kept or dropped.
   while (current_->channel.descriptor() >= 0) {
     pollfd event{current_->channel.descriptor(), POLLIN, 0};
@@ -323,7 +327,8 @@ void Supervisor::OnCurrentEnded(int status) {
   kill_at_.reset();
   const auto requests = SessionState::ReadRequests(session_memory_.get());
   SessionState::ForgetRequests(session_memory_.get());
-  const bool well = WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS;
+  const bool well = status ? WIFEXITED(*status) && WEXITSTATUS(*status) == EXIT_SUCCESS
+                           : ended->told_to_end || !mount_->IsConnected();
   if (ending_) {
     outcome_ = true;
     return;
@@ -344,6 +349,7 @@ void Supervisor::OnCurrentEnded(int status) {
 }
 
 void Supervisor::OnDeadlines() {
+  LookAtEnds();
   if (outcome_) return;
   util::TellLeftOutLines();
   const auto now = Clock::now();
@@ -365,7 +371,7 @@ void Supervisor::OnDeadlines() {
   }
   if (kill_at_ && now >= *kill_at_) {
     kill_at_.reset();
-    if (current_) kill(current_->pid, SIGKILL);
+    if (current_) Kill(*current_);
     if (ending_) leave_at_ = now + kKillPatience;
   }
   for (auto* worker : {current_.get(), next_.get()}) {
@@ -373,7 +379,7 @@ void Supervisor::OnDeadlines() {
     if (worker->stage == Worker::Stage::kPrepared) continue;  // it waits for its turn
     if (now < worker->since + kStartPatience) continue;
     util::LogError("a worker does not come up; it is killed");
-    kill(worker->pid, SIGKILL);
+    Kill(*worker);
     worker->since = now;
   }
 }

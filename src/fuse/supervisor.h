@@ -18,6 +18,7 @@
 #include "catalog/source.h"
 #include "fuse/channel.h"
 #include "fuse/crash_record.h"
+#include "fuse/end_watch.h"
 #include "fuse/metrics_process.h"
 #include "fuse/mount.h"
 #include "fuse/sandbox.h"
@@ -61,12 +62,14 @@ class Supervisor {
  private:
   using Clock = std::chrono::steady_clock;
   static constexpr int kMostFailedStarts = 10;  // in a row, before the mount is given up
+  static constexpr size_t kMostLeftBehind = 4;  // workers, before another has to wait for one
 
   // A worker process.
   struct Worker {
     enum class Stage { kStarting, kPrepared, kTakingOver, kServing };
 
     pid_t pid = -1;
+    std::optional<EndWatch> end;
     Channel channel{util::UniqueFd()};
     std::shared_ptr<util::UniqueFd> program;
     bool opens_source_anew = false;
@@ -74,6 +77,7 @@ class Supervisor {
     Stage stage = Stage::kStarting;
     Clock::time_point since;  // when it came to that stage
     bool told_to_end = false;
+    bool has_to_end = false;  // before another takes over, as too many were left behind
   };
 
   // The worker takes no requests, though some wait.
@@ -81,6 +85,9 @@ class Supervisor {
     uint64_t begun = 0;  // by the worker, of all requests, at the last look
     std::optional<Clock::time_point> since;
   };
+
+  // Of a process that has ended; none of one that is left behind.
+  using Status = std::optional<int>;
 
   struct Kept {
     uint64_t slot = 0;
@@ -93,7 +100,7 @@ class Supervisor {
   void StartAgain();
   [[noreturn]] void Execute(const Channel& channel, int program) const;
   void Upgrade();
-  void OnNextEnded(int status);
+  void OnNextEnded(Status status);
   bool MayOpenSourceAnew() const;
   static void OnSourceOpened(Worker& worker, Message message);
   void TakeSource(Worker& worker);
@@ -107,10 +114,12 @@ class Supervisor {
   void OnPrepared(Worker& worker);
   void GiveTurn(Worker& worker);
   void ReapWorkers();
-  void OnCurrentEnded(int status);
-  static std::string Describe(int status);  // of a process that has ended
+  void OnCurrentEnded(Status status);
+  static std::string Describe(Status status);
+  static void Kill(Worker& worker);
+  void LookAtEnds();
   bool KernelResends() const;
-  void OnCrash(const Worker& ended, int status, std::vector<RequestSeen> requests);
+  void OnCrash(const Worker& ended, Status status, std::vector<RequestSeen> requests);
   Clock::duration Delay() const;
   void OnDeadlines();
   void LookAtRequests();
@@ -142,6 +151,8 @@ class Supervisor {
 
   std::unique_ptr<Worker> current_;
   std::unique_ptr<Worker> next_;  // to take over from `current_`, when that still serves
+  // Those that were killed and cannot end yet, as what they ask of the kernel hangs.
+  std::set<pid_t> left_behind_;
   uint32_t generation_ = 0;
   std::optional<bool> kernel_resends_;  // once it is known
   std::map<uint64_t, Kept> kept_;       // by the keeper's number

@@ -29,6 +29,10 @@ void Supervisor::Upgrade() {
     util::LogError("no upgrade: this kernel is older than 6.9; start skopsfs anew");
     return;
   }
+  if (left_behind_.size() >= kMostLeftBehind) {
+    util::LogError("no upgrade: {} workers that were killed cannot end", left_behind_.size());
+    return;
+  }
   auto program = std::make_shared<UniqueFd>(open(program_path_.c_str(), O_PATH | O_CLOEXEC));
   if (!*program) {
     util::LogError("no upgrade: {}: {}", util::Quoted(program_path_),
@@ -43,7 +47,7 @@ void Supervisor::Upgrade() {
   }
 }
 
-void Supervisor::OnNextEnded(int status) {
+void Supervisor::OnNextEnded(Status status) {
   // One that looks for the source has said what it found.
   const bool is_upgrade = next_->program != program_;
   if (!ending_ && is_upgrade) {

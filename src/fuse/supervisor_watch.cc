@@ -27,9 +27,10 @@ constexpr auto kLooksWell = std::chrono::milliseconds(100);  // of serving
 
 }  // namespace
 
-std::string Supervisor::Describe(int status) {
-  if (WIFEXITED(status)) return fmt::format("ended with {}", WEXITSTATUS(status));
-  const char* const name = sigabbrev_np(WTERMSIG(status));
+std::string Supervisor::Describe(Status status) {
+  if (!status) return "was killed, and cannot end as what it asks of the kernel hangs";
+  if (WIFEXITED(*status)) return fmt::format("ended with {}", WEXITSTATUS(*status));
+  const char* const name = sigabbrev_np(WTERMSIG(*status));
   return fmt::format("was killed by SIG{}", name != nullptr ? name : "?");
 }
 
@@ -37,11 +38,12 @@ bool Supervisor::KernelResends() const {
   return kernel_resends_ ? *kernel_resends_ : SessionState::KernelResends(session_memory_.get());
 }
 
-void Supervisor::OnCrash(const Worker& ended, int status, std::vector<RequestSeen> requests) {
+void Supervisor::OnCrash(const Worker& ended, Status status, std::vector<RequestSeen> requests) {
   const bool served = ended.stage == Worker::Stage::kServing;
   // The kernel has not even said hello. Unless the worker was killed, it has said why.
   if (on_ready_ && !SessionState::HasInit(session_memory_.get())) {
-    return GiveUp(WIFSIGNALED(status) ? "the worker " + Describe(status) : "");
+    const bool has_said_why = status && WIFEXITED(*status);
+    return GiveUp(has_said_why ? "" : "the worker " + Describe(status));
   }
   if (!KernelResends()) {
     return GiveUp(
