@@ -115,7 +115,7 @@ constexpr std::array<Option, 15> kOptions = {{
      [](Options& o, std::string_view) { o.version = true; }},
 }};
 
-enum class Effect { kHandOn, kIgnore };
+enum class Effect { kHandOn, kIgnore, kNonempty };
 
 // A -o option that is no option of ours.
 struct MountOption {
@@ -124,11 +124,12 @@ struct MountOption {
   std::string_view help;  // empty: accepted from fstab and mount(8), not worth a line
 };
 
-constexpr std::array<MountOption, 39> kMountOptions = {{
+constexpr std::array<MountOption, 40> kMountOptions = {{
     {"allow_other", Effect::kHandOn, "other users may use the mount"},
     {"allow_root", Effect::kHandOn, "root may use the mount"},
     {"auto_unmount", Effect::kHandOn, "unmount even when the process is killed"},
     {"fsname=", Effect::kHandOn, "the source's name in mount and df"},
+    {"nonempty", Effect::kNonempty, "hide what the mountpoint holds, rather than refuse it"},
     {"noexec", Effect::kHandOn, "nothing on the mount can be run"},
     {"noatime", Effect::kHandOn, ""},
     {"context=", Effect::kHandOn, ""},
@@ -204,6 +205,7 @@ void AddMountOption(Options& options, std::string_view text) {
     if (!matches) continue;
     if (text.ends_with('=')) throw UsageError(fmt::format("mount option '{}' wants a value", text));
     if (known.effect == Effect::kHandOn) options.mount_options.emplace_back(text);
+    if (known.effect == Effect::kNonempty) options.nonempty = true;
     return;
   }
   if (!ApplyNamed(options, text)) {

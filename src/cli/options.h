@@ -24,6 +24,7 @@ struct Options {
   bool verify_on_open = false;
   size_t decoder_memory = 128;  // MiB
   bool by_name = true;
+  bool nonempty = false;                   // the mountpoint may hold something, which is hidden
   std::optional<unsigned> read_ahead;      // KiB; none: as on the source's disk
   bool keep_archives = false;              // in the page cache, besides their members
   std::string user;                        // whom a worker of root becomes; empty: the owner

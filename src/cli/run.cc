@@ -5,14 +5,17 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <functional>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 #include "catalog/source.h"
 #include "cli/metrics_server.h"
@@ -26,6 +29,7 @@
 #include "util/error.h"
 #include "util/log.h"
 #include "util/time_zone.h"
+#include "zip/format.h"
 
 namespace skopsfs::cli {
 namespace {
@@ -56,14 +60,59 @@ void RefuseToWaitForItself(const catalog::Source& source, const std::string& mou
                                         util::Quoted(source.path()), util::Quoted(mountpoint)));
 }
 
-std::string FreeMountpoint(const catalog::Source& source, const std::string& path) {
+// Else a mistyped path would be mounted as an archive that cannot be opened. Nothing is parsed
+// here: the worker does that, which has no powers.
+void RefuseWhatIsNoZip(const catalog::Source& source) {
+  constexpr size_t kTail = zip::kEndRecordSize + zip::kLongestComment;
+  constexpr auto kSignature = zip::kEndRecordSignature;  // little-endian, as this machine is
+  if (!source.is_single_archive()) return;
+  const auto found = source.OpenRoot();
+  const auto file = catalog::Source::OpenForReading(found);
+  std::vector<char> tail(kTail);
+  const auto size = std::max<off_t>(found.st.st_size - static_cast<off_t>(kTail), 0);
+  const ssize_t got = pread(file.get(), tail.data(), tail.size(), size);
+  if (got < 0) throw util::ErrnoError("source " + util::Quoted(source.path()));
+  if (memmem(tail.data(), static_cast<size_t>(got), &kSignature, sizeof(kSignature)) != nullptr) {
+    return;
+  }
+  throw util::Error(EINVAL, fmt::format("source {} is no ZIP archive: it has no end of central "
+                                        "directory record",
+                                        util::Quoted(source.path())));
+}
+
+// As it is when the two paths were given the wrong way round.
+bool HasNothingToShow(const catalog::Source& source) {
+  return !source.is_single_archive() && catalog::Source::List(source.OpenRoot()).empty();
+}
+
+void RefuseToHide(const catalog::Source& source, const std::string& mountpoint) {
+  const auto name = fuse::AnyNameIn(mountpoint);
+  if (!name) return;
+  throw util::Error(
+      ENOTEMPTY,
+      fmt::format("mountpoint {} is not empty, it has {}: name an empty folder, or insist with -o "
+                  "nonempty{}",
+                  util::Quoted(mountpoint), util::Quoted(*name),
+                  HasNothingToShow(source)
+                      ? "; source " + util::Quoted(source.path()) +
+                            " has nothing to show: SOURCE comes first, then MOUNTPOINT"
+                      : ""));
+}
+
+std::string FreeMountpoint(const catalog::Source& source, const std::string& path, bool may_hide) {
   std::string mountpoint = fuse::PrepareMountpoint(path);
+  if (mountpoint == source.canonical_path()) {
+    throw util::Error(EINVAL, fmt::format("mountpoint {} is the source itself: choose another "
+                                          "folder, or its archives would be hidden",
+                                          util::Quoted(mountpoint)));
+  }
   if (fuse::LiesInside(mountpoint, source.canonical_path())) {
     throw util::Error(EINVAL, fmt::format("mountpoint {} lies inside the source {}: choose one "
                                           "outside, or the mount would show itself",
                                           util::Quoted(mountpoint), util::Quoted(source.path())));
   }
   RefuseToWaitForItself(source, mountpoint);
+  if (!may_hide) RefuseToHide(source, mountpoint);
   return mountpoint;
 }
 
@@ -71,7 +120,9 @@ int Serve(const Options& options, std::span<const char* const> arguments,
           const std::function<void()>& on_ready) {
   const catalog::Source source(options.source);
   const auto passed = fuse::PassedDescriptor(options.mountpoint);
-  const auto mountpoint = passed ? options.mountpoint : FreeMountpoint(source, options.mountpoint);
+  RefuseWhatIsNoZip(source);
+  const auto mountpoint =
+      passed ? options.mountpoint : FreeMountpoint(source, options.mountpoint, options.nonempty);
   RaiseLimits();
   if (!options.user.empty() && geteuid() != 0) {
     throw util::Error(EPERM, "--user is for root, who alone can become another user");

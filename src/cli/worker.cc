@@ -105,6 +105,7 @@ void Serve(fuse::Channel& supervisor, const Options& options) {
 }  // namespace
 
 void LeaveTerminal() {
+  setsid();
   if (chdir("/") != 0) {
     util::LogWarning("cannot leave the working directory: {}",
                      std::generic_category().message(errno));

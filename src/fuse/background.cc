@@ -18,6 +18,8 @@ namespace {
 using util::UniqueFd;
 
 void LeaveTerminal(int ready_fd) {
+  // Not before: an automounter that waits for this mount lets none in but its own process group.
+  setsid();
   util::UseSyslog("skopsfs");
   // Not to keep somebody's folder busy.
   if (chdir("/") != 0) {
@@ -58,7 +60,6 @@ int RunInBackground(const std::function<int(const std::function<void()>& ready)>
     return WaitUntilReady(parent_end.get(), child);
   }
   parent_end.Reset();
-  setsid();
   signal(SIGPIPE, SIG_IGN);  // the parent may be gone when we are ready
   std::exit(serve([&] {
     LeaveTerminal(child_end.get());

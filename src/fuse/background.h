@@ -4,8 +4,8 @@
 
 namespace skopsfs::fuse {
 
-// Runs `serve` in a child process that goes on in the background, in a session of its own, and
-// returns when it calls `ready` (0) or ends before (its exit code). From `ready` on the child's
+// Runs `serve` in a child process that goes on in the background, and returns when it calls `ready`
+// (0) or ends before (its exit code). From `ready` on the child has a session of its own, its
 // standard streams are /dev/null and its log goes to syslog; until then it can tell what is wrong
 // on stderr. To be called before there are threads.
 int RunInBackground(const std::function<int(const std::function<void()>& ready)>& serve);

@@ -124,10 +124,18 @@ std::string PrepareMountpoint(const std::string& path) {
                             ": No such file or directory (make the folder first)");
   }
   if (!S_ISDIR(st.st_mode)) {
-    throw Error(ENOTDIR, "mountpoint " + Quoted(path) + " is not a folder: name one");
+    throw Error(ENOTDIR, "mountpoint " + Quoted(path) +
+                             " is not a folder: name one (SOURCE comes first, then MOUNTPOINT)");
   }
   if (failed) throw ErrnoError("mountpoint " + Quoted(path), failed.value());
   return canonical;
+}
+
+std::optional<std::string> AnyNameIn(const std::string& path) {
+  std::error_code failed;
+  const std::filesystem::directory_iterator names(path, failed);
+  if (failed || names == std::filesystem::directory_iterator()) return std::nullopt;
+  return names->path().filename().string();
 }
 
 bool LiesInside(const std::string& path, const std::string& folder) {

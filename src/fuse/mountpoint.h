@@ -11,6 +11,9 @@ namespace skopsfs::fuse {
 // a live skopsfs is mounted on it already.
 std::string PrepareMountpoint(const std::string& path);
 
+// A name in the folder `path`; nothing when it is empty, or cannot be listed.
+std::optional<std::string> AnyNameIn(const std::string& path);
+
 // A skopsfs that is mounted.
 struct FoundMount {
   uint64_t id = 0;     // the kernel's number; once a mount is gone, another may be given it

@@ -134,6 +134,13 @@ def mount_tmpfs(where):
     _check(_libc.mount(b"tmpfs", os.fsencode(where), b"tmpfs", 0, None), "mounting a tmpfs")
 
 
+def mount_autofs(where, pipe):
+    """Whoever looks there waits, but for the process group of this process; who does is told `pipe`."""
+    options = f"fd={pipe},pgrp={os.getpgrp()},minproto=5,maxproto=5,direct"
+    _check(_libc.mount(b"automounter", os.fsencode(where), b"autofs", 0, options.encode()),
+           "mounting autofs")
+
+
 def frames(address, pages):
     """The physical page frames behind `pages` touched pages from `address` on; needs root."""
     with open("/proc/self/pagemap", "rb", buffering=0) as pagemap:

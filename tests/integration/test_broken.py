@@ -106,15 +106,17 @@ class Broken(MountTest):
             self.assertEqual(self.error_of(self.in_mount("a.skops")), "")
 
     def test_broken_archive_as_the_source(self):
+        """Broken since it was mounted: what is no archive from the start is refused."""
         path = self.in_source("a.skops")
-        archives.write(path, b"no archive")
+        archives.write_version(path, 1)
         mount = self.mount("--revalidate=0", source=path)
+        archives.write(path, b"no archive")
         self.assertTrue(os.path.isdir(self.mountpoint))
         self.assert_errno(errno.EIO, os.listdir, self.mountpoint)
         self.assertTrue(self.error_of(self.mountpoint))
         mount.wait_for_log("a.skops")
-        archives.write_version(path, 1)
-        self.assertEqual(read(self.in_mount(MEMBER)), archives.content(1))
+        archives.write_version(path, 2)
+        self.assertEqual(read(self.in_mount(MEMBER)), archives.content(2))
 
     def bad_member(self, data, code, reason):
         """One member fails with `code` and the reason, the others work."""

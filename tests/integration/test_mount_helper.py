@@ -4,15 +4,20 @@ The program is installed below a folder of the test. mount(8) takes no notice of
 namespace there is a link to it in the first of the folders that programs are looked for in.
 """
 
+import fcntl
 import os
 import shutil
+import struct
+import subprocess
 
 import archives
 from archives import MEMBER
 from installed import Installed, output
 from mount import (MountTest, background_pid, become_subreaper, is_mounted, main, mounts, needs_root,
                    run, until)
-from processes import OTHER_USER, become, in_child, mount_tmpfs, private_mounts
+from processes import (OTHER_USER, become, in_child, mount_autofs, mount_tmpfs, private_mounts)
+
+_AUTOFS_READY, _AUTOFS_FAIL = 0x9360, 0x9361  # ioctls
 
 
 @needs_root
@@ -119,6 +124,29 @@ class MountHelper(MountTest):
         said, found, _, _ = self.mount_with("mount", "-T", self.fstab, "-a")
         self.assertEqual(said, ("", 0))
         self.assertIsNone(found)
+
+    def test_by_an_automounter(self):
+        """As systemd has it with x-systemd.automount: who looks waits for the mount."""
+        with open("/proc/filesystems", encoding="ascii") as known:
+            if "autofs" not in known.read():
+                self.skipTest("there is no autofs")
+
+        def use():
+            self.enter_namespace()
+            os.setpgid(0, 0)
+            asked, told = os.pipe()
+            mount_autofs(self.mountpoint, told)
+            os.close(told)
+            folder = os.open(self.mountpoint, os.O_RDONLY | os.O_DIRECTORY)
+            with subprocess.Popen(["ls", self.mountpoint], stdout=subprocess.PIPE,
+                                  stderr=subprocess.STDOUT, text=True, start_new_session=True) as ls:
+                token = struct.unpack_from("=iiI", os.read(asked, 4096))[2]
+                said = output("mount", "-t", "fuse.skopsfs", self.source, self.mountpoint)
+                fcntl.ioctl(folder, _AUTOFS_READY if said == ("", 0) else _AUTOFS_FAIL, token)
+                listed = ls.communicate()[0]
+            run("umount", self.mountpoint)
+            return said, listed
+        self.assertEqual(in_child(use), (("", 0), "a.skops\n"))
 
     def test_what_is_wrong_is_said(self):
         missing = self.in_source("missing")

@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import threading
 
 import archives
@@ -48,6 +49,50 @@ class StartErrors(MountTest):
 
     def test_mountpoint_that_is_no_folder(self):
         self.refused(self.source, self.in_source("a.skops"), reason="not a folder")
+
+    def test_mountpoint_that_is_not_empty(self):
+        """What is there would be hidden; only who insists gets that."""
+        for name in (".hidden", "sub"):
+            full = self.make_folder("full", name)
+            where = os.path.dirname(full)
+            self.refused(self.source, where, reason=f'"{where}" is not empty, it has "{name}"')
+            for options in (["-o", "nonempty"], ["-onoexec,nonempty"]):
+                with Mount(self.source, where, *options):
+                    self.assertEqual(os.listdir(where), ["a.skops"])
+            self.assertEqual(os.listdir(where), [name])
+            os.rmdir(full)
+
+    def test_dead_mount_on_a_folder_that_is_not_empty(self):
+        self.make_folder("mount", "left over")
+        mount = Mount(self.source, self.mountpoint, "-o", "nonempty").start()
+        mount.send(signal.SIGKILL)
+        mount.wait()
+        done = run(binary(), self.source, self.mountpoint, check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn('it has "left over"', done.stderr)
+        with Mount(self.source, self.mountpoint, "-o", "nonempty"):
+            self.assertEqual(os.listdir(self.mountpoint), ["a.skops"])
+        mount.exit_code = 0  # as this test has it
+        mount.finish()
+
+    def test_source_and_mountpoint_given_the_wrong_way_round(self):
+        self.refused(self.mountpoint, self.source, reason=f'"{self.source}" is not empty')
+        self.refused(self.mountpoint, self.source, reason="SOURCE comes first, then MOUNTPOINT")
+        self.refused(self.mountpoint, self.in_source("a.skops"),
+                     reason="SOURCE comes first, then MOUNTPOINT")
+
+    def test_source_that_is_the_mountpoint(self):
+        os.symlink(self.source, os.path.join(self.folder, "link"))
+        for path in (self.source, self.source + "/.", os.path.join(self.folder, "link")):
+            self.refused(self.source, path, reason="is the source itself")
+            self.refused("-o", "nonempty", path, self.source, reason="is the source itself")
+
+    def test_source_that_is_no_archive(self):
+        for name, content in (("empty.skops", b""), ("model.pkl", b"x" * 200_000),
+                              ("cut.skops", archives.version_bytes(1)[:-22])):
+            archives.write(os.path.join(self.folder, name), content)
+            self.refused(os.path.join(self.folder, name), self.mountpoint,
+                         reason=f'{name}" is no ZIP archive')
 
     def test_mountpoint_that_is_busy(self):
         with Mount(self.source, self.mountpoint):

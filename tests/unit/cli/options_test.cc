@@ -157,6 +157,13 @@ TEST(ParseOptions, MountOptions) {
   }
 }
 
+TEST(ParseOptions, Nonempty) {
+  EXPECT_FALSE(ParseOptions(Words{"a", "b"}).nonempty);
+  const auto options = ParseOptions(Words{"-o", "noexec,nonempty", "a", "b"});
+  EXPECT_TRUE(options.nonempty);
+  EXPECT_THAT(options.mount_options, ElementsAre("noexec")) << "libfuse does not know it";
+}
+
 TEST(ParseOptions, OptionsOfOursAsMountOptions) {
   const auto options = ParseOptions(Words{"-o", "allow_other,revalidate=2.5,foreground", "a", "b"});
   EXPECT_EQ(options.revalidate, 2.5);

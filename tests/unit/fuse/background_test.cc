@@ -123,6 +123,17 @@ TEST(RunInBackground, TheChildLeavesTheTerminalAndTheFolder) {
   Reap();
 }
 
+// An automounter lets in whom it has started, and knows them by their process group.
+TEST(RunInBackground, UntilItIsReadyTheChildIsInTheProcessGroupOfWhoStartedIt) {
+  Pipe answer;
+  EXPECT_EQ(RunInBackground([&](const auto&) -> int {
+              answer.Write(std::to_string(getpgrp()));
+              _exit(1);
+            }),
+            1);
+  EXPECT_EQ(answer.ReadAll(), std::to_string(getpgrp()));
+}
+
 // Whoever started the command may have ended it (^C, a timeout) while the mount was being made.
 TEST(RunInBackground, TheChildOutlivesAParentThatWasKilled) {
   Pipe started;

@@ -64,6 +64,13 @@ TEST_F(MountpointTest, NoFolder) {
   EXPECT_THAT(FailureOf([&] { PrepareMountpoint(folder_ / "file"); }), HasSubstr("not a folder"));
 }
 
+TEST_F(MountpointTest, WhetherThereIsSomething) {
+  EXPECT_FALSE(AnyNameIn(real_));
+  EXPECT_FALSE(AnyNameIn(real_ + "/nowhere"));
+  testing::WriteFile(real_ + "/.hidden", "");
+  EXPECT_EQ(AnyNameIn(real_), ".hidden");
+}
+
 TEST(LiesInside, Table) {
   struct Case {
     std::string path;
