@@ -76,7 +76,8 @@ std::string BashValue(const std::string& command, const CommandOption& option) {
   Words patterns;
   if (!option.name.empty()) patterns.push_back(fmt::format("{}:{}", command, option.name));
   if (option.letter != 0) patterns.push_back(fmt::format("{}:-{}", command, option.letter));
-  std::string then = "return";  // a number, or a name that nobody knows
+  // A number, or a name that nobody knows.
+  std::string then = option.value_is_optional ? "[[ -n $apart ]] || return" : "return";
   if (!option.list.empty()) {
     then = fmt::format("list=yes words={}",
                        Quoted(fmt::format("{}", fmt::join(ListWords(option), " "))));
@@ -92,7 +93,7 @@ constexpr std::string_view kBashStart =
     R"(# Completions of PROGRAM in bash. Made from its options when it was built.
 _PROGRAM() {
     local cur=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]}
-    local option= prefix= command= words= list= i
+    local option= prefix= command= words= list= apart= i
     COMPREPLY=()
 )";
 
@@ -103,8 +104,8 @@ constexpr std::string_view kBashOption = R"(    if [[ $cur == "=" ]]; then
         option=${COMP_WORDS[COMP_CWORD - 2]}
     elif [[ $cur == -*=* || ( $before == -o && $cur == *=* ) ]]; then
         option=${cur%=*} prefix=$option= cur=${cur##*=}
-    elif [[ $before == -? ]]; then
-        option=$before
+    elif [[ $before == -? || $before == --?* ]]; then
+        option=$before apart=yes
     fi
     option=${option##*,}
     # The value has ended, and the list goes on.

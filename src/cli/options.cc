@@ -247,7 +247,13 @@ Options ParseOptions(std::span<const char* const> arguments) {
     if (argument == "--") {
       only_paths = true;
     } else if (argument[1] == '-') {
-      if (!ApplyNamed(options, argument.substr(2))) {
+      std::string text(argument.substr(2));
+      const auto* option = FindByName(text);
+      if (option != nullptr && !option->value.empty() && i + 1 < arguments.size()) {
+        text += "=" + std::string(arguments[++i]);
+        options.given.back() = "--" + text;
+      }
+      if (!ApplyNamed(options, text)) {
         throw UsageError(fmt::format("unknown option '{}'", argument));
       }
     } else {
@@ -273,29 +279,45 @@ Options ParseOptions(std::span<const char* const> arguments) {
   return options;
 }
 
+namespace {
+
+// "-f, --foreground", as wide as the widest of all rows.
+std::string NamesOf(const Option& option) {
+  const std::string letter = option.letter == 0 ? "   " : fmt::format("-{}", option.letter);
+  if (option.name.empty()) return fmt::format("{} {}", letter, option.value);
+  return fmt::format("{} --{}{}{}", option.letter == 0 ? letter : letter + ",", option.name,
+                     option.value.empty() ? "" : "=", option.value);
+}
+
+// A row of the usage: names, and what they mean, which goes on below itself.
+std::string Row(std::string_view names, std::string_view help) {
+  constexpr size_t kNames = 33;  // columns, for the longest
+  constexpr size_t kHelp = 80 - kNames - 4;
+  std::string row;
+  while (!help.empty()) {
+    size_t end = help.size();
+    if (end > kHelp) end = help.rfind(' ', kHelp);
+    row += fmt::format("  {:<{}}  {}\n", row.empty() ? names : "", kNames, help.substr(0, end));
+    help.remove_prefix(std::min(help.size(), end + 1));
+  }
+  return row;
+}
+
+}  // namespace
+
 std::string Usage() {
   std::string text =
       "usage: skopsfs [options] SOURCE MOUNTPOINT\n\n"
-      "Mounts SOURCE, a folder of .skops archives or one archive, at MOUNTPOINT: each archive is\n"
-      "a read-only directory of its members. Unmount with fusermount3 -u MOUNTPOINT.\n\n"
+      "Mounts SOURCE, a folder of .skops archives or one archive, at MOUNTPOINT, an\n"
+      "empty folder: each archive is a read-only directory of its members. Unmount with\n"
+      "fusermount3 -u MOUNTPOINT. Everything else: man skopsfs.\n\n"
+      "example:\n"
+      "  skopsfs -o allow_other --revalidate=5 /models /mnt/skops\n\n"
       "options:\n";
-  for (const auto& option : kOptions) {
-    std::string left = option.letter == 0 ? "    " : fmt::format("-{}", option.letter);
-    if (option.name.empty()) {
-      left += fmt::format(" {}", option.value);
-    } else {
-      left += fmt::format("{}--{}{}{}", option.letter == 0 ? "" : ", ", option.name,
-                          option.value.empty() ? "" : "=", option.value);
-    }
-    text += fmt::format("  {:<26} {}\n", left, option.help);
-  }
+  for (const auto& option : kOptions) text += Row(NamesOf(option), option.help);
   text += "\nmount options (-o):\n";
-  for (const auto& option : kMountOptions) {
-    if (!option.help.empty()) text += fmt::format("  {:<26} {}\n", option.name, option.help);
-  }
-  text += fmt::format("  {:<26} {}\n", "NAME, NAME=VALUE",
-                      "an option above, as --NAME or --NAME=VALUE");
-  return text;
+  for (const auto& option : kMountOptions) text += Row(option.name, option.help);
+  return text + Row("NAME, NAME=VALUE", "an option above, as --NAME or --NAME=VALUE");
 }
 
 Command DescribeOptions() {

@@ -71,6 +71,8 @@ class Completions(unittest.TestCase):
             front = "" if "=" in breaks else "--user="
             self.assertIn(front + "root", self.bash("skopsfs", "--user=ro", breaks=breaks))
             self.assertEqual(self.bash("skopsfs", "--revalidate=", breaks=breaks), set())
+        self.assertEqual(self.bash("skopsfs", "--verify", "o"), {"open"})
+        self.assertEqual(self.bash("skopsfs", "--revalidate", ""), set())
 
     def test_bash_mount_options(self):
         offered = self.bash("skopsfs", "-o", "")
@@ -88,6 +90,7 @@ class Completions(unittest.TestCase):
         os.makedirs(os.path.join(self.folder, "some models"), exist_ok=True)
         self.assertEqual(self.bash("skopsfs", "some"), {"some models"})
         self.assertEqual(self.bash("skopsfs", "-f", "some"), {"some models"})
+        self.assertEqual(self.bash("skopsfs", "--foreground", "some"), {"some models"})
         self.assertEqual(self.bash("skopsfs", "-o", "noexec", "some"), {"some models"})
 
     def test_bash_at_a_terminal(self):
@@ -149,6 +152,7 @@ class Completions(unittest.TestCase):
         run(shell("fish"), "-n", self.path["fish"])
         self.assertEqual({word.rstrip("=") for word in self.fish("skopsfs --")}, self.options)
         self.assertEqual(self.fish("skopsfs --verify="), {"--verify=read", "--verify=open"})
+        self.assertEqual(self.fish("skopsfs --verify "), {"read", "open"})
         self.assertEqual(self.fish("skopsfs -o allow_o"), {"allow_other"})
         self.assertEqual(self.fish("skopsfs -o noexec,allow_o"), {"noexec,allow_other"})
         self.assertLessEqual(self.mount_options, self.fish("skopsfs -o "))
@@ -176,6 +180,8 @@ class Completions(unittest.TestCase):
             self.assertIn(f"        {command}) _arguments ", zsh)
         os.makedirs(os.path.join(self.folder, "some models"), exist_ok=True)
         self.assertEqual(self.bash("skopsfsctl", "check", "some"), {"some models"})
+        self.assertEqual(self.bash("skopsfsctl", "status", "--watch", "some"), {"some models"})
+        self.assertEqual(self.bash("skopsfsctl", "status", "--watch=", ""), set())
 
     def test_nothing_else_is_offered(self):
         """The generator knows its programs and shells, and nothing else."""

@@ -157,6 +157,16 @@ TEST(ParseOptions, MountOptions) {
   }
 }
 
+TEST(ParseOptions, AValueMayBeAWordOfItsOwn) {
+  const auto options = ParseOptions(Words{"--revalidate", "3", "a", "--verify", "open", "b", "-f"});
+  EXPECT_EQ(options.revalidate, 3);
+  EXPECT_TRUE(options.verify_on_open);
+  EXPECT_EQ(options.source, "a");
+  EXPECT_EQ(options.mountpoint, "b");
+  // As the status of the mount has it, where skopsfsctl looks for it.
+  EXPECT_THAT(options.given, ElementsAre("--revalidate=3", "--verify=open", "-f"));
+}
+
 TEST(ParseOptions, Nonempty) {
   EXPECT_FALSE(ParseOptions(Words{"a", "b"}).nonempty);
   const auto options = ParseOptions(Words{"-o", "noexec,nonempty", "a", "b"});
@@ -218,7 +228,9 @@ TEST(ParseOptions, WhatCannotBeUnderstood) {
       {{"--o=noexec", "a", "b"}, "unknown option '--o=noexec'"},
       {{"--foreground=1", "a", "b"}, "option 'foreground' takes no value"},
       {{"--help="}, "option 'help' takes no value"},
-      {{"--revalidate", "2", "a", "b"}, "option 'revalidate' wants a value: revalidate=SECONDS"},
+      {{"a", "b", "--revalidate"}, "option 'revalidate' wants a value: revalidate=SECONDS"},
+      {{"--revalidate", "a", "b"}, "--revalidate wants seconds from 0 to 86400, not 'a'"},
+      {{"--user", "a", "b"}, "SOURCE and MOUNTPOINT are needed"},
       {{"--worker-timeout=0.5", "a", "b"}, "--worker-timeout wants 0, or a second at least"},
       {{"-o", "fsname=", "a", "b"}, "mount option 'fsname=' wants a value"},
       {{"a", "b", "-o"}, "option '-o' wants a value"},
@@ -272,13 +284,25 @@ TEST(Usage, EveryOptionThatItNamesIsTaken) {
   EXPECT_EQ(checked, 14);
 }
 
-TEST(Usage, FitsTheScreen) {
-  const std::string usage = Usage();
-  for (size_t at = 0; at < usage.size();) {
-    const size_t end = usage.find('\n', at);
-    EXPECT_LE(end - at, 100U) << usage.substr(at, end - at);
-    at = end + 1;
+TEST(Usage, FitsTheScreenInColumns) {
+  std::istringstream usage(Usage());
+  size_t column = 0;
+  int rows = 0;
+  for (std::string line; std::getline(usage, line);) {
+    EXPECT_LE(line.size(), 80U) << line;
+    const size_t gap = line.starts_with("  ") ? line.find("  ", line.find_first_not_of(' ')) : 0;
+    if (gap == 0 || gap == std::string::npos) continue;
+    const size_t help = line.find_first_not_of(' ', gap);
+    if (column == 0) column = help;
+    EXPECT_EQ(help, column) << line;
+    ++rows;
   }
+  EXPECT_GT(rows, 20);
+}
+
+TEST(Usage, HasAnExampleAndNamesTheManPage) {
+  EXPECT_THAT(Usage(), HasSubstr("\nexample:\n  skopsfs "));
+  EXPECT_THAT(Usage(), HasSubstr("man skopsfs"));
 }
 
 }  // namespace
