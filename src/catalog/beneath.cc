@@ -72,13 +72,17 @@ Beneath::Beneath(UniqueFd root, std::string root_path, std::string given_path)
       given_path_(std::move(given_path)) {}
 
 UniqueFd Beneath::Open(const std::string& path) const {
+  if (path.empty()) {  // nothing is looked up, which its mode could forbid
+    UniqueFd root(fcntl(root_.get(), F_DUPFD_CLOEXEC, 0));
+    if (!root) throw ErrnoError("opening the source");
+    return root;
+  }
   struct open_how how {};
   how.flags = O_PATH | O_CLOEXEC;
   // Links are for Walk(). The kernel would follow '..' in one into a mount on top of the root,
   // which may be our own.
   how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
-  const char* name = path.empty() ? "." : path.c_str();
-  UniqueFd fd(static_cast<int>(syscall(SYS_openat2, root_.get(), name, &how, sizeof(how))));
+  UniqueFd fd(static_cast<int>(syscall(SYS_openat2, root_.get(), path.c_str(), &how, sizeof(how))));
   if (fd) return fd;
   // ELOOP: there is a link. EAGAIN: a rename got in the way. ENOSYS, EPERM: a kernel or a container
   // that has no openat2. EXDEV: '..' in the path itself. ENAMETOOLONG: the whole path, perhaps, but

@@ -13,7 +13,7 @@
 
 #include "cli/run.h"
 #include "fuse/metrics_process.h"
-#include "fuse/sandbox.h"
+#include "fuse/serving_user.h"
 #include "metrics/http_server.h"
 #include "util/error.h"
 #include "util/unique_fd.h"

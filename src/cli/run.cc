@@ -118,18 +118,12 @@ std::string FreeMountpoint(const catalog::Source& source, const std::string& pat
 
 int Serve(const Options& options, std::span<const char* const> arguments,
           const std::function<void()>& on_ready) {
-  const catalog::Source source(options.source);
+  const auto [source, user] = OpenSource(options);
   const auto passed = fuse::PassedDescriptor(options.mountpoint);
   RefuseWhatIsNoZip(source);
   const auto mountpoint =
       passed ? options.mountpoint : FreeMountpoint(source, options.mountpoint, options.nonempty);
   RaiseLimits();
-  if (!options.user.empty() && geteuid() != 0) {
-    throw util::Error(EPERM, "--user is for root, who alone can become another user");
-  }
-  const auto owner = source.OpenRoot().st;
-  const auto user =
-      options.user.empty() ? fuse::UserIds{owner.st_uid, owner.st_gid} : FindUser(options.user);
   fuse::Supervisor supervisor(
       source,
       {.mountpoint = mountpoint,
@@ -140,7 +134,6 @@ int Serve(const Options& options, std::span<const char* const> arguments,
        .has_links = options.by_name},
       {.arguments = {arguments.begin(), arguments.end()},
        .user = user,
-       .user_is_required = !options.user.empty(),
        .timeout = std::chrono::milliseconds(static_cast<int64_t>(1000 * options.worker_timeout))},
       options.metrics_address, on_ready);
   return supervisor.Run() ? EXIT_SUCCESS : kExitFailure;

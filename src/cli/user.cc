@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <grp.h>
 #include <pwd.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <charconv>
@@ -22,7 +23,51 @@ std::optional<id_t> Number(std::string_view text) {
   return whole && id != static_cast<id_t>(-1) ? std::optional(id) : std::nullopt;
 }
 
+OpenedSource OpenAs(const fuse::UserIds& user, const Options& options) {
+  const std::string cannot = "the user of --user cannot read the source " +
+                             util::Quoted(options.source) + ": give it access, or name another";
+  std::optional<fuse::AsUser> as_user;
+  try {
+    as_user.emplace(user);
+  } catch (const util::Error&) {
+    throw util::Error(EPERM,
+                      "this root may not become another user: --user takes CAP_SETUID "
+                      "and CAP_SETGID");
+  }
+  try {
+    return {catalog::Source(options.source), {.ids = user}};
+  } catch (const util::Error& error) {
+    if (error.code() == EACCES) throw util::Error(EACCES, cannot);
+    throw;
+  }
+}
+
 }  // namespace
+
+OpenedSource OpenSource(const Options& options) {
+  if (!options.user.empty()) {
+    if (geteuid() != 0) {
+      throw util::Error(EPERM, "--user is for root, who alone can become another user");
+    }
+    const auto user = FindUser(options.user);
+    if (options.sandbox) return OpenAs(user, options);
+  }
+  OpenedSource opened{catalog::Source(options.source), {}};
+  const auto owner = opened.source.OpenRoot().st;
+  opened.user.ids = {owner.st_uid, owner.st_gid};
+  if (geteuid() != 0 || !options.sandbox) return opened;
+  try {
+    const fuse::AsUser as_user(opened.user.ids);
+    opened.source.CheckReadable();
+  } catch (const util::Error& error) {
+    opened.user.stays = true;
+    util::LogWarning("source {}: {}; the worker stays root, without capabilities",
+                     util::Quoted(options.source),
+                     error.code() == EPERM ? "this root may not become the source's owner"
+                                           : "the source's owner cannot read it");
+  }
+  return opened;
+}
 
 fuse::UserIds FindUser(const std::string& text) {
   const size_t colon = text.find(':');

@@ -2,12 +2,25 @@
 
 #include <string>
 
-#include "fuse/sandbox.h"
+#include "catalog/source.h"
+#include "cli/options.h"
+#include "fuse/serving_user.h"
 
 namespace skopsfs::cli {
 
 // The ids of "USER[:GROUP]", both names or numbers; without a group, the user's own. Throws
 // util::Error when there is no such user or group.
 fuse::UserIds FindUser(const std::string& text);
+
+// What is served, and as whom.
+struct OpenedSource {
+  catalog::Source source;
+  fuse::ServingUser user;
+};
+
+// With --user, the source is opened as that user, every component of its path. Else whoever starts
+// the program opens it, and root serves as its owner, or stays root, with a line in the log, when
+// that one cannot read it. Throws util::Error.
+OpenedSource OpenSource(const Options& options);
 
 }  // namespace skopsfs::cli

@@ -58,11 +58,12 @@ void Serve(fuse::Channel& supervisor, const Options& options) {
   const pid_t parent = getppid();  // which the sandbox does not allow to ask for
   const auto owner = for_owner ? std::optional(getuid()) : std::nullopt;
   auto setup = fuse::ReceiveSetup(supervisor);
+  if (options.sandbox) fuse::GiveUpPowers(setup.user);
   if (setup.opens_source_anew) fuse::OpenSourceAnew(supervisor, setup);
   auto& state = *new fuse::SessionState(setup.session);
   fuse::MarkCrashes();
   if (options.sandbox) {
-    fuse::EnterSandbox(setup.source, setup.user, setup.user_is_required);
+    fuse::EnterSandbox(setup.source);
   } else {
     util::LogWarning("--sandbox=off: the worker keeps all powers");
   }

@@ -19,7 +19,7 @@ enum class Tell : uint32_t {
   kMetrics,     // fd: metrics::Counters
   kSource,      // fd: the folder; number: of SourceIs; text: its path
   kSourcePath,  // the same of its canonical path
-  kUser,        // number, slot: whom it becomes, user and group; text: "required", or nothing
+  kUser,        // number, slot, text: of ServingUser, user, group, and "stays" if it does
   kPrepared,    // from the worker: it has seen the source and is ready to take over
   kInherit,  // fd: of the archive version of `slot`; `number` is the keeper's; any number of them
   kQuarantine,  // an archive version is not to be served; text: its identity and why

@@ -1,17 +1,12 @@
 #include "fuse/sandbox.h"
 
-#include <fcntl.h>
-#include <grp.h>
-#include <linux/capability.h>
 #include <linux/landlock.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <array>
-#include <csignal>
-#include <filesystem>
+#include <algorithm>
 
 #include "fuse/system_calls.h"
 #include "util/error.h"
@@ -22,75 +17,9 @@ namespace skopsfs::fuse {
 namespace {
 
 using util::ErrnoError;
-using util::Error;
 using util::UniqueFd;
 
 constexpr rlim_t kMostMemory = rlim_t{4} << 30;  // bytes that are the process's own
-
-bool CanRead(const catalog::Source::Parts& parts) {
-  const std::string name = parts.is_single_archive
-                               ? std::filesystem::path(parts.path).filename().string()
-                               : std::string(".");
-  return UniqueFd(openat(parts.folder.get(), name.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC))
-             .get() >= 0;
-}
-
-// The effective ones alone, so that there is a way back.
-bool BecomeForNow(const UserIds& user) { return setegid(user.gid) == 0 && seteuid(user.uid) == 0; }
-
-void BecomeRootAgain() {
-  if (seteuid(0) != 0 || setegid(0) != 0 || setgroups(0, nullptr) != 0) {
-    throw ErrnoError("becoming root again");
-  }
-}
-
-void BecomeForGood(const UserIds& user) {
-  if (setresgid(user.gid, user.gid, user.gid) != 0 ||
-      setresuid(user.uid, user.uid, user.uid) != 0) {
-    throw ErrnoError("becoming another user");
-  }
-}
-
-void Become(const catalog::Source::Parts& source, const UserIds& user, bool required) {
-  // A root that was given no capabilities, as in a container, may not.
-  const bool may = setgroups(1, &user.gid) == 0;
-  const bool can_read = may && BecomeForNow(user) && CanRead(source);
-  if (may) BecomeRootAgain();
-  if (can_read) {
-    if (setgroups(1, &user.gid) != 0) throw ErrnoError("setgroups");
-    return BecomeForGood(user);
-  }
-  if (required) {
-    throw Error(EACCES, may ? "the user of --user cannot read the source " +
-                                  util::Quoted(source.path) + ": give it access, or name another"
-                            : "this root may not become another user: --user takes CAP_SETUID "
-                              "and CAP_SETGID");
-  }
-  util::LogWarning(
-      "source {}: {}; the worker stays root, without capabilities", util::Quoted(source.path),
-      may ? "the source's owner cannot read it" : "this root may not become the source's owner");
-}
-
-// While it is still allowed to, so before becoming another user.
-void DropCapabilitiesOfPrograms() {
-  for (unsigned long capability = 0; capability <= CAP_LAST_CAP; ++capability) {
-    prctl(PR_CAPBSET_DROP, capability, 0, 0, 0);  // only who has CAP_SETPCAP can, and need
-  }
-  prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-}
-
-}  // namespace
-
-void DropCapabilities() {
-  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
-  std::array<__user_cap_data_struct, 2> none{};
-  if (syscall(SYS_capset, &header, none.data()) != 0) throw ErrnoError("dropping capabilities");
-}
-
-namespace {
-
-// --- Landlock: which files can be reached
-// -----------------------------------------------------------
 
 // Rights that later kernels know, by their version of Landlock; not in the headers of Debian 12.
 constexpr uint64_t kTruncate = uint64_t{1} << 14;       // 3
@@ -165,12 +94,7 @@ long LandlockVersion() {
   return version < 0 ? 0 : version;
 }
 
-void EnterSandbox(const catalog::Source::Parts& source, const UserIds& user, bool required) {
-  DropCapabilitiesOfPrograms();
-  if (geteuid() == 0) Become(source, user, required);
-  DropCapabilities();
-  // Becoming another user has taken it away.
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
+void EnterSandbox(const catalog::Source::Parts& source) {
   if (prctl(PR_SET_DUMPABLE, 0) != 0) throw ErrnoError("PR_SET_DUMPABLE");
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) throw ErrnoError("PR_SET_NO_NEW_PRIVS");
   BoundMemory();

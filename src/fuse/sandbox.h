@@ -1,7 +1,5 @@
 #pragma once
 
-#include <sys/types.h>
-
 #include "catalog/source.h"
 
 namespace skopsfs::fuse {
@@ -14,27 +12,15 @@ inline constexpr bool kSanitized = true;
 inline constexpr bool kSanitized = false;
 #endif
 
-// Whom a process started as root becomes.
-struct UserIds {
-  uid_t uid = 0;
-  gid_t gid = 0;
-};
-
-// Takes everything from the calling process that a worker does not need, for good: other users'
-// powers and all capabilities, new privileges by running programs, files outside the source (as far
-// as the kernel has Landlock), all system calls but those it uses (seccomp), being looked into by
-// others, and more memory than 4 GiB of its own. To be called before there are threads and before
-// anything of an archive is read. What the kernel does not have is logged. Throws util::Error when
-// something that should work does not.
-//
-// Started as root it becomes `user`; if that one is not `required` and cannot read the source, it
-// stays root, without capabilities.
-void EnterSandbox(const catalog::Source::Parts& source, const UserIds& user, bool required);
+// Takes everything from the calling process that a worker does not need, for good, but for what
+// GiveUpPowers() has taken before: new privileges by running programs, files outside the source (as
+// far as the kernel has Landlock), all system calls but those it uses (seccomp), being looked into
+// by others, and more memory than 4 GiB of its own. To be called before there are threads and
+// before anything of an archive is read. What the kernel does not have is logged. Throws
+// util::Error when something that should work does not.
+void EnterSandbox(const catalog::Source::Parts& source);
 
 // Of the kernel's Landlock; 0 when there is none.
 long LandlockVersion();
-
-// All of the calling thread; to be called before there are others. Throws util::Error.
-void DropCapabilities();
 
 }  // namespace skopsfs::fuse

@@ -163,8 +163,8 @@ std::unique_ptr<Supervisor::Worker> Supervisor::Start(std::shared_ptr<UniqueFd> 
                              (source_is_mountpoint_ ? uint64_t{kMountPoint} : 0);
   channel.Send(Tell::kSource, source_is, 0, source_.folder.get(), source_.path);
   channel.Send(Tell::kSourcePath, 0, 0, source_.canonical_folder.get(), source_.canonical_path);
-  channel.Send(Tell::kUser, worker_options_.user.uid, worker_options_.user.gid, -1,
-               worker_options_.user_is_required ? "required" : "");
+  channel.Send(Tell::kUser, worker_options_.user.ids.uid, worker_options_.user.ids.gid, -1,
+               worker_options_.user.stays ? "stays" : "required");
   return worker;
 }
 

@@ -21,8 +21,8 @@
 #include "fuse/end_watch.h"
 #include "fuse/metrics_process.h"
 #include "fuse/mount.h"
-#include "fuse/sandbox.h"
 #include "fuse/service_manager.h"
+#include "fuse/serving_user.h"
 #include "util/unique_fd.h"
 
 namespace skopsfs::fuse {
@@ -35,8 +35,7 @@ class Supervisor {
  public:
   struct WorkerOptions {
     std::vector<std::string> arguments;  // this program's, with "--worker=DESCRIPTOR" before them
-    UserIds user;                        // see EnterSandbox()
-    bool user_is_required = false;
+    ServingUser user;
     std::chrono::milliseconds
         timeout{};  // of a request, after which the worker is replaced; 0: none
   };

@@ -79,9 +79,10 @@ void Supervisor::OnSourceOpened(Worker& worker, Message message) {
   }
 }
 
-// For all workers from now on.
+// For all workers from now on. One that may not open it serves what was opened before.
 void Supervisor::TakeSource(Worker& worker) {
-  if (!worker.source || !worker.source->folder || !worker.source->canonical_folder) {
+  if (!worker.source) return;
+  if (!worker.source->folder || !worker.source->canonical_folder) {
     throw Error(EPROTO, "it has not opened the source");
   }
   source_.folder = std::move(worker.source->folder);

@@ -1,5 +1,6 @@
 #include "fuse/worker.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -7,7 +8,9 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
+#include <filesystem>
 #include <mutex>
+#include <optional>
 #include <sstream>
 #include <system_error>
 
@@ -28,6 +31,36 @@ Inheritance::Quarantined ParseQuarantined(const std::string& text) {
   words.ignore();
   std::getline(words, parsed.reason);
   return parsed;
+}
+
+bool CanRead(const catalog::Source::Parts& parts) {
+  const std::string name = parts.is_single_archive
+                               ? std::filesystem::path(parts.path).filename().string()
+                               : std::string(".");
+  const util::UniqueFd fd(
+      openat(parts.folder.get(), name.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  return bool{fd};
+}
+
+// What the path of the source leads this user to; nothing when that stays what it was.
+std::optional<catalog::Source::Parts> OpenAsServingUser(const WorkerSetup& setup) {
+  const std::string label = "source " + util::Quoted(setup.source.path);
+  try {
+    const catalog::Source source(setup.source.path);
+    // Of a root that serves another user's folder, only that user's: a link of theirs may lead to
+    // what only root can reach.
+    if (setup.user.stays && source.OpenRoot().st.st_uid != setup.user.ids.uid) {
+      throw util::Error(EPERM, label + " belongs to another user than when it was mounted");
+    }
+    return source.Share();
+  } catch (const util::Error& error) {
+    if (error.code() != EACCES || !CanRead(setup.source)) throw;
+  }
+  util::LogWarning(
+      "{}: the user who serves it may not reach it any more: what was opened before is "
+      "served on",
+      label);
+  return std::nullopt;
 }
 
 }  // namespace
@@ -53,8 +86,8 @@ WorkerSetup ReceiveSetup(Channel& supervisor) {
   setup.source_is_mountpoint = (source.number & kMountPoint) != 0;
   setup.opens_source_anew = (source.number & kToBeOpenedAnew) != 0;
   const auto user = supervisor.Expect(Tell::kUser);
-  setup.user = {static_cast<uid_t>(user.number), static_cast<gid_t>(user.slot)};
-  setup.user_is_required = !user.text.empty();
+  setup.user = {.ids = {static_cast<uid_t>(user.number), static_cast<gid_t>(user.slot)},
+                .stays = user.text == "stays"};
   return setup;
 }
 
@@ -82,7 +115,9 @@ Inheritance WaitForTurn(Channel& supervisor) {
 }
 
 void OpenSourceAnew(const Channel& supervisor, WorkerSetup& setup) {
-  auto found = catalog::Source(setup.source.path).Share();
+  auto opened = OpenAsServingUser(setup);
+  if (!opened) return;
+  auto& found = *opened;
   if (found.is_single_archive != setup.source.is_single_archive) {
     throw util::Error(EINVAL,
                       fmt::format("source {} was {} when it was mounted", util::Quoted(found.path),

@@ -11,7 +11,7 @@
 #include "catalog/descriptor_keeper.h"
 #include "catalog/source.h"
 #include "fuse/channel.h"
-#include "fuse/sandbox.h"
+#include "fuse/serving_user.h"
 #include "util/unique_fd.h"
 
 namespace skopsfs::fuse {
@@ -28,8 +28,7 @@ struct WorkerSetup {
   catalog::Source::Parts source;
   bool source_is_mountpoint = false;  // so that nothing below its place is taken for it
   bool opens_source_anew = false;     // see OpenSourceAnew()
-  UserIds user;                       // whom it becomes if it is root
-  bool user_is_required = false;
+  ServingUser user;
 };
 
 // What it is given when it takes over.
@@ -48,7 +47,9 @@ WorkerSetup ReceiveSetup(Channel& supervisor);
 Inheritance WaitForTurn(Channel& supervisor);
 
 // Opens the source by its path, which may lead elsewhere than when the supervisor opened it, and
-// has the supervisor know of it. To be called before the sandbox is entered. Throws util::Error.
+// has the supervisor know of it. Where the path may not be opened, but what was opened before may,
+// that stays the source. To be called by the user who serves, so that nobody gets to see what that
+// user may not reach, and before the sandbox is entered. Throws util::Error.
 void OpenSourceAnew(const Channel& supervisor, WorkerSetup& setup);
 
 // Makes the calling process a worker: it ends with its parent, and what it logs goes to the
