@@ -13,11 +13,9 @@
 #include <array>
 #include <csignal>
 #include <cstdlib>
-#include <cstring>
 
 #include "catalog/slot_store.h"
 #include "fs/file_system.h"
-#include "fs/node_id.h"
 #include "fuse/execute.h"
 #include "fuse/handles.h"
 #include "fuse/session_state.h"
