@@ -74,7 +74,7 @@ void Serve(fuse::Channel& supervisor, const Options& options) {
 
   // What follows is never destroyed, whatever is thrown: that would undo what a successor needs.
   store->Hold();
-  auto& keeper = *new fuse::KeptBySupervisor(supervisor, setup.generation);
+  auto& keeper = *new fuse::KeptBySupervisor(supervisor, inheritance.generation);
   auto& file_system = *new fs::FileSystem(
       catalog::Source(std::move(setup.source)),
       {.revalidate = options.revalidate,
@@ -94,11 +94,11 @@ void Serve(fuse::Channel& supervisor, const Options& options) {
   auto& session = *new fuse::Session(file_system, state, supervisor,
                                      {.mount = setup.mount.Release(),
                                       .mount_is_passed = setup.mount_is_passed,
-                                      .generation = setup.generation,
+                                      .generation = inheritance.generation,
                                       .debug = options.debug,
                                       .only_for = owner});
   catalog.TakeOver();
-  CountStart(*counters, setup.generation);
+  CountStart(*counters, inheritance.generation);
   session.Run();
   catalog.DropLastPages();
 }

@@ -14,7 +14,7 @@ namespace skopsfs::fuse {
 enum class Tell : uint32_t {
   // To the worker, in this order.
   kMount = 1,   // fd: /dev/fuse; number: whether somebody else has mounted; text: where
-  kSession,     // fd: SessionState; number: the worker's generation
+  kSession,     // fd: SessionState
   kSlots,       // fd: catalog::SlotStore
   kMetrics,     // fd: metrics::Counters
   kSource,      // fd: the folder; number: of SourceIs; text: its path
@@ -23,7 +23,7 @@ enum class Tell : uint32_t {
   kPrepared,    // from the worker: it has seen the source and is ready to take over
   kInherit,  // fd: of the archive version of `slot`; `number` is the keeper's; any number of them
   kQuarantine,  // an archive version is not to be served; text: its identity and why
-  kServe,       // take over
+  kServe,       // take over; number: the worker's generation, from 1 on
 
   // From the worker while it serves.
   kServing,  // the kernel has been answered

@@ -6,7 +6,6 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -32,10 +31,11 @@ using util::UniqueFd;
 constexpr auto kStartPatience = std::chrono::seconds(30);
 constexpr auto kEndPatience = std::chrono::seconds(7);  // the worker's own is 5 s
 constexpr auto kKillPatience = std::chrono::seconds(2);
-constexpr auto kProven = std::chrono::seconds(10);  // of serving, for a program that is new
 // All others but SIGUSR2 are ignored: none is a reason to leave a dead mount.
 constexpr std::array<uint32_t, 6> kEnds = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGPWR, SIGXCPU};
 constexpr size_t kOwnDescriptors = 32;  // of the supervisor
+// A number for each worker that serves, in every handle that it gives to the kernel.
+constexpr uint32_t kMostGenerations = Handles<fs::FileHandle>::kGenerations - 1;
 
 }  // namespace
 
@@ -49,9 +49,6 @@ Supervisor::Supervisor(const catalog::Source& source, const MountOptions& mount,
       on_ready_(std::move(on_ready)) {}
 
 Supervisor::~Supervisor() = default;
-
-// A number a worker, in every handle that it gives to the kernel.
-constexpr uint32_t kMostGenerations = Handles<fs::FileHandle>::kGenerations - 1;
 
 sigset_t Supervisor::HoldSignals() {
   sigset_t set;
@@ -145,7 +142,6 @@ std::unique_ptr<Supervisor::Worker> Supervisor::Start(std::shared_ptr<UniqueFd> 
   worker->program = std::move(program);
   worker->opens_source_anew = opens_source_anew;
   worker->since = Clock::now();
-  if (++generation_ > kMostGenerations) throw Error(EOVERFLOW, "too many workers have died");
   worker->pid = fork();
   if (worker->pid < 0) throw ErrnoError("starting a worker");
   if (worker->pid == 0) Execute(theirs, worker->program->get());
@@ -153,7 +149,7 @@ std::unique_ptr<Supervisor::Worker> Supervisor::Start(std::shared_ptr<UniqueFd> 
   const Channel& channel = worker->channel;
   channel.Send(Tell::kMount, mount_->is_passed() ? 1 : 0, 0, mount_->descriptor(),
                mount_options_.mountpoint);
-  channel.Send(Tell::kSession, generation_, 0, session_memory_.get());
+  channel.Send(Tell::kSession, 0, 0, session_memory_.get());
   channel.Send(Tell::kSlots, 0, 0, slot_memory_.get());
   channel.Send(Tell::kMetrics, 0, 0, metrics_memory_.get());
   const uint64_t source_is = (source_.is_single_archive ? uint64_t{kSingleArchive} : 0) |
@@ -282,6 +278,7 @@ void Supervisor::OnPrepared(Worker& worker) {
 }
 
 void Supervisor::GiveTurn(Worker& worker) {
+  if (generation_ == kMostGenerations) return GiveUp("too many workers have died");
   bool good = true;
   for (const auto& [number, kept] : kept_) {
     good = good && worker.channel.Send(Tell::kInherit, number, kept.slot, kept.fd.get());
@@ -292,58 +289,10 @@ void Supervisor::GiveTurn(Worker& worker) {
                     identity.mtime, identity.ctime, crashes_.quarantined().at(slot));
     good = good && worker.channel.Send(Tell::kQuarantine, 0, 0, -1, text);
   }
-  good = good && worker.channel.Send(Tell::kServe);
+  good = good && worker.channel.Send(Tell::kServe, ++generation_);
   if (!good) kill(worker.pid, SIGKILL);  // it does not listen
   worker.stage = Worker::Stage::kTakingOver;
   worker.since = Clock::now();
-}
-
-void Supervisor::ReapWorkers() {
-  int status = 0;
-  pid_t pid = 0;
-  while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-    if (next_ && pid == next_->pid) {
-      OnNextEnded(status);
-    } else if (current_ && pid == current_->pid) {
-      OnCurrentEnded(status);
-    } else if (left_behind_.erase(pid) == 0 && metrics_server_) {
-      metrics_server_->Ended(pid);
-    }
-  }
-}
-
-void Supervisor::OnCurrentEnded(Status status) {
-  // What it still said: descriptors that it wanted kept or dropped.
-  while (current_->channel.descriptor() >= 0) {
-    pollfd event{current_->channel.descriptor(), POLLIN, 0};
-    if (poll(&event, 1, 0) <= 0) break;
-    OnReadable(current_);
-  }
-  const auto ended = std::move(current_);
-  const bool served = ended->stage == Worker::Stage::kServing;
-  if (served && Clock::now() - ended->since > kProven) program_ = ended->program;
-  kill_at_.reset();
-  const auto requests = SessionState::ReadRequests(session_memory_.get());
-  SessionState::ForgetRequests(session_memory_.get());
-  const bool well = status ? WIFEXITED(*status) && WEXITSTATUS(*status) == EXIT_SUCCESS
-                           : ended->told_to_end || !mount_->IsConnected();
-  if (ending_) {
-    outcome_ = true;
-    return;
-  }
-  if (well && !ended->told_to_end) {  // the filesystem was unmounted
-    outcome_ = !mount_->IsThere();
-    if (!*outcome_) GiveUp("the kernel has given the mount up (umount -f, or an abort)");
-    return;
-  }
-  if (!well) OnCrash(*ended, status, requests);
-  if (outcome_) return;
-  if (!next_) {
-    start_again_at_ = Clock::now() + Delay();
-    return;
-  }
-  current_ = std::move(next_);
-  if (current_->stage == Worker::Stage::kPrepared) GiveTurn(*current_);
 }
 
 void Supervisor::OnDeadlines() {

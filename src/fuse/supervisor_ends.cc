@@ -1,12 +1,70 @@
-// The part of Supervisor that goes on without workers that cannot end.
+// The part of Supervisor that goes on when a worker has ended, or cannot end.
+
+#include <poll.h>
+#include <sys/wait.h>
 
 #include <csignal>
+#include <cstdlib>
 #include <utility>
 
+#include "fuse/session_state.h"
 #include "fuse/supervisor.h"
 #include "util/log.h"
 
 namespace skopsfs::fuse {
+namespace {
+
+constexpr auto kProven = std::chrono::seconds(10);  // of serving, for a program that is new
+
+}  // namespace
+
+void Supervisor::ReapWorkers() {
+  int status = 0;
+  pid_t pid = 0;
+  while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+    if (next_ && pid == next_->pid) {
+      OnNextEnded(status);
+    } else if (current_ && pid == current_->pid) {
+      OnCurrentEnded(status);
+    } else if (left_behind_.erase(pid) == 0 && metrics_server_) {
+      metrics_server_->Ended(pid);
+    }
+  }
+}
+
+void Supervisor::OnCurrentEnded(Status status) {
+  // What it still said: descriptors that it wanted kept or dropped.
+  while (current_->channel.descriptor() >= 0) {
+    pollfd event{current_->channel.descriptor(), POLLIN, 0};
+    if (poll(&event, 1, 0) <= 0) break;
+    OnReadable(current_);
+  }
+  const auto ended = std::move(current_);
+  const bool served = ended->stage == Worker::Stage::kServing;
+  if (served && Clock::now() - ended->since > kProven) program_ = ended->program;
+  kill_at_.reset();
+  const auto requests = SessionState::ReadRequests(session_memory_.get());
+  SessionState::ForgetRequests(session_memory_.get());
+  const bool well = status ? WIFEXITED(*status) && WEXITSTATUS(*status) == EXIT_SUCCESS
+                           : ended->told_to_end || !mount_->IsConnected();
+  if (ending_) {
+    outcome_ = true;
+    return;
+  }
+  if (well && !ended->told_to_end) {  // the filesystem was unmounted
+    outcome_ = !mount_->IsThere();
+    if (!*outcome_) GiveUp("the kernel has given the mount up (umount -f, or an abort)");
+    return;
+  }
+  if (!well) OnCrash(*ended, status, requests);
+  if (outcome_) return;
+  if (!next_) {
+    start_again_at_ = Clock::now() + Delay();
+    return;
+  }
+  current_ = std::move(next_);
+  if (current_->stage == Worker::Stage::kPrepared) GiveTurn(*current_);
+}
 
 void Supervisor::Kill(Worker& worker) {
   kill(worker.pid, SIGKILL);

@@ -71,9 +71,7 @@ WorkerSetup ReceiveSetup(Channel& supervisor) {
   setup.mount = std::move(mount.fd);
   setup.mount_is_passed = mount.number != 0;
   setup.mountpoint = std::move(mount.text);
-  auto session = supervisor.Expect(Tell::kSession, true);
-  setup.session = std::move(session.fd);
-  setup.generation = static_cast<uint32_t>(session.number);
+  setup.session = supervisor.Expect(Tell::kSession, true).fd;
   setup.slots = supervisor.Expect(Tell::kSlots, true).fd;
   setup.metrics = supervisor.Expect(Tell::kMetrics, true).fd;
   auto source = supervisor.Expect(Tell::kSource, true);
@@ -106,6 +104,10 @@ Inheritance WaitForTurn(Channel& supervisor) {
         inheritance.quarantined.push_back(ParseQuarantined(message->text));
         break;
       case Tell::kServe:
+        if (message->number == 0) {
+          throw util::Error(EPROTO, "supervisor and worker do not understand each other");
+        }
+        inheritance.generation = static_cast<uint32_t>(message->number);
         return inheritance;
       default:  // told to end before its turn
         throw util::Error(ECANCELED, "not needed any more");

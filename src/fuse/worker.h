@@ -24,7 +24,6 @@ struct WorkerSetup {
   util::UniqueFd session;  // of SessionState
   util::UniqueFd slots;    // of catalog::SlotStore
   util::UniqueFd metrics;  // of metrics::Counters
-  uint32_t generation = 0;
   catalog::Source::Parts source;
   bool source_is_mountpoint = false;  // so that nothing below its place is taken for it
   bool opens_source_anew = false;     // see OpenSourceAnew()
@@ -39,6 +38,7 @@ struct Inheritance {
   };
   std::vector<catalog::InheritedDescriptor> descriptors;
   std::vector<Quarantined> quarantined;
+  uint32_t generation = 0;  // the first that serves has 1
 };
 
 // To be called by a new worker, one after the other; the second says that it is prepared, and waits
