@@ -75,6 +75,9 @@ class Catalog {
   std::shared_ptr<Slot> Acquire(const std::shared_ptr<Slot>& folder, const std::string& name,
                                 const Found& found);
 
+  // What Examine() did not find: what `name` was before is an old version, unless it comes back.
+  void Vanished(const Slot& folder, const std::string& name) { slots_.Vanished(folder.id, name); }
+
   // When the source is one archive: the slot of its present version. The catalogue itself keeps a
   // lookup on it, so that it stays.
   std::shared_ptr<Slot> SingleArchive();

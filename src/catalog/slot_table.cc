@@ -6,9 +6,9 @@ namespace skopsfs::catalog {
 
 namespace {
 
-void Supersede(Slot& slot) {
-  slot.superseded = true;
-  slot.record->superseded = 1;
+void Supersede(Slot& slot, bool superseded = true) {
+  slot.superseded = superseded;
+  slot.record->superseded = superseded ? 1 : 0;
 }
 
 }  // namespace
@@ -73,6 +73,7 @@ std::shared_ptr<Slot> SlotTable::Acquire(const std::shared_ptr<Slot>& parent,
   const bool same = current && current->identity == identity &&
                     (is_folder ? current->is_folder : current->st.st_mode == st.st_mode);
   if (same) {
+    if (current->superseded) Supersede(*current, false);
     ++current->record->lookups;
     ++current->given;
     return current;
@@ -88,6 +89,12 @@ std::shared_ptr<Slot> SlotTable::Acquire(const std::shared_ptr<Slot>& parent,
     if (is_new) current_.erase(known);
     throw;
   }
+}
+
+void SlotTable::Vanished(uint64_t parent, const std::string& name) {
+  const std::lock_guard lock(mutex_);
+  const auto known = current_.find({parent, name});
+  if (known != current_.end()) Supersede(*known->second);
 }
 
 bool SlotTable::AddLookups(Slot& slot, uint64_t count) {

@@ -29,6 +29,10 @@ class SlotTable {
   std::shared_ptr<Slot> Acquire(const std::shared_ptr<Slot>& parent, const std::string& name,
                                 const struct stat& st, std::shared_ptr<Slot>& replaced);
 
+  // `name` in `parent` leads to nothing now: its slot is superseded, unless Acquire() finds it
+  // again.
+  void Vanished(uint64_t parent, const std::string& name);
+
   // False when the slot is no longer in the table.
   bool AddLookups(Slot& slot, uint64_t count);
   void Forget(uint64_t id, uint64_t count);

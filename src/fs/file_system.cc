@@ -94,7 +94,10 @@ std::optional<Entry> FileSystem::LookupInFolder(const std::shared_ptr<Slot>& fol
                                                 const std::string& name) {
   try {
     const auto found = catalog_.Examine(*folder, catalog_.OpenFolder(*folder), name);
-    if (!found) return std::nullopt;
+    if (!found) {
+      catalog_.Vanished(*folder, name);
+      return std::nullopt;
+    }
     return SourceEntry(*catalog_.Acquire(folder, name, *found), found->st);
   } catch (const Error& error) {
     if (error.code() != ESTALE) {
@@ -280,16 +283,15 @@ void FileSystem::MemberFailed(Slot& slot, uint32_t index, const std::string& mem
   if (is_wrong && slot.wrong_members.size() < kRememberedFailures) slot.wrong_members.insert(index);
 }
 
-std::optional<StaleName> FileSystem::StaleNameOf(const FileHandle& handle) const {
-  try {
-    if (!handle.slot->superseded && handle.file->IsCurrent()) return std::nullopt;
-  } catch (const Error&) {
-    // A file that cannot even be looked at is not current.
-  }
-  const bool in_root = handle.parent == 0 && catalog_.source().is_single_archive();
-  const NodeId parent{.slot = handle.slot->id, .index = handle.parent};
-  return StaleName{.parent = in_root ? kRoot : parent,
-                   .name = handle.member.substr(handle.member.rfind('/') + 1)};
+std::optional<StaleName> FileSystem::StaleNameOf(NodeId node, const FileHandle* handle) {
+  const auto slot = handle != nullptr ? handle->slot : catalog_.Get(node.slot);
+  if (!slot || !slot->superseded) return std::nullopt;
+  if (handle == nullptr) return StaleName{.node = node};
+  const bool in_root = handle->parent == 0 && catalog_.source().is_single_archive();
+  const NodeId parent{.slot = slot->id, .index = handle->parent};
+  return StaleName{.node = node,
+                   .parent = in_root ? kRoot : parent,
+                   .name = handle->member.substr(handle->member.rfind('/') + 1)};
 }
 
 std::vector<StaleName> FileSystem::StaleNamesOfInherited(size_t most,
@@ -299,7 +301,9 @@ std::vector<StaleName> FileSystem::StaleNamesOfInherited(size_t most,
   for (const auto& slot : catalog_.InheritedOldVersions()) {
     // The version's own name, unless it leads to another one already.
     if (!is_single && !slot->superseded) {
-      names.push_back({.parent = {.slot = slot->parent->id, .index = 0}, .name = slot->name});
+      names.push_back({.node = {.slot = slot->id},
+                       .parent = {.slot = slot->parent->id, .index = 0},
+                       .name = slot->name});
     }
     if (at) at(slot->id);
     try {
@@ -307,7 +311,8 @@ std::vector<StaleName> FileSystem::StaleNamesOfInherited(size_t most,
       const auto root = index->node(0);
       for (uint32_t i = 0; i < std::min<size_t>(root.child_count, most); ++i) {
         names.push_back(
-            {.parent = is_single ? kRoot : NodeId{.slot = slot->id, .index = 0},
+            {.node = {.slot = slot->id, .index = root.first_child + i},
+             .parent = is_single ? kRoot : NodeId{.slot = slot->id, .index = 0},
              .name = std::string(index->tree().Name(index->node(root.first_child + i)))});
       }
     } catch (const Error&) {

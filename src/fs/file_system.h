@@ -80,10 +80,12 @@ struct DirectoryEntry {
 // Takes an entry; returns false when there is no room for it.
 using DirectorySink = std::function<bool(const DirectoryEntry&)>;
 
-// A name in a directory of the mount that the kernel should drop, with the pages below it.
+// A node of an old version that the kernel should drop, with its pages: by the name that leads to
+// it, where that is known.
 struct StaleName {
-  NodeId parent;
-  std::string name;
+  NodeId node;
+  NodeId parent{};
+  std::string name{};
 };
 
 // The filesystem without FUSE: what each call answers, on node ids. All members are thread-safe.
@@ -126,8 +128,9 @@ class FileSystem {
   size_t Read(FileHandle& handle, uint64_t offset, std::span<std::byte> out);
   // The same, but nothing when that could take long.
   std::optional<size_t> ReadAtOnce(FileHandle& handle, uint64_t offset, std::span<std::byte> out);
-  // What the kernel should be told to drop before the handle goes; nothing for the present version.
-  std::optional<StaleName> StaleNameOf(const FileHandle& handle) const;
+  // What the kernel should be told to drop after that node was closed; nothing for a present
+  // version. `handle` is what it was open as, if that is known. Opens nothing.
+  std::optional<StaleName> StaleNameOf(NodeId node, const FileHandle* handle);
 
   std::unique_ptr<DirectoryHandle> OpenDirectory(NodeId node);
   std::unique_ptr<DirectoryHandle> OpenInheritedDirectory(NodeId node);

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 
 #include <algorithm>
+#include <exception>
 #include <memory>
 #include <optional>
 #include <string>
@@ -223,22 +224,29 @@ void Read(fuse_req_t request, fuse_ino_t node, size_t size, off_t start, fuse_fi
   });
 }
 
+// After the release was answered, so nothing may be thrown.
+void NoteStaleName(CallbackContext& context, NodeId node, const fs::FileHandle* handle) noexcept {
+  try {
+    if (auto stale = context.file_system.StaleNameOf(node, handle)) {
+      context.stale_names.Add(std::move(*stale));
+    }
+  } catch (const std::exception&) {
+    // No memory: the kernel drops it when it is short of memory, too.
+  }
+}
+
 void Release(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
   Answer(request, "release", [&] {
+    auto& context = Context(request);
     if (IsStatus(node)) {
-      auto& context = Context(request);
       if (context.status_files.Take(info->fh)) --context.open_status_files;
       return ReplyRelease(request, nullptr);
     }
-    auto handle = Context(request).files.Take(info->fh);
-    // Its name may have to be dropped all the same.
-    if (!handle) handle = FileSystemOf(request).OpenInherited(NodeId::From(node));
-    if (auto stale = FileSystemOf(request).StaleNameOf(*handle)) {
-      return Context(request).late_releases.Add({request, std::move(handle), std::move(*stale)});
-    }
-    const auto slot = handle->slot;
-    handle.reset();
+    const auto handle = context.files.Take(info->fh);
+    const auto id = NodeId::From(node);
+    const auto slot = handle ? handle->slot : context.file_system.catalog().Get(id.slot);
     ReplyRelease(request, slot.get());
+    NoteStaleName(context, id, handle.get());
   });
 }
 

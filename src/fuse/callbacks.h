@@ -5,10 +5,10 @@
 
 #include "fs/file_system.h"
 #include "fuse/handles.h"
-#include "fuse/late_releases.h"
 #include "fuse/libfuse.h"
 #include "fuse/read_buffers.h"
 #include "fuse/slow_lane.h"
+#include "fuse/stale_names.h"
 
 namespace skopsfs::fuse {
 
@@ -32,7 +32,7 @@ struct CallbackContext {
   Handles<StatusHandle> status_files{};
   std::atomic<int> open_status_files = 0;
   SlowLane slow_lane{kSlowThreads};
-  LateReleases late_releases{};
+  StaleNames stale_names{};
   ReadBuffers read_buffers{};
 };
 

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <condition_variable>
 #include <exception>
+#include <mutex>
 #include <optional>
 
 #include "fs/node_id.h"
@@ -24,7 +26,7 @@ constexpr auto kCount = std::chrono::seconds(10);
 Housekeeper::Housekeeper(CallbackContext& context, SessionState& state, ::fuse_session* session,
                          const Channel& supervisor)
     : file_system_(context.file_system),
-      late_releases_(context.late_releases),
+      stale_names_(context.stale_names),
       state_(state),
       session_(session),
       supervisor_(supervisor),
@@ -32,17 +34,18 @@ Housekeeper::Housekeeper(CallbackContext& context, SessionState& state, ::fuse_s
 
 void Housekeeper::Run(const std::stop_token& stop) {
   KeepRecord(&state_.request(SessionState::kMostThreads - 1));
-  auto next = std::chrono::steady_clock::now() + kPeriod;
+  std::mutex mutex;
+  std::condition_variable_any wake;
+  std::unique_lock lock(mutex);
   while (!stop.stop_requested()) {
+    wake.wait_for(lock, stop, kPeriod, [] { return false; });
+    if (stop.stop_requested()) return;
     try {
-      for (auto& release : late_releases_.Wait(stop, kPeriod)) Release(release);
-      if (std::chrono::steady_clock::now() < next) continue;
-      next = std::chrono::steady_clock::now() + kPeriod;
       util::TellLeftOutLines();
       if (file_system_.catalog().SourceIsGone()) supervisor_.Send(Tell::kSourceGone);
       file_system_.Tidy();
       Measure();
-      DropNamesOfInherited();
+      DropNames();
       SettleDoubts();
     } catch (const std::exception& error) {
       util::LogError("housekeeping: {}", error.what());
@@ -62,28 +65,28 @@ void Housekeeper::Measure() {
 }
 
 // These are parsed, which may crash or hang: the supervisor must see at what.
-void Housekeeper::DropNamesOfInherited() {
+std::vector<fs::StaleName> Housekeeper::NamesOfInherited() {
   std::optional<AtRequest> at;
-  const auto names = file_system_.StaleNamesOfInherited(kAskedAtOnce, [&](uint64_t slot) {
+  auto names = file_system_.StaleNamesOfInherited(kAskedAtOnce, [&](uint64_t slot) {
     const fs::NodeId node{.slot = slot, .index = 0};
     at.reset();
     at.emplace(RequestSeen{.unique = kUnasked | slot, .node = node.number()});
   });
   at.reset();
-  for (const auto& stale : names) Drop(stale);
+  return names;
+}
+
+void Housekeeper::DropNames() {
+  const auto is_known = [&](fs::NodeId node) { return file_system_.catalog().Get(node.slot); };
+  for (const auto& stale : stale_names_.Known(is_known)) Drop(stale);
+  for (const auto& stale : NamesOfInherited()) Drop(stale);
 }
 
 void Housekeeper::Drop(const fs::StaleName& stale) {
+  if (stale.name.empty()) return;  // not known; it goes when the kernel is short of memory
   // An error means that the kernel has forgotten the name already.
   fuse_lowlevel_notify_inval_entry(session_, stale.parent.number(), stale.name.c_str(),
                                    stale.name.size());
-}
-
-void Housekeeper::Release(LateRelease& release) {
-  Drop(release.stale);
-  const auto slot = release.handle->slot;
-  release.handle.reset();
-  ReplyRelease(release.request, slot.get());
 }
 
 // A predecessor may have died between counting a lookup and answering it, or after reading what the

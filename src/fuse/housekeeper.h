@@ -12,9 +12,8 @@ struct fuse_session;  // libfuse's
 
 namespace skopsfs::fuse {
 
-// Runs the filesystem's housekeeping once a second, and late releases at once, for as long as it
-// lives. On a thread of its own: dropping a name waits for requests that concern it, which other
-// threads must answer meanwhile.
+// Runs the filesystem's housekeeping once a second for as long as it lives. On a thread of its own:
+// dropping a name waits for requests that concern it, which other threads must answer meanwhile.
 class Housekeeper {
  public:
   Housekeeper(CallbackContext& context, SessionState& state, ::fuse_session* session,
@@ -22,15 +21,15 @@ class Housekeeper {
 
  private:
   void Run(const std::stop_token& stop);
-  void DropNamesOfInherited();
+  void DropNames();
+  std::vector<fs::StaleName> NamesOfInherited();
   void Measure();
   void Drop(const fs::StaleName& stale);
-  void Release(LateRelease& release);
   void SettleDoubts();
   bool IsKnown(uint64_t slot) const;
 
   fs::FileSystem& file_system_;
-  LateReleases& late_releases_;
+  StaleNames& stale_names_;
   SessionState& state_;
   ::fuse_session* const session_;
   const Channel& supervisor_;  // is told when the source is gone

@@ -90,6 +90,8 @@ class Crashes(ShimTest):
             self.shim.crash_at = self.poison
             self.assert_errno(errno.EIO, os.pread, file.fileno(), 4096, 0)
             mount.wait_for_log("poison.skops", "is not served any more")
+        until(lambda: not [name for name in mount.descriptors() if "poison.skops" in name],
+              "nobody has it open")
         self.assert_good()
 
     def test_a_single_archive_that_crashes_the_worker(self):

@@ -18,7 +18,7 @@ import numpy
 import archives
 from archives import DEFLATED, MEMBER, PAGE, STORED
 from mount import HANG, Mount, MountTest, binary, is_mounted, main, until
-from processes import Child
+from processes import Child, in_child, mount_tmpfs, private_mounts
 from test_stress import Counters, Outcome, keep_reading
 
 _KILLS = int(os.environ.get("SKOPSFS_KILLS", "25"))
@@ -163,6 +163,36 @@ class TakeOver(MountTest):
             self.assert_errno(errno.EIO, os.pread, file.fileno(), PAGE, 0)
         with open(self.in_mount("a.skops", MEMBER), "rb", buffering=0) as file:
             self.assertEqual(file.read(), archives.content(2, _PAGES))
+
+    def few_left(self, mount):
+        """Whether no process of the mount has an archive open."""
+        return not [name for name in mount.descriptors() if ".skops" in name]
+
+    def test_what_was_rewritten_in_place_is_let_go_of(self):
+        """With its disk space, once it is closed, however it was taken over."""
+        def upgrade(mount):
+            before = mount.worker()
+            mount.send(signal.SIGUSR2)
+            until(lambda: before not in mount.workers() and mount.workers(), "it is upgraded")
+
+        def use():
+            private_mounts()
+            mount_tmpfs(self.source)
+            self.write("a.skops", 0)
+            with Mount(self.source, self.mountpoint, "--revalidate=0") as mount:
+                os.stat(self.in_mount("a.skops", MEMBER))
+                free = os.statvfs(self.source).f_bfree
+                for version in range(1, 6):
+                    self.write("a.skops", 10 * version)
+                    with open(self.in_mount("a.skops", MEMBER), "rb"):
+                        archives.rewrite(self.in_source("a.skops"),
+                                         archives.version_bytes(10 * version + 1, _PAGES))
+                        (upgrade if version % 2 else self.kill)(mount)
+                        os.stat(self.in_mount("a.skops", MEMBER))
+                        self.write("a.skops", 0)
+                until(lambda: self.few_left(mount), "all of them are closed")
+                until(lambda: os.statvfs(self.source).f_bfree >= free, "there is as much room again")
+        in_child(use)
 
     def test_single_archive(self):
         archive = self.in_source("a.skops")

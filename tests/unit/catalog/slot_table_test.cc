@@ -138,6 +138,18 @@ TEST_F(SlotTableTest, AVersionThatComesBackIsANewSlot) {
   EXPECT_EQ(std::set({first->id, second->id, third->id}).size(), 3U);
 }
 
+TEST_F(SlotTableTest, ANameThatVanishesAndComesBack) {
+  const auto slot = Acquire("a", File(1));
+  table_.Vanished(0, "b");
+  EXPECT_FALSE(slot->superseded);
+  table_.Vanished(0, "a");
+  EXPECT_TRUE(slot->superseded);
+  EXPECT_EQ(slot->record->superseded, 1U);
+  EXPECT_EQ(Acquire("a", File(1)), slot);
+  EXPECT_FALSE(slot->superseded);
+  EXPECT_EQ(slot->record->superseded, 0U);
+}
+
 TEST_F(SlotTableTest, LeavesWithTheLastLookup) {
   const auto slot = Acquire("a.skops", File(1));
   Acquire("a.skops", File(1));

@@ -136,18 +136,26 @@ TEST_F(FileSystemVersions, EachVersionHasItsOwnNodesAndInodes) {
 
 TEST_F(FileSystemVersions, NamesOfOldVersionsAreStale) {
   const NodeId directory = kernel_.Node("a.skops/d");
-  const auto first = fs_.Open(kernel_.Node("a.skops/d/stored"));
-  const auto second = fs_.Open(kernel_.Node("a.skops/top"));
-  EXPECT_FALSE(fs_.StaleNameOf(*first)) << "it is the present version";
+  const NodeId stored = kernel_.Node("a.skops/d/stored");
+  const auto first = fs_.Open(stored);
+  const NodeId top = kernel_.Node("a.skops/top");
+  const auto second = fs_.Open(top);
+  EXPECT_FALSE(fs_.StaleNameOf(stored, first.get())) << "it is the present version";
   testing::ReplaceFile(path_, new_archive_);
-  const auto stale = fs_.StaleNameOf(*first);
+  kernel_.Find("a.skops");
+  const auto stale = fs_.StaleNameOf(stored, first.get());
   ASSERT_TRUE(stale);
+  EXPECT_EQ(stale->node, stored);
   EXPECT_EQ(stale->parent, directory);
   EXPECT_EQ(stale->name, "stored");
-  const auto other = fs_.StaleNameOf(*second);
+  const auto other = fs_.StaleNameOf(top, second.get());
   ASSERT_TRUE(other);
   EXPECT_EQ(other->parent, (NodeId{.slot = directory.slot, .index = 0}));
   EXPECT_EQ(other->name, "top");
+  const auto unknown = fs_.StaleNameOf(top, nullptr);
+  ASSERT_TRUE(unknown) << "which a predecessor had open";
+  EXPECT_EQ(unknown->node, top);
+  EXPECT_EQ(unknown->name, "");
 }
 
 TEST_F(FileSystemVersions, AnyChangeMakesANameStale) {
@@ -157,10 +165,13 @@ TEST_F(FileSystemVersions, AnyChangeMakesANameStale) {
       [&] { std::filesystem::remove(path_); },
   };
   for (const auto& change : changes) {
-    auto handle = fs_.Open(kernel_.Node("a.skops/top"));
+    const NodeId top = kernel_.Node("a.skops/top");
+    const auto handle = fs_.Open(top);
     testing::WaitForNewTime(path_);
     change();
-    EXPECT_TRUE(fs_.StaleNameOf(*handle));
+    EXPECT_FALSE(fs_.StaleNameOf(top, handle.get())) << "nobody has looked";
+    kernel_.Find("a.skops");
+    EXPECT_TRUE(fs_.StaleNameOf(top, handle.get()));
   }
 }
 
@@ -220,12 +231,15 @@ TEST_F(FileSystemOfOneArchive, DotsOfTheRootAreTheRoot) {
 
 // The kernel knows the root by its own number, not by that of a version.
 TEST_F(FileSystemOfOneArchive, StaleNamesInTheRoot) {
-  auto top = single_.Open(only_.Node("top"));
+  const NodeId top = only_.Node("top");
+  const auto opened = single_.Open(top);
   const NodeId directory = only_.Node("d");
-  auto below = single_.Open(only_.Node("d/stored"));
+  const NodeId below = only_.Node("d/stored");
+  const auto opened_below = single_.Open(below);
   testing::ReplaceFile(path_, new_archive_);
-  const std::vector stale = {single_.StaleNameOf(*top).value(),
-                             single_.StaleNameOf(*below).value()};
+  single_.GetAttributes(kRoot);
+  const std::vector stale = {single_.StaleNameOf(top, opened.get()).value(),
+                             single_.StaleNameOf(below, opened_below.get()).value()};
   EXPECT_EQ(stale[0].parent, kRoot);
   EXPECT_EQ(stale[0].name, "top");
   EXPECT_EQ(stale[1].parent, directory);

@@ -31,11 +31,6 @@ class CallbacksTest : public ::testing::Test {
     testing::WriteFile(folder_ / "bad.skops", "no archive");
     kernel_.Init();
   }
-  ~CallbacksTest() override {
-    for (auto& late : context_.late_releases.Wait({}, std::chrono::milliseconds(0))) {
-      fuse_reply_err(late.request, 0);
-    }
-  }
 
   Reply Lookup(uint64_t parent, const std::string& name) {
     return kernel_.Call(FUSE_LOOKUP, parent, name + '\0');
@@ -161,12 +156,16 @@ TEST_F(CallbacksTest, OpenReadRelease) {
             data_.size());
   EXPECT_EQ(kernel_.Call(FUSE_GETATTR, node, BytesOf(fuse_getattr_in{})).error, ESTALE);
   EXPECT_TRUE(Read(FUSE_READ, node, out.fh, 100, 100).body == data_.substr(100, 100));
-  EXPECT_FALSE(Release(FUSE_RELEASE, node, out.fh).answered) << "not before its name is dropped";
-  auto late = context_.late_releases.Wait({}, std::chrono::milliseconds(0));
-  ASSERT_EQ(late.size(), 1U);
-  EXPECT_EQ(late[0].stale.name, "m");
-  fuse_reply_err(late[0].request, 0);
-  late.clear();
+  const auto all = [](auto) { return true; };
+  Entry(FUSE_ROOT_ID, "a.skops");
+  EXPECT_TRUE(context_.stale_names.Known(all).empty());
+  EXPECT_TRUE(Release(FUSE_RELEASE, node, out.fh).answered);
+  const auto stale = context_.stale_names.Known(all);
+  ASSERT_EQ(stale.size(), 1U);
+  EXPECT_EQ(stale[0].name, "m");
+  EXPECT_EQ(stale[0].node.number(), node);
+  EXPECT_TRUE(context_.stale_names.Known([](auto) { return false; }).empty());
+  EXPECT_TRUE(context_.stale_names.Known(all).empty()) << "the kernel knows the version no more";
   for (int i = 0; i < 3; ++i) fs_.Tidy();
   EXPECT_EQ(fs_.catalog().open_files(), 0U);
 }
