@@ -57,8 +57,9 @@ mode_t WithinAccessList(int fd, mode_t mode) {
   std::array<std::byte, kHeaderSize + kMostEntries * kEntrySize> list;
   const std::string path = "/proc/self/fd/" + std::to_string(fd);
   const ssize_t size = getxattr(path.c_str(), "system.posix_acl_access", list.data(), list.size());
-  if (size < 0 && errno == ERANGE) return mode & AllBut(kGroupShift) & AllBut(0);
-  if (size <= 0) return mode;  // no list, or a file system without them
+  if (size < 0 && (errno == ENODATA || errno == EOPNOTSUPP)) return mode;  // there is none
+  // One that cannot be read may refuse all but the owner.
+  if (size < 0) return mode & AllBut(kGroupShift) & AllBut(0);
   return mode & GrantedByList(util::Bytes(list).first(static_cast<size_t>(size)));
 }
 

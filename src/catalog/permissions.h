@@ -9,7 +9,8 @@ namespace skopsfs::catalog {
 
 // The mode of the file behind the O_PATH descriptor `fd` without what its POSIX access control list
 // does not grant: with one, the group bits are only the list's mask, and entries for single users
-// and groups may grant less than the bits for all others.
+// and groups may grant less than the bits for all others. When the list cannot be read, only
+// what the owner may is left.
 mode_t WithinAccessList(int fd, mode_t mode);
 
 // The mode of `file`, which is reached through a symbolic link by way of `folder`, without what

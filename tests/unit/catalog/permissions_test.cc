@@ -16,6 +16,17 @@ namespace {
 
 using testing::AccessEntry;
 
+// No descriptor, so that there is nothing to ask: as when a disk or a network fails.
+TEST(WithinAccessList, OneThatCannotBeReadMayRefuseAllButTheOwner) {
+  EXPECT_EQ(WithinAccessList(-1, S_IFREG | 0644), S_IFREG | mode_t{0600});
+  EXPECT_EQ(WithinAccessList(-1, S_IFDIR | 0755), S_IFDIR | mode_t{0700});
+}
+
+TEST(WithinAccessList, FilesystemsWithoutThem) {
+  const util::UniqueFd proc(open("/proc/self/stat", O_PATH | O_CLOEXEC));
+  EXPECT_EQ(WithinAccessList(proc.get(), S_IFREG | 0444), S_IFREG | mode_t{0444});
+}
+
 // --- folders on a link's way ---
 
 struct stat Stat(mode_t mode, uid_t uid, gid_t gid) {
