@@ -75,13 +75,15 @@ uint64_t ArchiveIndex::Mark() const {
 }
 
 time_t ModificationTime(const zip::Entry& entry) {
-  if (entry.has_unix_time != 0) return static_cast<int32_t>(entry.modified);
+  if (entry.has_unix_time != 0) return entry.modified;
   const auto date = static_cast<int>(entry.modified >> 16);
   const auto day_time = static_cast<int>(entry.modified & 0xffff);
   std::tm tm{};
   tm.tm_year = 80 + (date >> 9);
-  tm.tm_mon = std::clamp((date >> 5) & 15, 1, 12) - 1;
-  tm.tm_mday = std::max(date & 31, 1);
+  // As unzip does, what no calendar or clock has is counted on from what they have: day 0 is the
+  // one before the first. Month 0 is January.
+  tm.tm_mon = std::max((date >> 5) & 15, 1) - 1;
+  tm.tm_mday = date & 31;
   tm.tm_hour = day_time >> 11;
   tm.tm_min = (day_time >> 5) & 63;
   tm.tm_sec = 2 * (day_time & 31);

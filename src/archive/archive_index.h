@@ -47,7 +47,8 @@ class ArchiveIndex {
   MemberTree tree_;
 };
 
-// Seconds since 1970: the extended timestamp, else the DOS time taken as local time.
+// Seconds since 1970, as unzip sets them: the extended timestamp, else the DOS time taken as local
+// time.
 time_t ModificationTime(const zip::Entry& entry);
 
 }  // namespace skopsfs::archive

@@ -14,7 +14,7 @@ struct Entry {
   uint32_t next = kNone;
   uint32_t name_offset = 0;  // into the directory's names
   uint32_t crc32 = 0;
-  // From the extended timestamp, seconds since 1970 (as int32); or else DOS date << 16 | DOS time.
+  // From the extended timestamp, seconds since 1970; or else DOS date << 16 | DOS time.
   uint32_t modified = 0;
   uint16_t method = 0;
   uint16_t flags = 0;

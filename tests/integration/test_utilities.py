@@ -3,9 +3,11 @@
 import os
 import re
 import shutil
+import struct
 import subprocess
 import time
 import zipfile
+import zlib
 
 import archives
 from mount import MountTest, main, run
@@ -180,6 +182,55 @@ class Utilities(MountTest):
             shown = run("date", "-r", os.path.join(mountpoint, name, "plain.txt"), "+%F %T",
                         env=dict(os.environ, TZ=zone)).stdout.strip()
             self.assertEqual(shown, time.strftime("%Y-%m-%d %H:%M:%S", clock))
+
+    @staticmethod
+    def odd_times():
+        """Of each member its DOS date and time, and what an extended timestamp says, if it has one.
+
+        Left out is what unzip has from memory that is not its own (months 14 and 15), and that it takes
+        2100 for a leap year.
+        """
+        def date(year, month, day):
+            return (year - 1980) << 9 | month << 5 | day
+
+        for month in range(14):
+            for day in (0, 1, 28, 29, 30, 31):
+                for year in (1980, 2023, 2024, 2099):
+                    yield date(year, month, day), 5 << 11 | 2, None
+        for hour in (0, 23, 24, 31):
+            for minute in (0, 59, 60, 63):
+                for second in (0, 29, 30, 31):
+                    yield date(2024, 7, 7), hour << 11 | minute << 5 | second, None
+        yield 0, 0, None
+        for seconds in (-1 << 31, -5, -1, 0, 1, 1234567890, (1 << 31) - 1):
+            for day in (date(1980, 1, 1), date(2024, 1, 1), date(2038, 1, 17), date(2038, 1, 18),
+                        date(2099, 9, 9)):
+                yield day, 0, seconds
+
+    @skips_without("unzip")
+    def test_odd_times_are_those_of_unzip(self):
+        """What no calendar has, and what may be before 1970 or after 2038."""
+        data, directory = b"", b""
+        times = list(self.odd_times())
+        for number, (date, clock, seconds) in enumerate(times):
+            name = b"%d" % number
+            extra = b"" if seconds is None else struct.pack("<HHBi", 0x5455, 5, 1, seconds)
+            common = struct.pack("<HHHHHLLLHH", 20, 0, 0, clock, date, zlib.crc32(b"x"), 1, 1,
+                                 len(name), len(extra))
+            directory += (b"PK\1\2\x14\3" + common + struct.pack("<HHHLL", 0, 0, 0, 0o100644 << 16,
+                                                                  len(data)) + name + extra)
+            data += b"PK\3\4" + common + name + extra + b"x"
+        archives.write(self.in_source("odd.skops"), data + directory + struct.pack(
+            "<4sHHHHLLH", b"PK\5\6", 0, 0, len(times), len(times), len(directory), len(data), 0))
+        for zone in ("America/St_Johns", "Asia/Kolkata", "UTC"):
+            mountpoint = self.make_folder("mount-" + zone.replace("/", "-"))
+            target = self.make_folder("target", zone)
+            self.mount(mountpoint=mountpoint, env={"TZ": zone})
+            run("unzip", "-q", self.in_source("odd.skops"), "-d", target, env=dict(os.environ, TZ=zone))
+            for number, time_of in enumerate(times):
+                self.assertEqual(os.stat(os.path.join(mountpoint, "odd.skops", str(number))).st_mtime,
+                                 os.stat(os.path.join(target, str(number))).st_mtime,
+                                 (zone, number, *map(str, time_of)))
 
     @skips_without("stat", "df")
     def test_stat_and_df(self):

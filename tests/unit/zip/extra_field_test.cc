@@ -113,6 +113,33 @@ TEST(Timestamp, IsTakenWhenMarkedAsPresent) {
   EXPECT_EQ(result.entry.modified, 1'700'000'000U);
 }
 
+// A time before 1970 cannot be told from one after 2038 but by the DOS time, which has none of the
+// first. As unzip takes them.
+TEST(Timestamp, BeyondHalfOfItsRange) {
+  const auto with = [](uint32_t dos_time, int32_t seconds) {
+    return Apply(TimestampExtra(seconds), {.entry = {.modified = dos_time}}).entry;
+  };
+  constexpr uint32_t kDos1980 = 0x00210000;
+  constexpr uint32_t kDosJanuary17 = 0x7431bf7d;  // 2038, its last second
+  constexpr uint32_t kDosJanuary18 = 0x74320000;
+  for (const int32_t seconds : {-1, -5, INT32_MIN}) {
+    for (const uint32_t dos_time : {uint32_t{0}, kDos1980, kDosJanuary17}) {
+      EXPECT_EQ(with(dos_time, seconds).modified, dos_time);
+      EXPECT_FALSE(with(dos_time, seconds).has_unix_time);
+    }
+    for (const uint32_t dos_time : {kDosJanuary18, UINT32_MAX}) {
+      EXPECT_EQ(with(dos_time, seconds).modified, static_cast<uint32_t>(seconds));
+      EXPECT_TRUE(with(dos_time, seconds).has_unix_time);
+    }
+  }
+  EXPECT_EQ(with(UINT32_MAX, 7).modified, 7U);
+  // The last of several fields counts, whether it is believed or not.
+  const auto both =
+      Apply(TimestampExtra(7) + TimestampExtra(-1), {.entry = {.modified = kDos1980}});
+  EXPECT_EQ(both.entry.modified, kDos1980);
+  EXPECT_FALSE(both.entry.has_unix_time);
+}
+
 TEST(Timestamp, OddOnesAreIgnored) {
   const auto ignored = [](const std::string& data) {
     return !Apply(ExtraField(kTimestampExtraField, data), {}).entry.has_unix_time;
