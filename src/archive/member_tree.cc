@@ -149,6 +149,7 @@ void MemberTree::AddChildren(const Pending& pending, std::span<const uint32_t> s
                       .is_directory = is_directory,
                       .index = (is_directory ? directory : sorted[i]) & INT32_MAX});
     if (is_directory) {
+      ++directories_[pending.directory].directory_count;
       directories_.emplace_back();
       queue.push_back(
           {index, directory, first_below, end_below, static_cast<uint32_t>(end_of_component + 1)});
@@ -173,6 +174,7 @@ Node MemberTree::At(uint32_t index) const {
     node.entry = directory.entry;
     node.first_child = directory.first_child;
     node.child_count = directory.child_count;
+    node.directory_count = directory.directory_count;
   }
   return node;
 }

@@ -21,6 +21,7 @@ struct Node {
   uint32_t name_offset = 0;   // into CentralDirectory::names
   uint32_t first_child = 0;
   uint32_t child_count = 0;
+  uint32_t directory_count = 0;  // of the children
   uint8_t name_size = 0;  // bytes; components are at most 255 long
   bool is_directory = false;
 };
@@ -62,6 +63,7 @@ class MemberTree {
     uint32_t entry = Node::kNoEntry;
     uint32_t first_child = 0;
     uint32_t child_count = 0;
+    uint32_t directory_count = 0;
   };
   struct Pending;  // a directory whose children are still to be made
 

@@ -14,6 +14,9 @@ namespace {
 constexpr blksize_t kBlockSize = 128 << 10;  // bytes; what cp and cat should read at a time
 constexpr uint64_t kStatBlock = 512;
 constexpr mode_t kReadBits = 0444;
+// Links of a directory whose sub-directories nobody has counted. To programs that take two less
+// than this for their number it means that they have to look.
+constexpr nlink_t kUncounted = 1;
 
 mode_t DirectoryMode(mode_t file) { return (file & kReadBits) | ((file & kReadBits) >> 2); }
 
@@ -57,13 +60,8 @@ void SetSize(struct stat& st, const zip::Sizes& sizes) {
 
 struct stat SourceAttributes(const std::string& path, const struct stat& source) {
   struct stat st = Common(path, source, 0);
-  st.st_nlink = 2;
-  if (S_ISDIR(source.st_mode)) {
-    st.st_mode = source.st_mode;
-    st.st_nlink = source.st_nlink;
-  } else {
-    st.st_mode = S_IFDIR | DirectoryMode(source.st_mode);
-  }
+  st.st_nlink = kUncounted;
+  st.st_mode = S_ISDIR(source.st_mode) ? source.st_mode : S_IFDIR | DirectoryMode(source.st_mode);
   return st;
 }
 
@@ -77,7 +75,7 @@ struct stat MemberAttributes(const catalog::Slot& slot, const archive::ArchiveIn
   }
   if (entry == nullptr || archive.node(index).is_directory) {
     st.st_mode = S_IFDIR | DirectoryMode(slot.st.st_mode);
-    st.st_nlink = 2;
+    st.st_nlink = 2 + archive.node(index).directory_count;
   } else {
     st.st_mode = S_IFREG | (slot.st.st_mode & kReadBits);
     st.st_nlink = 1;
@@ -89,7 +87,7 @@ struct stat MemberAttributes(const catalog::Slot& slot, const archive::ArchiveIn
 struct stat NameFolderAttributes(const catalog::Slot& slot, uint32_t index) {
   struct stat st = Common(slot.path, slot.st, index);
   st.st_mode = S_IFDIR | DirectoryMode(slot.st.st_mode);
-  st.st_nlink = 2;
+  st.st_nlink = kUncounted;
   return st;
 }
 

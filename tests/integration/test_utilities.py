@@ -123,6 +123,17 @@ class Utilities(MountTest):
         self.assert_same_output("find", ".", "-type", "f", "-empty")
         self.assert_same_output("find", ".", "-noleaf", "-type", "d")
 
+    def test_links_of_directories(self):
+        """Either nobody has counted their sub-directories, or there are two less: nothing is left out."""
+        archives.write_members(self.in_source("deep.skops"), {"a/b/c": b"c", "a/d/": b"", "a/e": b"e"})
+        counted = 0
+        for path, folders, _ in os.walk(self.mountpoint):
+            links = os.stat(path).st_nlink
+            counted += links > 1
+            self.assertIn(links, (1, 2 + len(folders)), path)
+        self.assertGreater(counted, 5)
+        self.assertEqual(os.stat(self.in_mount("deep.skops", "a")).st_nlink, 4)
+
     def test_ls(self):
         def names_and_sizes(folder):
             lines = run("ls", "-lR", "-N", "--time-style=+", cwd=folder).stdout.splitlines()
