@@ -68,7 +68,10 @@ bool MayBeShown(unsigned char type, std::string_view name) {
 
 }  // namespace
 
-bool IsArchiveName(std::string_view name) { return name.ends_with(".skops"); }
+bool IsArchiveName(std::string_view name) {
+  // macOS keeps what its filesystem says of a file beside it, where the disk has no room for that.
+  return name.ends_with(".skops") && !name.starts_with("._");
+}
 
 std::string JoinPath(const std::string& folder, std::string_view name) {
   return folder.empty() ? std::string(name) : folder + "/" + std::string(name);

@@ -57,7 +57,7 @@ void Collector::AddChild(const std::string& path) {
   if (S_ISDIR(link.st_mode)) {
     return IsOnMount(mounts_, link.st_dev) ? AddMounted(path, true) : AddFolder(path);
   }
-  if (!catalog::IsArchiveName(path)) return;
+  if (!catalog::IsArchiveName(path.substr(path.rfind('/') + 1))) return;
   if (stat(path.c_str(), &st) != 0) {
     return Tell(path, ErrnoError("it cannot be looked at").what());
   }

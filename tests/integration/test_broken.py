@@ -74,6 +74,8 @@ class Broken(MountTest):
         directory = good.index(b"PK\x01\x02")
         bad = {
             "empty.skops": b"",
+            "pointer.skops": b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64,
+            "page.skops": b"<!DOCTYPE html><html><head><title>Log in</title></head></html>" * 9,
             "text.skops": b"this is no archive\n" * 100,
             "zeros.skops": bytes(100_000),
             "half.skops": good[:len(good) // 2],
@@ -90,7 +92,9 @@ class Broken(MountTest):
             with self.subTest(archive=name):
                 with self.assertRaises(zipfile.BadZipFile):
                     zipfile.ZipFile(self.in_source(name))
-                self.assert_broken(name, mount)
+                reason = self.assert_broken(name, mount)
+                for kind, word in (("empty", "empty"), ("pointer", "git lfs pull"), ("page", "HTML")):
+                    self.assertEqual(word in reason, name.startswith(kind), reason)
         self.assertEqual(read(self.in_mount("good.skops", MEMBER)), archives.content(1, 4))
         self.assertEqual(self.error_of(self.in_mount("good.skops")), "")
 
@@ -104,6 +108,17 @@ class Broken(MountTest):
             heal(path, good)
             self.assertEqual(read(self.in_mount("a.skops", MEMBER)), archives.content(1, 4))
             self.assertEqual(self.error_of(self.in_mount("a.skops")), "")
+
+    def test_what_macos_leaves_beside_an_archive(self):
+        archives.write_version(self.in_source("a.skops"), 1)
+        archives.write(self.in_source("._a.skops"), b"\0\5\x16\7\0\2\0\0Mac OS X        ")
+        mount = self.mount()
+        self.assertEqual(os.listdir(self.mountpoint), ["a.skops"])
+        self.assert_errno(errno.ENOENT, os.stat, self.in_mount("._a.skops"))
+        run("find", self.mountpoint, "-type", "f")
+        self.assertNotIn("._a", mount.log())
+        if "SKOPSFSCTL_BINARY" in os.environ:
+            self.assertIn("checked 1 archive,", run(os.environ["SKOPSFSCTL_BINARY"], "check", self.source).stdout)
 
     def test_broken_archive_as_the_source(self):
         """Broken since it was mounted: what is no archive from the start is refused."""

@@ -74,6 +74,8 @@ TEST_F(SourceTest, ArchiveNames) {
   EXPECT_TRUE(IsArchiveName("a.skops.skops"));
   EXPECT_FALSE(IsArchiveName("a.SKOPS"));
   EXPECT_FALSE(IsArchiveName("a.skops.tmp"));
+  EXPECT_FALSE(IsArchiveName("._a.skops")) << "of macOS, about a.skops";
+  EXPECT_TRUE(IsArchiveName("_.skops"));
   EXPECT_FALSE(IsArchiveName("skops"));
   EXPECT_FALSE(IsArchiveName(""));
 }

@@ -61,6 +61,33 @@ TEST(EndRecord, NoArchive) {
   ExpectNone(std::string(200'000, '\0'));
 }
 
+// What people put in the place of an archive, and are told that it is.
+TEST(EndRecord, OtherFiles) {
+  const auto reason = [](const std::string& bytes) {
+    return testing::FailureOf([&] { Find(bytes); })
+        .substr(std::string("5: not a ZIP archive: ").size());
+  };
+  const std::string lfs =
+      "version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 12345\n";
+  EXPECT_EQ(reason(""), "it is empty");
+  EXPECT_EQ(reason(lfs), "a pointer of Git LFS; run git lfs pull where it lies");
+  EXPECT_EQ(reason("\x1f\x8b\x08 packed"), "packed with gzip");
+  EXPECT_EQ(reason("\x80\x04\x95 a model"), "a pickle, which skops.io did not write");
+  for (const char* page :
+       {"<!DOCTYPE html>\n<html>", "\xef\xbb\xbf\n <!doctype HTML>", "<HTML lang=en>"}) {
+    EXPECT_EQ(reason(page), "a page of HTML, perhaps an error or a log-in page") << page;
+  }
+  const std::string none = "no end of central directory record";
+  for (const char* bytes : {"version https://git-lfs", "\x1f", "\x80", "\x80\x06", "\x80x", "<",
+                            "<htm", "\n", "<!doctype htm", "PK\3\4 cut off", "text"}) {
+    EXPECT_EQ(reason(bytes), none) << bytes;
+  }
+  EXPECT_EQ(reason(std::string(100'000, '\0')), none);
+  // One with such bytes before it is an archive all the same.
+  auto builder = OneMember();
+  ExpectFound(builder.Prepend(lfs), static_cast<int64_t>(lfs.size()));
+}
+
 TEST(EndRecord, EveryTruncationIsAnError) {
   const std::string archive = OneMember().Build();
   for (size_t size = 0; size < archive.size(); ++size) ExpectNone(archive.substr(0, size));
