@@ -17,47 +17,56 @@ using util::Error;
 constexpr uint32_t kCounts = (1U << 30) - 1;  // more than there are nodes
 constexpr auto kNameOfRoot = "root";          // of a model that is nothing but an array
 
-using ById = std::unordered_map<uint64_t, const Object*>;
-
-void CollectIds(const Object& object, ById& found, bool& has_references) {
-  has_references = has_references || object.is_reference;
-  if (object.id != 0 && !object.is_reference) found.try_emplace(object.id, &object);
-  for (const auto& child : object.children) CollectIds(child, found, has_references);
-}
-
 }  // namespace
 
 class NameTree::Builder {
  public:
-  Builder(NameTree& tree, const Object& root) : tree_(tree) {
-    bool has_references = false;
-    CollectIds(root, by_id_, has_references);
-    if (!has_references) by_id_.clear();
+  Builder(NameTree& tree, const ObjectTree& objects) : tree_(tree), objects_(objects) {
+    CollectIds();
   }
 
   // Breadth first, so that siblings are neighbours.
-  void Build(const Object& root) {
-    AddNode("", Kind::kFolder, 0, 0);
-    Object holder;  // of a model that is itself kept in a member
-    if (root.is_member()) {
-      holder.children.push_back(
-          {.name = kNameOfRoot, .member = root.member, .suffix = root.suffix});
+  void Build() {
+    const Object& root = objects_.root;
+    AddNode(names_.Add("", ""), Kind::kFolder, 0, 0);
+    folders_.push_back({&root, 0, 0, nullptr});
+    if (root.is_member()) {  // a model that is itself kept in a member
+      names_.BeginFolder();
+      std::vector<Child> only;
+      AddChild(only, root, kNameOfRoot);
+      AddChildren(folders_[0], std::move(only));
+      return;
     }
-    folders_.push_back({root.is_member() ? &holder : &root, 0, nullptr});
-    for (size_t i = 0; i < folders_.size(); ++i) AddChildren(folders_[i]);
+    for (size_t i = 0; i < folders_.size(); ++i) AddChildren(folders_[i], ChildrenOf(folders_[i]));
   }
 
  private:
   struct Folder {
     const Object* object;
     uint32_t node;
+    uint32_t depth;
     const Folder* above;
   };
   struct Child {
-    std::string name;
+    UniqueNames::Name* name;
     const Object* object;
     Kind kind;
   };
+
+  // Of objects with the same id the first one counts, from the top.
+  void CollectIds() {
+    bool has_references = false;
+    std::vector<const Object*> left = {&objects_.root};
+    while (!left.empty()) {
+      const Object& object = *left.back();
+      left.pop_back();
+      has_references = has_references || object.is_reference;
+      if (object.id != 0 && !object.is_reference) by_id_.try_emplace(object.id, &object);
+      if (object.next != kNone) left.push_back(&objects_.At(object.next));
+      if (!object.children.empty()) left.push_back(&objects_.At(object.children.first));
+    }
+    if (!has_references) by_id_ = {};
+  }
 
   // What a reference stands for; nullptr where that is unknown, or holds the reference itself.
   const Object* Resolve(const Object& object, const Folder& folder) const {
@@ -70,40 +79,54 @@ class NameTree::Builder {
     return found->second;
   }
 
-  std::vector<Child> ChildrenOf(const Folder& folder) const {
-    UniqueNames names;
+  std::vector<Child> ChildrenOf(const Folder& folder) {
+    names_.BeginFolder();
     std::vector<Child> children;
-    for (const auto& given : folder.object->children) {
+    ObjectIndex at = folder.object->children.first;
+    for (; at != kNone; at = objects_.At(at).next) {
+      const Object& given = objects_.At(at);
       const Object* const object = Resolve(given, folder);
-      if (object == nullptr) continue;
-      const std::string name = SafeName(given.name);
-      const Kind kind = object->is_member() ? Kind::kLink : Kind::kFolder;
-      children.push_back({names.Add(name, object->suffix), object, kind});
-      if (object->suffix == ".npz") children.push_back({names.Add(name, ""), object, Kind::kNpz});
+      if (object != nullptr) AddChild(children, *object, objects_.NameOf(given));
     }
-    std::sort(children.begin(), children.end(),
-              [](const Child& a, const Child& b) { return a.name < b.name; });
     return children;
   }
 
-  void AddChildren(const Folder& folder) {
+  void AddChild(std::vector<Child>& children, const Object& object, std::string_view called) {
+    RequireRoom(children.size());
+    const std::string name = SafeName(called);
+    const std::string_view suffix =
+        object.suffix == nullptr ? "" : std::string_view(*object.suffix);
+    const Kind kind = object.is_member() ? Kind::kLink : Kind::kFolder;
+    children.push_back({&names_.Add(name, suffix), &object, kind});
+    if (suffix == ".npz") children.push_back({&names_.Add(name, ""), &object, Kind::kNpz});
+  }
+
+  void RequireRoom(size_t more) const {
+    if (tree_.size() + more >= kMostNodes) {
+      throw Error(EFBIG, "by-name has more names than the limit");
+    }
+  }
+
+  void AddChildren(const Folder& folder, std::vector<Child> children) {
+    std::sort(children.begin(), children.end(),
+              [](const Child& a, const Child& b) { return a.name->first < b.name->first; });
     const auto first = tree_.size();
-    for (const auto& child : ChildrenOf(folder)) {
+    for (const auto& child : children) {
       const uint32_t member = child.object->member;
       if (child.kind == Kind::kFolder) AddFolder(*child.object, folder);
-      AddNode(child.name, child.kind, folder.node, child.kind == Kind::kFolder ? 0 : member);
+      AddNode(*child.name, child.kind, folder.node, child.kind == Kind::kFolder ? 0 : member);
     }
     Packed& node = tree_.nodes_[folder.node];
     node.target = first;
     node.count = (tree_.size() - first) & kCounts;
   }
 
-  void AddNode(const std::string& name, Kind kind, uint32_t parent, uint32_t target) {
+  void AddNode(UniqueNames::Name& name, Kind kind, uint32_t parent, uint32_t target) {
+    RequireRoom(0);
     const uint32_t index = tree_.size();
-    if (index == kMostNodes) throw Error(EFBIG, "by-name has more names than the limit");
     Packed& node = tree_.nodes_.emplace_back();
-    node.parent = parent & (kMostNodes - 1);
-    node.name_size = static_cast<uint8_t>(name.size());
+    node.parent = parent & (kMostIndexes - 1);
+    node.name_size = static_cast<uint8_t>(name.first.size());
     node.name_offset = OffsetOf(name);
     node.target = target;
     node.kind = static_cast<uint8_t>(kind) & 3U;
@@ -115,27 +138,30 @@ class NameTree::Builder {
   }
 
   void AddFolder(const Object& object, const Folder& above) {
-    size_t depth = 0;
-    for (const Folder* at = &above; at->above != nullptr; at = at->above) ++depth;
-    if (depth == kDeepest) throw Error(EFBIG, "by-name is nested too deeply");
-    folders_.push_back({&object, tree_.size(), &above});
+    if (above.depth == kDeepest) throw Error(EFBIG, "by-name is nested too deeply");
+    folders_.push_back({&object, tree_.size(), above.depth + 1, &above});
   }
 
-  uint32_t OffsetOf(const std::string& name) {
-    const auto [known, is_new] =
-        offsets_.try_emplace(name, static_cast<uint32_t>(tree_.names_.size()));
-    if (is_new) tree_.names_ += name;
-    return known->second;
+  uint32_t OffsetOf(UniqueNames::Name& name) {
+    uint32_t& offset = name.second.offset;
+    if (offset != UniqueNames::kNowhere) return offset;
+    offset = static_cast<uint32_t>(tree_.names_.size());
+    tree_.names_ += name.first;
+    if (tree_.names_.size() > kMostNameBytes) {
+      throw Error(EFBIG, "by-name has longer names than the limit");
+    }
+    return offset;
   }
 
   NameTree& tree_;
-  ById by_id_;
+  const ObjectTree& objects_;
+  std::unordered_map<uint64_t, const Object*> by_id_;
   std::deque<Folder> folders_;  // which stay where they are
-  std::unordered_map<std::string, uint32_t> offsets_;
+  UniqueNames names_;
 };
 
-NameTree::NameTree(const Object& root) {
-  Builder(*this, root).Build(root);
+NameTree::NameTree(const ObjectTree& objects) {
+  Builder(*this, objects).Build();
   nodes_.shrink_to_fit();
   names_.shrink_to_fit();
   npz_.shrink_to_fit();

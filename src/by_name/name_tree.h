@@ -16,9 +16,12 @@ namespace skopsfs::by_name {
 // depends on the schema alone. Immutable.
 class NameTree {
  public:
-  // Indexes stay below this.
-  static constexpr uint32_t kMostNodes = 1U << 21;
-  static constexpr size_t kDeepest = 256;  // folders above a link
+  // Indexes stay below kMostIndexes, which a NodeId has room for, and there are no more nodes than
+  // kMostNodes.
+  static constexpr uint32_t kMostIndexes = 1U << 21;
+  static constexpr uint32_t kMostNodes = ObjectTree::kMostObjects;
+  static constexpr size_t kMostNameBytes = size_t{8} << 20;  // of all different names
+  static constexpr size_t kDeepest = 256;                    // folders above a link
 
   enum class Kind : uint8_t { kFolder, kLink, kNpz };
   struct Node {
@@ -33,8 +36,8 @@ class NameTree {
   };
 
   // References lead to what they stand for, except to what they lie in. Throws
-  // util::Error(EFBIG) when there are more nodes, or deeper ones.
-  explicit NameTree(const Object& root);
+  // util::Error(EFBIG) when there are more nodes, longer names or deeper folders.
+  explicit NameTree(const ObjectTree& objects);
 
   uint32_t size() const { return static_cast<uint32_t>(nodes_.size()); }
   size_t link_count() const { return links_; }

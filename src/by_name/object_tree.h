@@ -1,48 +1,99 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <limits>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
-#include <vector>
+#include <unordered_set>
+
+#include "by_name/code_points.h"
 
 namespace skopsfs::by_name {
 
+using ObjectIndex = uint32_t;
+inline constexpr uint32_t kNone = std::numeric_limits<uint32_t>::max();
+
+// Objects one after the other, in a list.
+struct Siblings {
+  ObjectIndex first = kNone;
+  ObjectIndex last = kNone;
+
+  bool empty() const { return first == kNone; }
+  bool is_one() const { return !empty() && first == last; }
+};
+
 // An object of a model that is kept in a member, or that others lead to members from.
 struct Object {
-  static constexpr uint32_t kNoMember = std::numeric_limits<uint32_t>::max();
+  uint64_t id = 0;                      // by which the schema refers to it again; 0: none
+  const std::string* name = nullptr;    // an attribute or a key; else it has a number
+  const std::string* suffix = nullptr;  // of its member's name, with the dot
+  uint32_t number = 0;                  // in the list that holds it
+  uint32_t member = kNone;              // index of the member that it is kept in
+  Siblings children = {};               // only those that lead to members
+  ObjectIndex next = kNone;             // its sibling
+  bool is_reference = false;            // to the object of that id
 
-  std::string name;  // as the object that holds it calls it: an attribute, a key, a number
-  uint32_t member = kNoMember;        // index of the member that it is kept in
-  std::string_view suffix = {};       // of that member's name, with the dot
-  uint64_t id = 0;                    // by which the schema refers to it again; 0: none
-  bool is_reference = false;          // to the object of that id
-  std::vector<Object> children = {};  // only those that lead to members
-
-  bool is_member() const { return member != kNoMember; }
+  bool is_member() const { return member != kNone; }
   bool leads_to_members() const { return is_member() || is_reference || !children.empty(); }
 };
 
-inline constexpr size_t kMostObjects = size_t{1} << 21;  // that lead to members
+// The objects of a schema. Bounded: throws util::Error(EFBIG) for more. Not thread-safe.
+class ObjectTree {
+ public:
+  static constexpr uint32_t kMostObjects = 450'000;
+  static constexpr size_t kMostNameBytes = size_t{8} << 20;  // of all different names
 
-// Gives the next bytes of a schema; fewer than fit only at its end.
-using ReadSchema = std::function<size_t(std::span<char> out)>;
+  Object root;
+
+  const Object& At(ObjectIndex index) const { return objects_[index]; }
+  Object& At(ObjectIndex index) { return objects_[index]; }
+  std::string NameOf(const Object& object) const {
+    return object.name != nullptr ? *object.name : std::to_string(object.number);
+  }
+
+  // Each text is kept once, so that its address tells it from others.
+  const std::string* Keep(std::string_view text);
+  const std::string* Find(std::string_view text) const;  // nullptr where it is not kept
+
+  ObjectIndex Add(const Object& object);
+  void Drop(ObjectIndex index);  // which nothing leads to any more
+  // `added` is in no other list.
+  void Append(Siblings& siblings, ObjectIndex added);
+
+ private:
+  struct Hash {
+    using is_transparent = void;
+    size_t operator()(std::string_view text) const noexcept {
+      return std::hash<std::string_view>{}(text);
+    }
+  };
+
+  std::deque<Object> objects_;
+  ObjectIndex dropped_ = kNone;  // the first of a list of those that can be used again
+  std::unordered_set<std::string, Hash, std::equal_to<>> texts_;
+  size_t text_bytes_ = 0;
+};
+
 struct Member {
   uint32_t index;
-  std::string_view name;  // its own; what is made of it refers to this one
+  std::string_view name;
 };
 // Nothing when there is no member of that path.
 using FindMember = std::function<std::optional<Member>(std::string_view path)>;
+using ReportMissing = std::function<void(std::string_view path)>;
 
 // Reads a schema.json as skops writes it (protocols 0 to 2, and later ones that look alike), piece
 // by piece. What keeps no array and leads to none is dropped on the way. Levels that only the
 // format has do not show: an estimator's attributes are its children, whatever its state was
 // wrapped in. A list of (name, value) tuples is named by these if they are all different and safe.
-// Throws util::Error(EIO) where it is no such schema, (EFBIG) where it is nested deeper than Python
-// reads or has more objects than fit into kMostObjects.
-Object ReadObjects(const ReadSchema& read, const FindMember& find);
+// `missing` is called for members that the schema has and `find` has not; with the front of a long
+// path. Throws util::Error(EIO) where it is no such schema, (EFBIG) where it is beyond a limit.
+ObjectTree ReadObjects(
+    const ReadSchema& read, const FindMember& find,
+    const ReportMissing& missing = [](std::string_view) {});
 
 }  // namespace skopsfs::by_name

@@ -28,33 +28,39 @@ std::string_view Front(std::string_view text, size_t most) {
 std::string SafeName(std::string_view name) {
   if (name.empty()) return "%";
   const bool is_dots = name == "." || name == "..";
-  const bool is_text = util::IsUtf8(name);
-  constexpr unsigned char kFirstBeyondAscii = 0x80;
   std::string safe;
-  for (const char c : name) {
-    const auto byte = static_cast<unsigned char>(c);
-    const bool is_no_text = !is_text && byte >= kFirstBeyondAscii;
-    if (is_dots || is_no_text || IsUnsafe(byte)) {
-      safe += fmt::format("%{:02X}", byte);
+  while (!name.empty()) {
+    const size_t size = util::SizeOfFirst(name);
+    if (size == 0 || is_dots || IsUnsafe(static_cast<unsigned char>(name[0]))) {
+      safe += fmt::format("%{:02X}", static_cast<unsigned char>(name[0]));
+      name.remove_prefix(1);
     } else {
-      safe += c;
+      safe += name.substr(0, size);
+      name.remove_prefix(size);
     }
   }
   return safe;
 }
 
-std::string UniqueNames::Add(std::string_view name, std::string_view suffix) {
-  const auto joined = [&](std::string_view number) {
+void UniqueNames::BeginFolder() {
+  ++folder_;
+  tried_ = {};  // clear() would take as long as there were many once
+}
+
+bool UniqueNames::Take(Name& name) { return std::exchange(name.second.folder, folder_) != folder_; }
+
+UniqueNames::Name& UniqueNames::Add(std::string_view name, std::string_view suffix) {
+  const auto joined = [&](std::string_view number) -> Name& {
     const size_t room = zip::kLongestComponent - suffix.size() - number.size();
-    return fmt::format("{}{}{}", Front(name, room), number, suffix);
+    return *names_.try_emplace(fmt::format("{}{}{}", Front(name, room), number, suffix)).first;
   };
-  std::string first = joined("");
-  if (taken_.insert(first).second) return first;
+  Name& first = joined("");
+  if (Take(first)) return first;
   // With a '/', which no name has, since "a" and ".npy" are something else than "a.npy" and "".
   size_t& number = tried_.try_emplace(fmt::format("{}/{}", name, suffix), 1).first->second;
   while (true) {
-    std::string next = joined(fmt::format("~{}", ++number));
-    if (taken_.insert(next).second) return next;
+    Name& next = joined(fmt::format("~{}", ++number));
+    if (Take(next)) return next;
   }
 }
 

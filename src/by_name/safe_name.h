@@ -1,9 +1,11 @@
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <unordered_map>
-#include <unordered_set>
+#include <utility>
 
 namespace skopsfs::by_name {
 
@@ -11,15 +13,28 @@ namespace skopsfs::by_name {
 // "%XX", an empty name "%", and "." and ".." their "%2E". What is safe stays as it is.
 std::string SafeName(std::string_view name);
 
-// Makes the names of one folder differ. Not thread-safe.
+// Makes the names of each folder differ, and keeps each name once. Not thread-safe.
 class UniqueNames {
  public:
+  static constexpr uint32_t kNowhere = 0xffffffff;
+  struct Uses {
+    uint32_t folder = 0;         // the last one that has it
+    uint32_t offset = kNowhere;  // for who keeps it elsewhere
+  };
+  using Name = std::pair<const std::string, Uses>;  // which stays where it is
+
+  // What was added so far is in other folders.
+  void BeginFolder();
+
   // `name` and `suffix`, cut so that both fit into 255 bytes; with "~2", "~3" and so on between
-  // them where that was given before.
-  std::string Add(std::string_view name, std::string_view suffix);
+  // them where this folder has that already.
+  Name& Add(std::string_view name, std::string_view suffix);
 
  private:
-  std::unordered_set<std::string> taken_;
+  bool Take(Name& name);
+
+  uint32_t folder_ = 1;
+  std::unordered_map<std::string, Uses> names_;
   std::unordered_map<std::string, size_t> tried_;  // so that many of one name take no n^2
 };
 

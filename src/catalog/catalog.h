@@ -100,8 +100,6 @@ class Catalog {
     quarantined_.emplace_back(identity, reason);
   }
 
-  // Memory for what is made of a member of `bytes` bytes while it is read, see OpenArchives.
-  OpenArchives::Turn WaitForTurn(uint64_t bytes) { return open_.WaitForTurn(bytes); }
   // Counts the names of an open version as its index is counted. Throws util::Error(EIO) when they
   // are not those that a predecessor made of it.
   std::shared_ptr<const by_name::NameTree> Adopt(const Slot& slot,

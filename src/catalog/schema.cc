@@ -1,5 +1,7 @@
 #include "catalog/schema.h"
 
+#include "util/error.h"
+
 namespace skopsfs::catalog {
 namespace {
 
@@ -28,8 +30,12 @@ std::optional<uint32_t> SchemaOf(const archive::ArchiveIndex& index) {
   return found;
 }
 
-by_name::Object ReadObjectsOf(archive::MemberReader& reader, const archive::ArchiveIndex& index,
-                              const std::function<void(std::string_view)>& missing) {
+by_name::ObjectTree ReadObjectsOf(archive::MemberReader& reader, const archive::ArchiveIndex& index,
+                                  const by_name::ReportMissing& missing) {
+  const auto schema = SchemaOf(index);
+  if (schema && index.EntryOf(*schema)->size > kLargestSchema) {
+    throw util::Error(EFBIG, "schema.json is larger than the limit");
+  }
   uint64_t offset = 0;
   return by_name::ReadObjects(
       [&](std::span<char> out) {
@@ -37,11 +43,7 @@ by_name::Object ReadObjectsOf(archive::MemberReader& reader, const archive::Arch
         offset += got;
         return got;
       },
-      [&](std::string_view path) {
-        const auto member = FindMember(index, path);
-        if (!member) missing(path);
-        return member;
-      });
+      [&](std::string_view path) { return FindMember(index, path); }, missing);
 }
 
 }  // namespace skopsfs::catalog

@@ -20,8 +20,7 @@ namespace {
 using util::Error;
 
 constexpr uint64_t kLargeIndex = uint64_t{16} << 20;  // bytes of a central directory
-constexpr uint64_t kLargeSchema = uint64_t{1} << 20;
-constexpr size_t kMostMissing = 20;  // members that a schema names, an archive
+constexpr size_t kMostMissing = 20;                   // members that a schema names, an archive
 
 bool IsMostlyCached(int fd, uint64_t size) {
   return archive::BytesInPageCache(fd, 0, size).value_or(0) > size / 2;
@@ -96,7 +95,7 @@ uint64_t ArchiveTarget::Read(size_t number, std::span<std::byte> buffer, const R
     }
     if (node == catalog::SchemaOf(index)) {
       std::unique_lock turn(memory_.large_schema, std::defer_lock);
-      if (entry.size > kLargeSchema) turn.lock();
+      if (entry.size > catalog::kLargeSchema) turn.lock();
       CheckSchema(reader, report);
     }
   } catch (const Error& error) {

@@ -78,7 +78,7 @@ class TreeReader {
     const auto schema = catalog::SchemaOf(*archive_.index);
     if (!schema) return;
     archive::MemberReader reader(archive_.file, ExtentOf(*schema), pool_);
-    const NameTree names(catalog::ReadObjectsOf(reader, *archive_.index, [](std::string_view) {}));
+    const NameTree names(catalog::ReadObjectsOf(reader, *archive_.index));
     AddChildren(names, 0, "");
   }
 

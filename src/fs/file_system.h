@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -262,6 +263,7 @@ class FileSystem {
   metrics::Counters& counters_;
   catalog::Catalog catalog_;
   archive::DecoderPool decoders_;
+  std::mutex large_schema_;  // held while one is read
 };
 
 }  // namespace skopsfs::fs

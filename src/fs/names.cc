@@ -50,8 +50,9 @@ std::shared_ptr<const NameTree> FileSystem::ReadNames(Slot& slot,
   const auto& entry = *archive.EntryOf(*schema);
   archive::MemberReader reader(open.file, archive::LocateMember(*open.file, archive, entry),
                                decoders_);
-  const auto turn = catalog_.WaitForTurn(entry.size);
-  const auto objects = catalog::ReadObjectsOf(reader, archive, [](std::string_view) {});
+  std::unique_lock turn(large_schema_, std::defer_lock);
+  if (entry.size > catalog::kLargeSchema) turn.lock();
+  const auto objects = catalog::ReadObjectsOf(reader, archive);
   return catalog_.Adopt(slot, std::make_unique<NameTree>(objects));
 }
 

@@ -20,8 +20,8 @@ struct NodeId {
   static constexpr uint32_t kFirstName = archive::MemberTree::kMostNodes;
   static constexpr uint32_t kFirstInner = uint32_t{1} << 25;
   static constexpr uint32_t kOfAnNpz = archive::InnerArchive::kMostNodes;
-  static_assert(kFirstName + by_name::NameTree::kMostNodes <= kFirstInner);
-  static_assert(kFirstInner + uint64_t{by_name::NameTree::kMostNodes / 2} * kOfAnNpz <=
+  static_assert(kFirstName + by_name::NameTree::kMostIndexes <= kFirstInner);
+  static_assert(kFirstInner + uint64_t{by_name::NameTree::kMostIndexes / 2} * kOfAnNpz <=
                 uint64_t{1} << kIndexBits);
 
   uint64_t slot = 0;

@@ -1,7 +1,5 @@
 #include "util/utf8.h"
 
-#include <cstddef>
-
 namespace skopsfs::util {
 namespace {
 
@@ -25,7 +23,8 @@ Lead LeadOf(unsigned char byte) {
   return {};
 }
 
-// Bytes of the first character of `text`, which is not empty; 0 when it is none.
+}  // namespace
+
 size_t SizeOfFirst(std::string_view text) {
   const Lead lead = LeadOf(static_cast<unsigned char>(text[0]));
   if (lead.following < 0) return 0;
@@ -39,8 +38,6 @@ size_t SizeOfFirst(std::string_view text) {
   }
   return size;
 }
-
-}  // namespace
 
 bool IsAscii(std::string_view text) {
   unsigned char all = 0;  // rather than a way out of the loop, so that it works on many at a time

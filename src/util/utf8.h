@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -8,6 +9,9 @@ namespace skopsfs::util {
 // Whether `text` is UTF-8 as Python's strict decoder takes it: shortest forms only, no surrogates,
 // nothing above U+10FFFF.
 bool IsUtf8(std::string_view text);
+
+// Bytes of the first character of `text`, which is not empty; 0 when it is no such UTF-8.
+size_t SizeOfFirst(std::string_view text);
 
 bool IsAscii(std::string_view text);
 

@@ -209,6 +209,21 @@ class ByName(MountTest):
         if "SKOPSFS_SANITIZED" not in os.environ:  # whose allocator gives nothing back at once
             self.assertLess(after - before, 64 * count + (8 << 20))  # and what the allocator keeps
 
+    def test_a_key_that_is_no_text(self):
+        """As a TfidfVectorizer over characters has; skops writes it as json.dumps does."""
+        array = {"__loader__": "NdArrayNode", "file": "1.npy"}
+        schema = {"__loader__": "DictNode", "content": {
+            "\ud83d": array, "a": {"__loader__": "JsonNode", "content": json.dumps("\ude00")},
+            "\u00e4\ud83d": array, "\ud83d\ude00": array, "bound": {"__loader__": "JsonNode", "content": "NaN"}}}
+        data = json.dumps(schema).encode()
+        self.assertIn(rb'"\ud83d": {', data)
+        archives.write_members(self.in_source("a.skops"), {"schema.json": data, "1.npy": b"1"})
+        self.mount()
+        self.assertEqual(set(self.links("a.skops")),
+                         {"%ED%A0%BD.npy", "\u00e4%ED%A0%BD.npy", "\U0001f600.npy"})
+        with open(self.in_mount("a.skops", "by-name", "%ED%A0%BD.npy"), "rb") as file:
+            self.assertEqual(file.read(), b"1")
+
     def test_a_broken_schema_breaks_nothing_else(self):
         archives.write_members(self.in_source("a.skops"), {"schema.json": b"{", "1.npy": b"1"})
         mounted = self.mount()

@@ -1,10 +1,12 @@
 #include "by_name/object_tree.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "support/errors.h"
@@ -26,7 +28,7 @@ std::optional<Member> Find(std::string_view path) {
   return std::nullopt;
 }
 
-Object Read(const std::string& json, size_t at_a_time = SIZE_MAX) {
+ObjectTree Read(const std::string& json, size_t at_a_time = SIZE_MAX) {
   size_t offset = 0;
   return ReadObjects(
       [&](std::span<char> out) {
@@ -38,20 +40,23 @@ Object Read(const std::string& json, size_t at_a_time = SIZE_MAX) {
       Find);
 }
 
-void Collect(const Object& object, const std::string& path, std::vector<std::string>& found) {
+void Collect(const ObjectTree& tree, const Object& object, const std::string& path,
+             std::vector<std::string>& found) {
   if (object.is_member()) {
-    found.push_back(path + std::string(object.suffix) + "=" + std::to_string(object.member));
+    found.push_back(path + *object.suffix + "=" + std::to_string(object.member));
   }
   if (object.is_reference) found.push_back(path + "->" + std::to_string(object.id));
-  for (const auto& child : object.children) {
-    Collect(child, path.empty() ? child.name : path + "/" + child.name, found);
+  for (ObjectIndex at = object.children.first; at != kNone; at = tree.At(at).next) {
+    const std::string name = tree.NameOf(tree.At(at));
+    Collect(tree, tree.At(at), path.empty() ? name : path + "/" + name, found);
   }
 }
 
 // "path=member" of everything that the object leads to, in order.
-std::vector<std::string> Paths(const std::string& json) {
+std::vector<std::string> Paths(const std::string& json, size_t at_a_time = SIZE_MAX) {
   std::vector<std::string> found;
-  Collect(Read(json), "", found);
+  const ObjectTree tree = Read(json, at_a_time);
+  Collect(tree, tree.root, "", found);
   return found;
 }
 
@@ -220,12 +225,73 @@ TEST(ReadObjects, TextsAreDecoded) {
   EXPECT_THAT(Paths(List(Tuple(Text(R"(\\u00e4)") + "," + Array(1)))), ElementsAre("ä.npy=1"));
 }
 
+TEST(ReadObjects, SurrogatesThatStandAlone) {
+  EXPECT_THAT(Paths(Dict(R"("\ud83d": )" + Array(1))), ElementsAre("\xed\xa0\xbd.npy=1"));
+  EXPECT_THAT(Paths(Dict(R"("a": )" + Text(R"(\\ud83d)") + ", \"b\": " + Array(1))),
+              ElementsAre("b.npy=1"));
+}
+
+TEST(ReadObjects, OfOneKeyTheLastValueCounts) {
+  EXPECT_THAT(Paths(Dict("\"a\": " + Array(1) + ", \"b\": " + Array(2) + ", \"a\": " + Array(3))),
+              ElementsAre("a.npy=3", "b.npy=2"));
+  EXPECT_THAT(Paths(Dict("\"a\": " + Array(1) + ", \"a\": null")), IsEmpty());
+  EXPECT_THAT(Paths(Dict("\"a\": " + Array(1) + ", \"a\": null, \"a\": " + Array(2))),
+              ElementsAre("a.npy=2"));
+  EXPECT_THAT(Paths(Dict("\"a\": " + Dict("\"x\": " + Array(1)) + ", \"a\": " + Array(2))),
+              ElementsAre("a.npy=2"));
+  EXPECT_THAT(Paths(Node("N", R"("file": "1.npy", "file": null)")), IsEmpty());
+  EXPECT_THAT(Paths(Node("N", R"("file": "1.npy", "file": "2.npy")")), ElementsAre(".npy=2"));
+  EXPECT_THAT(Paths(Node("N", R"("file": "1.npy", "__loader__": null)")), IsEmpty());
+  EXPECT_THAT(Paths(Dict("\"n\": " + Array(1) + ", \"d\": " + Dict("\"n\": " + Array(2)))),
+              ElementsAre("n.npy=1", "d/n.npy=2"))
+      << "the same key in another dict";
+}
+
+TEST(ReadObjects, LongTextsAreNoNames) {
+  const std::string name(256, 'x');
+  EXPECT_THAT(Paths(List(Tuple(Text(name) + "," + Array(1)))), ElementsAre("0/1.npy=1"));
+  EXPECT_THAT(Paths(List(Tuple(Text(name.substr(1)) + "," + Array(1)))),
+              ElementsAre(name.substr(1) + ".npy=1"));
+}
+
+TEST(ReadObjects, MissingMembersAreReported) {
+  std::vector<std::string> missing;
+  std::string json = Dict(R"("a": {"file": "no node"}, "b": )" + Node("N", R"("file": "x.npy")"));
+  ReadObjects(
+      [&](std::span<char> out) { return std::exchange(json, "").copy(out.data(), out.size()); },
+      Find, [&](std::string_view path) { missing.emplace_back(path); });
+  EXPECT_THAT(missing, ElementsAre("x.npy"));
+}
+
+TEST(ReadObjects, ObjectsAndNamesAreBounded) {
+  const auto dict = [](size_t count, const std::string& key) {
+    std::string items;
+    for (size_t i = 0; i < count; ++i) {
+      items += fmt::format(R"("{}{}": {{"__loader__":"N","file":"1.npy"}},)", key, i);
+    }
+    return Dict(items + "\"z\": 1");
+  };
+  EXPECT_EQ(Paths(dict(1000, "k")).size(), 1000U);
+  EXPECT_EQ(ErrnoOf([&] { Read(dict(ObjectTree::kMostObjects + 1, "k")); }), EFBIG);
+  EXPECT_EQ(ErrnoOf([&] { Read(dict(200, std::string(60'000, 'k'))); }), EFBIG);
+  std::string nested;
+  for (int i = 0; i < 200; ++i) nested += "{\"" + std::string(60'000, 'k') + "\": ";
+  EXPECT_EQ(ErrnoOf([&] { Read(nested); }), EFBIG) << "keys of what is open";
+}
+
+TEST(ReadObjects, LevelsThatDoNotShowTakeNoRoom) {
+  // Twice as many nodes as objects may be, of which each is wrapped in another one.
+  std::string items;
+  for (size_t i = 0; i < ObjectTree::kMostObjects / 4; ++i) {
+    items += R"({"__loader__":"O","content":{"__loader__":"D","content":{"a":)" + Array(1) + "}}},";
+  }
+  EXPECT_EQ(Paths(List(items + "1")).size(), ObjectTree::kMostObjects / 4);
+}
+
 TEST(ReadObjects, AnyPiecesGiveTheSame) {
   const std::string json = Estimator("\"steps\": " + List(Tuple(Text("scale") + "," + Array(1))));
   for (const size_t size : {1, 2, 3, 7, 64}) {
-    std::vector<std::string> found;
-    Collect(Read(json, size), "", found);
-    EXPECT_THAT(found, ElementsAre("steps/scale.npy=1")) << size;
+    EXPECT_THAT(Paths(json, size), ElementsAre("steps/scale.npy=1")) << size;
   }
   // Beyond the buffer.
   const std::string long_one =
@@ -240,8 +306,8 @@ TEST(ReadObjects, WhatPythonWritesThatIsNoJson) {
 }
 
 TEST(ReadObjects, WhatIsNoSchemaFails) {
-  for (const std::string json : {"", " ", "{", "[1,", "{\"a\"}", "nul", "{} {}", "\"\xff\"",
-                                 "{1:2}", "\"\\ud800\"", "{\"a\": 1,}"}) {
+  for (const std::string json :
+       {"", " ", "{", "[1,", "{\"a\"}", "nul", "{} {}", "\"\xff\"", "{1:2}", "{\"a\": 1,}"}) {
     EXPECT_EQ(ErrnoOf([&] { Read(json); }), EIO) << json;
   }
   EXPECT_EQ(ErrnoOf([&] { Read(std::string("{}\0", 3)); }), EIO);
@@ -251,8 +317,8 @@ TEST(ReadObjects, DepthIsBounded) {
   const auto nested = [](size_t depth) {
     return std::string(depth, '[') + Array(1) + std::string(depth, ']');
   };
-  EXPECT_EQ(Paths(nested(999)).size(), 1U);
-  EXPECT_EQ(ErrnoOf([&] { Read(nested(1000)); }), EFBIG);
+  EXPECT_EQ(Paths(nested(1999)).size(), 1U);
+  EXPECT_EQ(ErrnoOf([&] { Read(nested(2000)); }), EFBIG);
   EXPECT_EQ(ErrnoOf([&] { Read(std::string(10'000'000, '[')); }), EFBIG);
 }
 

@@ -29,39 +29,55 @@ TEST(SafeName, WhatTerminalsWouldObey) {
   EXPECT_EQ(SafeName("\x7f"), "%7F");
 }
 
-TEST(SafeName, WhatIsNoText) { EXPECT_EQ(SafeName("a\xff\xc3"), "a%FF%C3"); }
+TEST(SafeName, WhatIsNoText) {
+  EXPECT_EQ(SafeName("a\xff\xc3"), "a%FF%C3");
+  EXPECT_EQ(SafeName("\xc3\xa4\xed\xa0\xbd"), "\xc3\xa4%ED%A0%BD") << "a surrogate";
+}
+
+std::string Add(UniqueNames& names, const std::string& name, const std::string& suffix) {
+  return names.Add(name, suffix).first;
+}
 
 TEST(UniqueNames, SameNamesGetNumbers) {
   UniqueNames names;
-  EXPECT_EQ(names.Add("a", ".npy"), "a.npy");
-  EXPECT_EQ(names.Add("a", ".npy"), "a~2.npy");
-  EXPECT_EQ(names.Add("a", ".npy"), "a~3.npy");
-  EXPECT_EQ(names.Add("a", ""), "a");
-  EXPECT_EQ(names.Add("b~2", ""), "b~2");
-  EXPECT_EQ(names.Add("b", ""), "b");
-  EXPECT_EQ(names.Add("b", ""), "b~3") << "the other one was there first";
+  EXPECT_EQ(Add(names, "a", ".npy"), "a.npy");
+  EXPECT_EQ(Add(names, "a", ".npy"), "a~2.npy");
+  EXPECT_EQ(Add(names, "a", ".npy"), "a~3.npy");
+  EXPECT_EQ(Add(names, "a", ""), "a");
+  EXPECT_EQ(Add(names, "b~2", ""), "b~2");
+  EXPECT_EQ(Add(names, "b", ""), "b");
+  EXPECT_EQ(Add(names, "b", ""), "b~3") << "the other one was there first";
 }
 
 TEST(UniqueNames, ANameMayLookLikeOneWithASuffix) {
   UniqueNames names;
-  EXPECT_EQ(names.Add("a.npy", ""), "a.npy");
-  EXPECT_EQ(names.Add("a", ".npy"), "a~2.npy");
+  EXPECT_EQ(Add(names, "a.npy", ""), "a.npy");
+  EXPECT_EQ(Add(names, "a", ".npy"), "a~2.npy");
 }
 
 TEST(UniqueNames, LongOnesAreCutBetweenCharacters) {
   UniqueNames names;
   const std::string name(300, 'x');
-  EXPECT_EQ(names.Add(name, ".npy"), std::string(251, 'x') + ".npy");
-  EXPECT_EQ(names.Add(name, ".npy"), std::string(249, 'x') + "~2.npy");
+  EXPECT_EQ(Add(names, name, ".npy"), std::string(251, 'x') + ".npy");
+  EXPECT_EQ(Add(names, name, ".npy"), std::string(249, 'x') + "~2.npy");
   std::string umlauts;
   for (int i = 0; i < 200; ++i) umlauts += "ä";
-  EXPECT_EQ(names.Add(umlauts, ".npy"), umlauts.substr(0, 250) + ".npy");
+  EXPECT_EQ(Add(names, umlauts, ".npy"), umlauts.substr(0, 250) + ".npy");
+}
+
+TEST(UniqueNames, EachFolderHasItsOwn) {
+  UniqueNames names;
+  const auto* const first = &names.Add("a", ".npy");
+  EXPECT_EQ(Add(names, "a", ".npy"), "a~2.npy");
+  names.BeginFolder();
+  EXPECT_EQ(&names.Add("a", ".npy"), first);
+  EXPECT_EQ(Add(names, "a", ".npy"), "a~2.npy");
 }
 
 TEST(UniqueNames, ManyOfOneName) {
   UniqueNames names;
-  for (int i = 1; i <= 200000; ++i) names.Add("same", ".npy");
-  EXPECT_EQ(names.Add("same", ".npy"), "same~200001.npy");
+  for (int i = 1; i <= 200000; ++i) Add(names, "same", ".npy");
+  EXPECT_EQ(Add(names, "same", ".npy"), "same~200001.npy");
 }
 
 }  // namespace
