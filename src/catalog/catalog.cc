@@ -74,6 +74,13 @@ std::vector<std::shared_ptr<Slot>> Catalog::InheritedOldVersions() {
   return old;
 }
 
+std::set<uint64_t> Catalog::OldVersionsOfPredecessors() {
+  const auto superseded = slots_.RecoveredOld();
+  std::set<uint64_t> ids(superseded.begin(), superseded.end());
+  for (const auto& slot : InheritedOldVersions()) ids.insert(slot->id);
+  return ids;
+}
+
 // Runs `call`, which looks at the source itself, and notes when that is gone.
 template <typename Call>
 auto Catalog::AskingSource(const Call& call) const {
@@ -261,11 +268,21 @@ void Catalog::DropHandle(Slot& slot) {
   uint64_t handles = slot.record->handles;
   while (handles > 0 && !slot.record->handles.compare_exchange_weak(handles, handles - 1)) {
   }
-  if (handles > 1) return;
-  // All that a predecessor had open is closed.
-  const std::lock_guard lock(slot.mutex);
-  slot.inherited.reset();
-  slot.inherited_kept.reset();
+}
+
+void Catalog::LetGoOfInherited() {
+  // Destroyed after the lock: what is closed is told to the keeper.
+  std::vector<std::pair<std::shared_ptr<Slot>, std::shared_ptr<const KeptDescriptor>>> closed;
+  const std::lock_guard lock(inherited_mutex_);
+  std::erase_if(inherited_, [&](const auto& inherited) {
+    auto slot = inherited.lock();
+    if (!slot || !slot->record) return true;
+    const std::unique_lock slot_lock(slot->mutex, std::try_to_lock);
+    if (!slot_lock || slot->record->handles > 0) return false;
+    slot->inherited.reset();
+    closed.emplace_back(slot, std::move(slot->inherited_kept));
+    return true;
+  });
 }
 
 // Of a single archive the kernel knows members only, which tell nothing about the slot.

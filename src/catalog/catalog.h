@@ -3,6 +3,7 @@
 #include <atomic>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -35,6 +36,12 @@ class Catalog {
   void Inherit(InheritedDescriptor descriptor);
   // The slots whose descriptor was inherited, and which are not the present version of their name.
   std::vector<std::shared_ptr<Slot>> InheritedOldVersions();
+
+  // Closes what was inherited and nobody has open any more. To be called about once a second, after
+  // what the kernel is to drop of these was looked for.
+  void LetGoOfInherited();
+  // Those and others that a predecessor has given to the kernel, and which are superseded, by id.
+  std::set<uint64_t> OldVersionsOfPredecessors();
 
   // All that was left has been taken over: from now on slots that go are gone. See SlotStore.
   void TakeOver() { store_->Release(); }

@@ -147,6 +147,16 @@ std::vector<SlotTable::Doubtful> SlotTable::Recovered() {
   return found;
 }
 
+std::vector<uint64_t> SlotTable::RecoveredOld() {
+  const std::lock_guard lock(mutex_);
+  std::vector<uint64_t> found;
+  if (recovered_ == 0) return found;
+  for (const auto& [id, slot] : by_id_) {
+    if (slot->recovered && slot->superseded && !slot->is_folder) found.push_back(id);
+  }
+  return found;
+}
+
 void SlotTable::ForgetAll(const Doubtful& doubtful) {
   std::shared_ptr<Slot> gone;
   const std::lock_guard lock(mutex_);

@@ -49,6 +49,9 @@ class SlotTable {
   };
   std::vector<Doubtful> Recovered();
 
+  // Those of them that are archives and superseded.
+  std::vector<uint64_t> RecoveredOld();
+
   // The kernel does not know the slot: it leaves the table, unless it was given to the kernel since
   // it was seen in doubt.
   void ForgetAll(const Doubtful& doubtful);

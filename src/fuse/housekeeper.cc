@@ -18,17 +18,20 @@ namespace skopsfs::fuse {
 namespace {
 
 constexpr size_t kAskedAtOnce = 1000;  // slots
+constexpr size_t kPrunedAtOnce = 64;   // likewise
+constexpr uint32_t kNodesOfEach = 1000;
 constexpr auto kPeriod = std::chrono::milliseconds(1000);
 constexpr auto kCount = std::chrono::seconds(10);
 
 }  // namespace
 
 Housekeeper::Housekeeper(CallbackContext& context, SessionState& state, ::fuse_session* session,
-                         const Channel& supervisor)
+                         int mount, const Channel& supervisor)
     : file_system_(context.file_system),
       stale_names_(context.stale_names),
       state_(state),
       session_(session),
+      mount_(mount),
       supervisor_(supervisor),
       thread_([this](const std::stop_token& stop) { Run(stop); }) {}
 
@@ -46,6 +49,7 @@ void Housekeeper::Run(const std::stop_token& stop) {
       file_system_.Tidy();
       Measure();
       DropNames();
+      file_system_.catalog().LetGoOfInherited();
       SettleDoubts();
     } catch (const std::exception& error) {
       util::LogError("housekeeping: {}", error.what());
@@ -78,15 +82,38 @@ std::vector<fs::StaleName> Housekeeper::NamesOfInherited() {
 
 void Housekeeper::DropNames() {
   const auto is_known = [&](fs::NodeId node) { return file_system_.catalog().Get(node.slot); };
-  for (const auto& stale : stale_names_.Known(is_known)) Drop(stale);
-  for (const auto& stale : NamesOfInherited()) Drop(stale);
+  const auto names = stale_names_.Known(is_known);
+  const NameDropper dropper(mount_, SessionState::OffersPrune(state_.init()));
+  if (dropper.prunes()) return Prune(dropper, names);
+  for (const auto& stale : names) dropper.Drop(stale);
+  for (auto& stale : NamesOfInherited()) {
+    dropper.Drop(stale);
+    // It may be let go of, and its names are not known then.
+    stale_names_.Add(std::move(stale));
+  }
 }
 
-void Housekeeper::Drop(const fs::StaleName& stale) {
-  if (stale.name.empty()) return;  // not known; it goes when the kernel is short of memory
-  // An error means that the kernel has forgotten the name already.
-  fuse_lowlevel_notify_inval_entry(session_, stale.parent.number(), stale.name.c_str(),
-                                   stale.name.size());
+// Without knowing what is in an old version, which may not even be readable: of those nodes that it
+// may have, those that the kernel knows, what is in a directory before that.
+void Housekeeper::Prune(const NameDropper& dropper, const std::vector<fs::StaleName>& names) {
+  auto slots = file_system_.catalog().OldVersionsOfPredecessors();
+  std::vector<uint64_t> nodes;
+  for (const auto& stale : names) {
+    nodes.push_back(stale.node.number());
+    slots.insert(stale.node.slot);
+  }
+  dropper.Prune(nodes);
+  auto slot = slots.upper_bound(last_pruned_);
+  for (size_t i = 0; i < std::min(slots.size(), kPrunedAtOnce); ++i, ++slot) {
+    if (slot == slots.end()) slot = slots.begin();
+    last_pruned_ = *slot;
+    nodes.clear();
+    for (uint32_t index = kNodesOfEach; index-- > 0;) {
+      nodes.push_back(fs::NodeId{*slot, fs::NodeId::kFirstName + index}.number());
+      nodes.push_back(fs::NodeId{*slot, index}.number());
+    }
+    dropper.Prune(nodes);
+  }
 }
 
 // A predecessor may have died between counting a lookup and answering it, or after reading what the

@@ -7,6 +7,7 @@
 
 #include "fuse/callbacks.h"
 #include "fuse/channel.h"
+#include "fuse/name_dropper.h"
 #include "fuse/session_state.h"
 struct fuse_session;  // libfuse's
 
@@ -16,7 +17,7 @@ namespace skopsfs::fuse {
 // dropping a name waits for requests that concern it, which other threads must answer meanwhile.
 class Housekeeper {
  public:
-  Housekeeper(CallbackContext& context, SessionState& state, ::fuse_session* session,
+  Housekeeper(CallbackContext& context, SessionState& state, ::fuse_session* session, int mount,
               const Channel& supervisor);
 
  private:
@@ -24,7 +25,7 @@ class Housekeeper {
   void DropNames();
   std::vector<fs::StaleName> NamesOfInherited();
   void Measure();
-  void Drop(const fs::StaleName& stale);
+  void Prune(const NameDropper& dropper, const std::vector<fs::StaleName>& names);
   void SettleDoubts();
   bool IsKnown(uint64_t slot) const;
 
@@ -32,12 +33,14 @@ class Housekeeper {
   StaleNames& stale_names_;
   SessionState& state_;
   ::fuse_session* const session_;
+  const int mount_;            // /dev/fuse
   const Channel& supervisor_;  // is told when the source is gone
   // Slots of a predecessor that the kernel did not know, when they were last asked for.
   std::vector<catalog::SlotTable::Doubtful> unknown_;
   int64_t unknown_since_ = 0;
   std::chrono::steady_clock::time_point counted_{};  // when the gauges were
   uint64_t last_asked_ = 0;                          // the slot that was asked for last
+  uint64_t last_pruned_ = 0;
   std::jthread thread_;
 };
 

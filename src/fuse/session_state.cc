@@ -192,16 +192,32 @@ bool SessionState::KernelResends(int memory) {
   return got == static_cast<ssize_t>(init.size()) && OffersResend(init);
 }
 
+namespace {
+
+struct InitRequest {
+  fuse_in_header header;
+  fuse_init_in init;
+};
+
+// All zeros for anything else.
+InitRequest InitOf(std::span<const std::byte> bytes) {
+  InitRequest request{};
+  if (bytes.size() >= sizeof(request)) std::memcpy(&request, bytes.data(), sizeof(request));
+  return request.header.len >= sizeof(request) ? request : InitRequest{};
+}
+
+}  // namespace
+
 bool SessionState::OffersResend(std::span<const std::byte> init) {
-  struct {
-    fuse_in_header header;
-    fuse_init_in init;
-  } request{};
-  if (init.size() < sizeof(request)) return false;
-  std::memcpy(&request, init.data(), sizeof(request));
+  const auto request = InitOf(init);
   const uint64_t flags = request.init.flags | uint64_t{request.init.flags2} << 32;
-  return request.header.len >= sizeof(request) && (flags & FUSE_INIT_EXT) != 0 &&
-         (flags & kHasResend) != 0;
+  return (flags & FUSE_INIT_EXT) != 0 && (flags & kHasResend) != 0;
+}
+
+bool SessionState::OffersPrune(std::span<const std::byte> init) {
+  constexpr uint32_t kMinor = 45;  // of protocol 7
+  const auto request = InitOf(init);
+  return request.init.major == FUSE_KERNEL_VERSION && request.init.minor >= kMinor;
 }
 
 void Write(RequestRecord& record, const RequestSeen& request) {

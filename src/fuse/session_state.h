@@ -65,6 +65,8 @@ class SessionState {
   // Whether the kernel that says this as its hello, the INIT request, asks again what was not
   // answered. False for anything else.
   static bool OffersResend(std::span<const std::byte> init);
+  // Whether that kernel drops nodes that it is told of (FUSE_NOTIFY_PRUNE, Linux 6.18).
+  static bool OffersPrune(std::span<const std::byte> init);
 
   // Throws util::Error when the memory holds something else.
   explicit SessionState(const util::UniqueFd& memory);

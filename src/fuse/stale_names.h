@@ -1,7 +1,8 @@
 #pragma once
 
 #include <cstddef>
-#include <deque>
+#include <cstdint>
+#include <map>
 #include <mutex>
 #include <utility>
 #include <vector>
@@ -17,23 +18,27 @@ class StaleNames {
  public:
   void Add(fs::StaleName name) {
     const std::lock_guard lock(mutex_);
-    names_.push_back(std::move(name));
-    if (names_.size() > kMost) names_.pop_front();
+    auto& known = names_[name.node.number()];
+    if (known.name.empty()) known = std::move(name);
+    if (names_.size() > kMost) names_.erase(names_.begin());
   }
 
   // Those that are `known` to the kernel; the others are forgotten.
   template <typename IsKnown>
   std::vector<fs::StaleName> Known(const IsKnown& is_known) {
     const std::lock_guard lock(mutex_);
-    std::erase_if(names_, [&](const auto& name) { return !is_known(name.node); });
-    return {names_.begin(), names_.end()};
+    std::erase_if(names_, [&](const auto& item) { return !is_known(item.second.node); });
+    std::vector<fs::StaleName> known;
+    known.reserve(names_.size());
+    for (const auto& [node, name] : names_) known.push_back(name);
+    return known;
   }
 
  private:
-  static constexpr size_t kMost = 1000;
+  static constexpr size_t kMost = 10'000;
 
   std::mutex mutex_;
-  std::deque<fs::StaleName> names_;
+  std::map<uint64_t, fs::StaleName> names_;  // by node, so those of the oldest slots first
 };
 
 }  // namespace skopsfs::fuse

@@ -42,6 +42,7 @@ struct Control {
   _Atomic uint64_t die_at_start;       // a worker kills itself before it does anything
   _Atomic uint64_t die_soon;           // inode of a program: its workers die after half a second
   _Atomic uint64_t no_landlock;        // the kernel looks like one that has none
+  _Atomic uint64_t no_prune;           // the kernel looks like one that takes no nodes to drop
   _Atomic uint64_t hanging;            // how often somebody has begun to wait
   _Atomic uint64_t faults;             // a bit for each kind of call that counts, and one fails
   _Atomic uint64_t fault_at;           // which one, by its number
@@ -371,9 +372,11 @@ ssize_t read(int fd, void* bytes, size_t size) {
   const ssize_t got = real(fd, bytes, size);
   const struct fuse_in_header* header = bytes;
   const size_t whole = sizeof(*header) + sizeof(struct fuse_init_in);
-  if (control->old_kernel && got >= (ssize_t)whole && header->opcode == FUSE_INIT &&
-      header->len == (uint32_t)got) {
-    ((struct fuse_init_in*)(header + 1))->flags2 = 0;
+  if ((control->old_kernel || control->no_prune) && got >= (ssize_t)whole &&
+      header->opcode == FUSE_INIT && header->len == (uint32_t)got) {
+    struct fuse_init_in* const init = (struct fuse_init_in*)(header + 1);
+    if (control->old_kernel) init->flags2 = 0;
+    if (control->no_prune) init->minor = 44;
   }
   return got;
 }

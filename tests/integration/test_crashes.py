@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import json
 import os
 import resource
 import shutil
@@ -110,6 +111,7 @@ class Crashes(ShimTest):
 
     def test_an_old_version_that_crashes_the_housekeeper(self):
         """What a worker does unasked is watched, too."""
+        self.shim.no_prune = 1
         mount = self.mount("--revalidate=0")
         old = os.path.join(self.folder, "old.skops")
         os.link(self.poison, old)
@@ -178,6 +180,27 @@ class Crashes(ShimTest):
                   "the supervisor keeps nothing")
             for number, path in enumerate(members):
                 self.assertEqual(read(path), archives.content(number, 1))
+
+    def test_old_versions_that_were_closed_are_forgotten(self):
+        """By the kernel, and so by the mount; also of a predecessor, however deep in the archive."""
+        def superseded():
+            return json.loads(read(self.in_mount(".skopsfs", "status.json")))["counts"]["superseded"]
+        for no_prune in (0, 1):
+            self.shim.no_prune = no_prune
+            with Mount(self.source, self.mountpoint, "--revalidate=0",
+                       env=self.shim.environment) as mount:
+                for name in ("m",) if no_prune else ("m", "d/e/m"):
+                    for killed in (False, True):
+                        with self.subTest(no_prune=no_prune, name=name, killed=killed):
+                            archives.write_members(self.in_source("old.skops"), {name: b"old"})
+                            with open(self.in_mount("old.skops", name), "rb"):
+                                archives.write_members(self.in_source("old.skops"), {"n": b"new"})
+                                os.stat(self.in_mount("old.skops"))
+                                self.assertEqual(superseded(), 1)
+                                if killed:
+                                    os.kill(mount.worker(), signal.SIGKILL)
+                                    self.assertEqual(superseded(), 1)
+                            until(lambda: superseded() == 0, "the old version is forgotten")
 
     def test_a_log_that_nobody_reads_stops_nothing(self):
         reads, writes = os.pipe()
