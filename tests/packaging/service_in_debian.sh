@@ -39,6 +39,28 @@ until_true upgraded 2
 read_as_somebody
 echo "an upgrade of the package goes on with the mount"
 
+# Memory is short, and the kernel kills the worker: systemd has to leave the service alone.
+[ "$(shows OOMPolicy)" = continue ]
+group=/sys/fs/cgroup$(shows ControlGroup)
+if [ -e "$group/memory.events" ]; then
+  worker=$(pgrep -P "$supervisor" | head -n 1)
+  choom -p "$worker" -n 1000 >/dev/null  # the first to be killed, and the next one the last
+  systemctl set-property --runtime skopsfs@models MemoryMax=64M
+  # shellcheck disable=SC2016 # the inner shell puts it in
+  sh -c 'echo $$ >"$0/cgroup.procs" && exec choom -n -1000 -- sh -c "head -c 64M /dev/zero | tail"' \
+    "$group" >/dev/null &
+  until_true eval '! kill -0 "$worker"'
+  systemctl set-property --runtime skopsfs@models MemoryMax=infinity
+  wait
+  until_true shows_that StatusText 'workers that crashed: 1'
+  until_true grep -q 'oom_kill [1-9]' "$group/memory.events"
+  read_as_somebody
+  [ "$(shows MainPID)" = "$supervisor" ]
+  echo "a worker that is killed for want of memory is followed by another one"
+else
+  echo "skipped: a worker that is killed for want of memory, as this system does not count memory"
+fi
+
 kill -9 "$supervisor"
 until_true shows_that NRestarts 1
 until_true read_as_somebody
