@@ -7,6 +7,7 @@
 #include <bit>
 
 #include "util/error.h"
+#include "util/progress.h"
 
 namespace skopsfs::archive {
 
@@ -33,7 +34,11 @@ ArchiveFile::ArchiveFile(util::UniqueFd fd, const struct stat& opened, bool keep
       window_(std::max(kSmallestWindow, std::bit_ceil(identity_.size / kMostWindows))),
       served_(std::make_unique<std::atomic<uint64_t>[]>(identity_.size / window_ + 1)) {}
 
-ArchiveFile::~ArchiveFile() { DropPages(); }
+ArchiveFile::~ArchiveFile() {
+  DropPages();
+  const util::Waiting source(util::WaitsFor::kSource);
+  fd_.Reset();
+}
 
 size_t ArchiveFile::ReadAt(uint64_t offset, std::span<std::byte> out) const {
   out = Within(offset, out);
@@ -114,6 +119,7 @@ bool ArchiveFile::ReadBlocksDirectly(const DirectFile& direct, uint64_t offset,
 }
 
 void ArchiveFile::AskFor(uint64_t offset, size_t size) const {
+  const util::Waiting source(util::WaitsFor::kSource);
   posix_fadvise(fd_.get(), static_cast<off_t>(offset), static_cast<off_t>(size),
                 POSIX_FADV_WILLNEED);
 }
@@ -123,6 +129,7 @@ void ArchiveFile::ReadThroughCache(uint64_t offset, std::span<std::byte> out) co
   was_read_.store(true, std::memory_order_relaxed);
   const auto size = static_cast<int64_t>(out.size());
   if (pending_.fetch_add(size, std::memory_order_relaxed) > kMostPending) DropPages();
+  const util::Waiting source(util::WaitsFor::kSource);
   while (!out.empty()) {
     const ssize_t got = pread(fd_.get(), out.data(), out.size(), static_cast<off_t>(offset));
     if (got < 0 && errno == EINTR) continue;
@@ -137,6 +144,7 @@ void ArchiveFile::ReadThroughCache(uint64_t offset, std::span<std::byte> out) co
 }
 
 struct stat ArchiveFile::Stat() const {
+  const util::Waiting source(util::WaitsFor::kSource);
   struct stat st;
   if (fstat(fd_.get(), &st) != 0) {
     failed_to_read_ = true;

@@ -4,6 +4,7 @@
 
 #include "archive/crc32.h"
 #include "util/error.h"
+#include "util/progress.h"
 
 namespace skopsfs::archive {
 namespace {
@@ -97,6 +98,7 @@ void Decoder::DecodeAndKeep() {
 
 // Decodes the next chunk into `chunk`.
 void Decoder::DecodeChunk(std::span<std::byte> chunk) {
+  util::GetOn();
   if (stream_->Read(chunk) != chunk.size()) throw Error(EIO, "decodes to less than its size");
   crc32_ = Crc32(crc32_, chunk);
   position_ += chunk.size();

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "util/progress.h"
+
 namespace skopsfs::archive {
 
 DecoderPool::Lease DecoderPool::Borrow(Place* owner,
@@ -18,6 +20,7 @@ DecoderPool::Lease DecoderPool::Borrow(Place* owner,
       // Another thread may have been quicker.
       if (auto item = Find(owner)) return {*this, std::move(item)};
       if (MakeRoom(bytes)) break;
+      const util::Waiting others(util::WaitsFor::kOthers);
       returned_.wait(lock);
     }
     if (drops != owner->drops_) continue;  // it may have read something that is not to be used

@@ -15,6 +15,8 @@
 #include <string>
 #include <utility>
 
+#include "util/progress.h"
+
 namespace skopsfs::archive {
 namespace {
 
@@ -45,6 +47,7 @@ struct CacheStat {  // pages
 }  // namespace
 
 bool DirectFile::IsPossible(int fd) {
+  const util::Waiting source(util::WaitsFor::kSource);
   struct statfs filesystem {};
   struct statx st {};
   return fstatfs(fd, &filesystem) == 0 && filesystem.f_type != OVERLAYFS_SUPER_MAGIC &&
@@ -63,11 +66,13 @@ std::unique_ptr<DirectFile> DirectFile::Open(int fd) {
   std::unique_ptr<DirectFile> file(new DirectFile());
   if (open_files > most) return nullptr;
   const std::string path = "/proc/self/fd/" + std::to_string(fd);
+  const util::Waiting source(util::WaitsFor::kSource);
   file->fd_.Reset(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_DIRECT));
   return file->fd_ ? std::move(file) : nullptr;
 }
 
 bool DirectFile::Read(uint64_t offset, std::span<std::byte> out) const {
+  const util::Waiting source(util::WaitsFor::kSource);
   while (!out.empty()) {
     const ssize_t got = pread(fd_.get(), out.data(), out.size(), static_cast<off_t>(offset));
     if (got < 0 && errno == EINTR) continue;

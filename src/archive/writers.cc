@@ -11,6 +11,7 @@
 
 #include "util/clock.h"
 #include "util/error.h"
+#include "util/progress.h"
 
 namespace skopsfs::archive {
 namespace {
@@ -30,6 +31,7 @@ void WaitUntilSettled(int64_t ctime) {
 
 Writers::Writers(int fd) : fd_(fd) {
   struct statfs filesystem {};
+  const util::Waiting source(util::WaitsFor::kSource);
   // When it does not say what it is, the most is asked of it.
   const bool is_known = fstatfs(fd, &filesystem) == 0;
   const auto type = static_cast<uint32_t>(filesystem.f_type);
@@ -41,6 +43,7 @@ Writers::Writers(int fd) : fd_(fd) {
 }
 
 bool Writers::HaveItOpen() const {
+  const util::Waiting source(util::WaitsFor::kSource);
   // A lease for reading is granted only where nobody writes. It is given back at once.
   if (fcntl(fd_, F_SETLEASE, F_RDLCK) != 0) {
     // NFSv4 and SMB say so whenever their server has not promised to tell of writers.
@@ -51,6 +54,7 @@ bool Writers::HaveItOpen() const {
 }
 
 bool Writers::HaveItOpenAtFirst() const {
+  const util::Waiting source(util::WaitsFor::kSource);
   if (HaveItOpen()) return true;
   // On overlayfs a map is one of the file in the layer, which a lease knows nothing of.
   if (hide_in_maps_ && fdatasync(fd_) != 0) throw util::ErrnoError("writing out what is mapped");

@@ -11,6 +11,7 @@
 #include "catalog/permissions.h"
 #include "util/error.h"
 #include "util/log.h"
+#include "util/progress.h"
 
 namespace skopsfs::catalog {
 namespace {
@@ -119,6 +120,7 @@ Source::Source(Parts parts)
 }
 
 Found Source::OpenRoot() const {
+  const util::Waiting waiting(util::WaitsFor::kSource);
   UniqueFd fd = beneath_ ? beneath_->Open("")
                          : UniqueFd(openat(parent_.get(), name_.empty() ? "." : name_.c_str(),
                                            O_PATH | O_CLOEXEC));
@@ -129,6 +131,7 @@ Found Source::OpenRoot() const {
 }
 
 UniqueFd Source::OpenToRead() const {
+  const util::Waiting waiting(util::WaitsFor::kSource);
   const Found root = OpenRoot();
   const std::string link = "/proc/self/fd/" + std::to_string(root.fd.get());
   UniqueFd fd(root.is_folder() ? openat(root.fd.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
@@ -138,6 +141,7 @@ UniqueFd Source::OpenToRead() const {
 }
 
 void Source::CheckReadable() const {
+  const util::Waiting waiting(util::WaitsFor::kSource);
   UniqueFd fd = OpenToRead();
   if (is_single_archive()) return;
   struct stat st {};
@@ -152,12 +156,14 @@ void Source::CheckReadable() const {
 }
 
 Found Source::Open(const std::string& path) const {
+  const util::Waiting waiting(util::WaitsFor::kSource);
   return path.empty() ? OpenRoot() : StatOf(beneath_->Open(path));
 }
 
 std::optional<Found> Source::OpenChild(const Found& folder, const std::string& folder_path,
                                        const std::string& name) const {
   if (!IsChildName(name)) return std::nullopt;
+  const util::Waiting waiting(util::WaitsFor::kSource);
   UniqueFd fd(openat(folder.fd.get(), name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
   if (!fd && (errno == ENOENT || errno == ENOTDIR)) return std::nullopt;
   if (!fd) throw ErrnoError("opening " + Quoted(JoinPath(folder_path, name)));
@@ -172,6 +178,7 @@ std::optional<Found> Source::OpenChild(const Found& folder, const std::string& f
 
 std::optional<struct stat> Source::StatArchive(const Found& folder, const std::string& name) {
   if (!IsChildName(name) || !IsArchiveName(name)) return std::nullopt;
+  const util::Waiting waiting(util::WaitsFor::kSource);
   const auto st = StatAt(folder.fd.get(), name.c_str(), AT_SYMLINK_NOFOLLOW);
   return st && S_ISREG(st->st_mode) ? st : std::nullopt;
 }
@@ -196,6 +203,7 @@ std::optional<Found> Source::FollowLink(const std::string& path) const {
 }
 
 UniqueFd Source::OpenForReading(const Found& found) {
+  const util::Waiting waiting(util::WaitsFor::kSource);
   // Through the O_PATH descriptor, so that what is opened is what was looked at.
   const std::string path = "/proc/self/fd/" + std::to_string(found.fd.get());
   UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
@@ -204,6 +212,7 @@ UniqueFd Source::OpenForReading(const Found& found) {
 }
 
 std::vector<std::string> Source::List(const Found& folder) {
+  const util::Waiting waiting(util::WaitsFor::kSource);
   UniqueFd fd(openat(folder.fd.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!fd) throw ErrnoError("opening a folder");
   const std::unique_ptr<DIR, int (*)(DIR*)> stream(fdopendir(fd.get()), closedir);

@@ -91,10 +91,10 @@ constexpr std::array<Option, 15> kOptions = {{
      [](Options& o, std::string_view value) {
        o.sandbox = ParseChoice("sandbox", value, "off", "on");
      }},
-    {0, "worker-timeout", "SECONDS", "replace the worker when a request takes longer (0: never)",
+    {0, "worker-timeout", "SECONDS", "replace the worker when a request gets stuck (0: never)",
      [](Options& o, std::string_view value) {
        o.worker_timeout = ParseSeconds("worker-timeout", value);
-       // What takes less is no hang, and whose worker is replaced too often is quarantined.
+       // What takes less is not stuck, and whose worker is replaced too often is quarantined.
        if (o.worker_timeout > 0 && o.worker_timeout < 1) {
          throw UsageError("--worker-timeout wants 0, or a second at least");
        }

@@ -5,6 +5,7 @@
 #include "fs/attributes.h"
 #include "util/error.h"
 #include "util/log.h"
+#include "util/progress.h"
 
 namespace skopsfs::fs {
 namespace {
@@ -161,6 +162,7 @@ Attributes FileSystem::GetAttributes(NodeId node) {
 struct statvfs FileSystem::StatFs() {
   struct statvfs st {};
   ReadingFolder(*catalog_.root(), [&] {
+    const util::Waiting source(util::WaitsFor::kSource);
     if (fstatvfs(catalog_.OpenRoot().fd.get(), &st) != 0) throw util::ErrnoError("statfs");
   });
   st.f_bfree = st.f_bavail = st.f_ffree = st.f_favail = 0;

@@ -16,6 +16,13 @@ const char* NameOf(uint32_t signal) {
   return name != nullptr ? name : "unknown signal";
 }
 
+// For what is not its archive's: then it is no reason that the worker died.
+bool WaitedLong(const RequestSeen& request, CrashRecord::Clock::time_point now) {
+  constexpr auto kAtOnce = std::chrono::seconds(1);
+  const CrashRecord::Clock::time_point got_on{std::chrono::nanoseconds(request.got_on)};
+  return request.waits_for != util::WaitsFor::kNothing && now - got_on > kAtOnce;
+}
+
 }  // namespace
 
 bool CrashRecord::Blame(uint64_t slot, const std::string& reason) {
@@ -59,7 +66,7 @@ std::vector<uint64_t> CrashRecord::WorkerDied(const std::vector<RequestSeen>& re
     const uint64_t unique = request.unique & ~kAskedAgain;
     const auto before = deaths_.find(unique);
     Deaths count = before == deaths_.end() ? Deaths{} : before->second;
-    if (request.crashed == 0) ++count.unexplained;
+    if (request.crashed == 0 && !WaitedLong(request, now)) ++count.unexplained;
     if (request.crashed == kTimedOut)
       count.timed_out = timed_out.size() == 1 ? count.timed_out + 1 : 0;
     deaths[unique] = count;

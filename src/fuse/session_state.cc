@@ -164,6 +164,8 @@ std::vector<RequestSeen> SessionState::ReadRequests(int memory) {
     take(seen.crashed, offsetof(RequestRecord, crashed));
     take(seen.asked, offsetof(RequestRecord, asked));
     seen.is_queued = i == kMostThreads;
+    take(seen.got_on, offsetof(RequestRecord, progress.got_on));
+    take(seen.waits_for, offsetof(RequestRecord, progress.waits_for));
     if (seen.unique != 0) found.push_back(seen);
   }
   return found;
@@ -232,6 +234,7 @@ void Write(RequestRecord& record, const RequestSeen& request) {
 void KeepRecord(RequestRecord* record, metrics::Counters* counters) {
   current = record;
   counting = counters;
+  util::KeepProgress(record != nullptr ? &record->progress : nullptr);
 }
 
 void CountFailure(int error) noexcept {

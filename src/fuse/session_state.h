@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "metrics/counters.h"
+#include "util/progress.h"
 #include "util/unique_fd.h"
 
 namespace skopsfs::fuse {
@@ -22,6 +23,7 @@ struct RequestRecord {
   std::atomic<uint32_t> crashed;  // the signal that the thread died of while at it
   std::atomic<uint64_t> begun;    // how many there were
   std::atomic<int64_t> asked;     // when it came; before `since` if it had to wait for its turn
+  util::Progress progress;
 };
 
 // The same at one moment.
@@ -33,6 +35,8 @@ struct RequestSeen {
   uint32_t crashed = 0;
   int64_t asked = 0;
   bool is_queued = false;  // no thread is at it yet: others are to blame if it takes long
+  int64_t got_on = 0;      // see util::Progress; not before `since`
+  util::WaitsFor waits_for{};
 };
 
 // `RequestSeen::crashed` of one that took too long, rather than a signal.

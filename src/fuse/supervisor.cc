@@ -28,7 +28,6 @@ using util::ErrnoError;
 using util::Error;
 using util::UniqueFd;
 
-constexpr auto kStartPatience = std::chrono::seconds(30);
 constexpr auto kEndPatience = std::chrono::seconds(7);  // the worker's own is 5 s
 constexpr auto kKillPatience = std::chrono::seconds(2);
 // All others but SIGUSR2 are ignored: none is a reason to leave a dead mount.
@@ -46,7 +45,8 @@ Supervisor::Supervisor(const catalog::Source& source, const MountOptions& mount,
       source_(source.Share()),
       worker_options_(std::move(worker)),
       metrics_address_(std::move(metrics_address)),
-      on_ready_(std::move(on_ready)) {}
+      on_ready_(std::move(on_ready)),
+      request_watch_(worker_options_.timeout) {}
 
 Supervisor::~Supervisor() = default;
 
@@ -236,6 +236,7 @@ void Supervisor::OnServing(Worker& worker) {
   worker.stage = Worker::Stage::kServing;
   worker.since = Clock::now();
   stall_.since.reset();
+  request_watch_.Reset();
   look_at_ = Clock::now();
   if (worker.program != program_) util::LogInfo("the upgrade is done: the new worker serves");
   if (worker.opens_source_anew && std::exchange(look_for_source_at_, std::nullopt)) {
@@ -321,14 +322,7 @@ void Supervisor::OnDeadlines() {
     if (current_) Kill(*current_);
     if (ending_) leave_at_ = now + kKillPatience;
   }
-  for (auto* worker : {current_.get(), next_.get()}) {
-    if (worker == nullptr || worker->stage == Worker::Stage::kServing) continue;
-    if (worker->stage == Worker::Stage::kPrepared) continue;  // it waits for its turn
-    if (now < worker->since + kStartPatience) continue;
-    util::LogError("a worker does not come up; it is killed");
-    Kill(*worker);
-    worker->since = now;
-  }
+  LookAtStarts();
 }
 
 void Supervisor::End() {

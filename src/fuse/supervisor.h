@@ -10,7 +10,6 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -21,6 +20,7 @@
 #include "fuse/end_watch.h"
 #include "fuse/metrics_process.h"
 #include "fuse/mount.h"
+#include "fuse/request_watch.h"
 #include "fuse/service_manager.h"
 #include "fuse/serving_user.h"
 #include "util/unique_fd.h"
@@ -60,6 +60,7 @@ class Supervisor {
 
  private:
   using Clock = std::chrono::steady_clock;
+  static constexpr auto kStartPatience = std::chrono::seconds(30);
   static constexpr int kMostFailedStarts = 10;  // in a row, before the mount is given up
   static constexpr size_t kMostLeftBehind = 4;  // workers, before another has to wait for one
 
@@ -76,7 +77,8 @@ class Supervisor {
     Stage stage = Stage::kStarting;
     Clock::time_point since;  // when it came to that stage
     bool told_to_end = false;
-    bool has_to_end = false;  // before another takes over, as too many were left behind
+    bool has_to_end = false;        // before another takes over, as too many were left behind
+    bool waits_for_source = false;  // so that it does not come up; the log says so
   };
 
   // The worker takes no requests, though some wait.
@@ -122,7 +124,10 @@ class Supervisor {
   Clock::duration Delay() const;
   void OnDeadlines();
   void LookAtRequests();
+  bool SourceHangs() const;
   bool TakesNoRequests();
+  void LookAtStarts();
+  bool WaitsForSource(Worker& worker);
   Clock::duration WaitingInVain(Stall& stall) const;
   std::string LabelOf(uint64_t slot) const;
   void Quarantine(uint64_t slot);
@@ -163,9 +168,8 @@ class Supervisor {
   std::optional<Clock::time_point> look_at_;             // at the requests of the worker
   std::optional<Clock::time_point> look_for_source_at_;  // which is gone
   std::string last_of_search_;                           // that a worker which looked for it said
-  std::set<uint64_t> told_;                              // requests that the log has named
+  RequestWatch request_watch_;
   Stall stall_;
-  std::vector<RequestSeen> timed_out_;
   std::optional<Clock::time_point> kill_at_;   // the worker that was told to end
   bool upgrade_wanted_ = false;                // as soon as it can be
   bool ending_ = false;                        // a signal said so

@@ -47,9 +47,12 @@ void Supervisor::GiveSignOfLife() {
   } else {
     silence_.since.reset();
   }
-  const bool alive = silent < service_.patience();
+  const bool waits = silent > Clock::duration::zero() && SourceHangs();
+  const bool alive = waits || silent < service_.patience();
   service_.Beat(alive);
-  if (!alive) {
+  if (waits) {
+    service_.Status("requests wait for the source, which does not answer");
+  } else if (!alive) {
     service_.Status(fmt::format(
         "requests wait, and the worker has taken none for {} s; it is not said to be alive",
         std::chrono::duration_cast<std::chrono::seconds>(silent).count()));

@@ -7,23 +7,37 @@
 #include <algorithm>
 #include <csignal>
 #include <cstring>
+#include <fstream>
+#include <utility>
 
 #include "catalog/slot_store.h"
 #include "fs/node_id.h"
 #include "fuse/session_state.h"
 #include "fuse/supervisor.h"
-#include "util/clock.h"
 #include "util/error.h"
 #include "util/log.h"
 
 namespace skopsfs::fuse {
 namespace {
 
-constexpr auto kLong = std::chrono::seconds(30);  // for a request
+constexpr auto kLong = std::chrono::seconds(30);  // for requests to wait
 constexpr auto kLook = std::chrono::milliseconds(5000);
 constexpr auto kShortest = std::chrono::milliseconds(10);
 constexpr auto kLongest = std::chrono::milliseconds(1000);
 constexpr auto kLooksWell = std::chrono::milliseconds(100);  // of serving
+
+// Of a process, as /proc has them.
+constexpr char kSleeping = 'S';
+constexpr char kWaitingInKernel = 'D';
+constexpr char kStopped = 'T';
+
+char StateOf(pid_t pid) {
+  std::ifstream file(fmt::format("/proc/{}/stat", pid));
+  std::string line;
+  std::getline(file, line);
+  const size_t name_end = line.rfind(") ");
+  return name_end == std::string::npos || name_end + 2 >= line.size() ? '?' : line[name_end + 2];
+}
 
 }  // namespace
 
@@ -63,7 +77,8 @@ void Supervisor::OnCrash(const Worker& ended, Status status, std::vector<Request
   // What it said of itself is no archive's fault.
   std::erase_if(requests, [](auto& request) { return fs::NodeId::From(request.node).is_status(); });
   for (auto& request : requests) {
-    const bool timed_out = std::any_of(timed_out_.begin(), timed_out_.end(),
+    const auto& stuck = request_watch_.stuck();
+    const bool timed_out = std::any_of(stuck.begin(), stuck.end(),
                                        [&](auto& other) { return other.unique == request.unique; });
     if (timed_out) request.crashed = kTimedOut;
     // The root is another version of a single archive each time.
@@ -72,7 +87,7 @@ void Supervisor::OnCrash(const Worker& ended, Status status, std::vector<Request
       if (seen) request.node = fs::NodeId{.slot = seen->id, .index = 0}.number();
     }
   }
-  timed_out_.clear();
+  request_watch_.Reset();
   for (const auto slot : crashes_.WorkerDied(requests)) Quarantine(slot);
 }
 
@@ -106,28 +121,21 @@ std::string Supervisor::LabelOf(uint64_t slot) const {
 
 // Requests that do not end are named, and may be the end of the worker.
 void Supervisor::LookAtRequests() {
-  const auto timeout = worker_options_.timeout;
-  std::set<uint64_t> still;
-  for (const auto& request : SessionState::ReadRequests(session_memory_.get())) {
-    const int64_t now = util::MonotonicNow();
-    const auto since = [&](int64_t moment) {
-      return std::chrono::nanoseconds(now - std::clamp<int64_t>(moment, 0, now));
-    };
-    const auto age = since(request.asked);
-    // One that waits for its turn waits for others, which are looked at themselves.
-    const bool timed_out =
-        timeout.count() > 0 && !request.is_queued && since(request.since) > timeout;
-    if (timed_out) timed_out_.push_back(request);
-    if (age < kLong && !timed_out) continue;
-    still.insert(request.unique);
-    if (told_.contains(request.unique) && !timed_out) continue;
+  using Because = RequestWatch::Because;
+  const auto slow = request_watch_.Look(SessionState::ReadRequests(session_memory_.get()));
+  for (const auto& [request, age, because] : slow) {
     util::LogWarning("request {} of {} takes {} s{}", NameOfOperation(request.operation),
-                     LabelOf(fs::NodeId::From(request.node).slot),
-                     std::chrono::duration_cast<std::chrono::seconds>(age).count(),
-                     timed_out ? "; the worker is replaced" : "");
+                     LabelOf(fs::NodeId::From(request.node).slot), age.count(),
+                     because == Because::kItIsStuck
+                         ? "; it gets no further, so the worker is killed"
+                     : because == Because::kTheSource ? "; the source does not answer"
+                                                      : "");
   }
-  told_ = std::move(still);
-  if (!timed_out_.empty() || TakesNoRequests()) kill(current_->pid, SIGKILL);
+  if (!request_watch_.stuck().empty() || TakesNoRequests()) {
+    Kill(*current_);
+    return;  // it is looked at no more
+  }
+  const auto timeout = worker_options_.timeout;
   const auto pause = timeout.count() > 0 ? std::min(kLook, timeout / 2 + kShortest) : kLook;
   look_at_ = Clock::now() + pause;
 }
@@ -147,16 +155,47 @@ Supervisor::Clock::duration Supervisor::WaitingInVain(Stall& stall) const {
   return now - *stall.since;
 }
 
+// Then none would take any, for as long as that lasts.
+bool Supervisor::SourceHangs() const {
+  return request_watch_.source_hangs() && StateOf(current_->pid) != kStopped;
+}
+
 // True when that has lasted for longer than it may.
 bool Supervisor::TakesNoRequests() {
   const auto stalled = WaitingInVain(stall_);
   const auto timeout = worker_options_.timeout;
+  if (SourceHangs()) return false;  // which has been told
   const bool too_long = timeout.count() > 0 && stalled > timeout;
   if (stalled >= kLong || too_long) {
     util::LogWarning("requests wait, and the worker takes none{}",
-                     too_long ? "; the worker is replaced" : "");
+                     too_long ? ", so it is killed" : "");
   }
   return too_long;
+}
+
+void Supervisor::LookAtStarts() {
+  for (auto* worker : {current_.get(), next_.get()}) {
+    if (worker == nullptr || worker->stage == Worker::Stage::kServing) continue;
+    if (worker->stage == Worker::Stage::kPrepared) continue;  // it waits for its turn
+    if (Clock::now() < worker->since + kStartPatience) continue;
+    if (worker == current_.get() && WaitsForSource(*worker)) continue;
+    util::LogError("a worker does not come up; it is killed");
+    Kill(*worker);
+    worker->since = Clock::now();
+  }
+}
+
+// Whether a worker that does not come up is not to blame: it sleeps, and does nothing before it
+// serves but to look at the source. Another one would wait as well.
+bool Supervisor::WaitsForSource(Worker& worker) {
+  const char state = StateOf(worker.pid);
+  if (on_ready_ || (state != kSleeping && state != kWaitingInKernel)) return false;
+  worker.since = Clock::now();
+  if (std::exchange(worker.waits_for_source, true)) return true;
+  util::LogWarning("no worker serves: the new one waits for the source {}, which does not answer",
+                   util::Quoted(source_.path));
+  service_.Status("no worker serves: the source does not answer");
+  return true;
 }
 
 void Supervisor::Quarantine(uint64_t slot) {

@@ -34,6 +34,8 @@ enum { kAttempts = 24 };
 struct Control {
   _Atomic uint64_t crash_at;           // inode of a file: who reads it dies of a bad address
   _Atomic uint64_t hang_at;            // likewise, waits until this is 0 again
+  _Atomic uint64_t slow_at;            // likewise, waits for a twentieth of a second
+  _Atomic uint64_t stuck;              // decoding does not end until this is 0 again
   _Atomic uint64_t attack_at;          // likewise, tries what it must not, once
   _Atomic uint64_t lie_at;             // likewise, misuses what it shares with the supervisor, once
   _Atomic uint64_t lie;                // how
@@ -258,11 +260,20 @@ ssize_t pread64(int fd, void* bytes, size_t size, off64_t offset) {
   }
   if (Is(fd, control->hang_at)) ++control->hanging;
   while (Is(fd, control->hang_at)) usleep(1000);
+  if (Is(fd, control->slow_at)) usleep(50 * 1000);
   if (Fails(kPread)) {
     if (errno != kShort) return -1;
     size /= 2;
   }
   return real(fd, bytes, size, offset);
+}
+
+int isal_inflate(void* state) {
+  static int (*real)(void*);
+  if (!real) *(void**)&real = dlsym(RTLD_NEXT, "isal_inflate");
+  if (control->stuck) ++control->hanging;
+  while (control->stuck) usleep(1000);
+  return real(state);
 }
 
 // Calls that do nothing but fail when it is their turn.

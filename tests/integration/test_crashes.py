@@ -12,7 +12,7 @@ import threading
 import time
 
 import archives
-from archives import MEMBER
+from archives import MEMBER, PAGE
 from mount import Mount, binary, is_mounted, main, until
 from processes import Child
 from shim import ShimTest
@@ -230,6 +230,9 @@ class Crashes(ShimTest):
     def hang(self, mount):
         """Has a reader wait for the poisoned archive; returns it, once it does."""
         self.shim.hang_at = self.poison
+        return self.wait_for_poison()
+
+    def wait_for_poison(self):
         outcome = []
 
         def wait():
@@ -253,12 +256,43 @@ class Crashes(ShimTest):
 
     def test_a_worker_that_hangs_is_replaced(self):
         mount = self.mount("--worker-timeout=1")
-        thread, outcome = self.hang(mount)
-        mount.wait_for_log("request", "poison.skops", "the worker is replaced")
-        self.shim.hang_at = 0
+        thread, outcome = self.be_stuck()
+        mount.wait_for_log("request", "poison.skops", "so the worker is killed")
+        self.shim.stuck = 0
         thread.join()
         self.assertEqual(outcome, [archives.content(1)])
         self.assert_good()
+
+    def be_stuck(self):
+        """The same for one that is at work itself."""
+        archives.write_version(self.poison, 1, method=archives.DEFLATED)
+        self.shim.stuck = 1
+        return self.wait_for_poison()
+
+    def test_a_source_that_hangs_is_not_the_fault_of_the_worker(self):
+        mount = self.mount("--worker-timeout=1")
+        worker = mount.worker()
+        thread, outcome = self.hang(mount)
+        mount.wait_for_log("request", "poison.skops", "the source does not answer")
+        time.sleep(5)  # for what must not be
+        self.assert_good()
+        self.assertEqual(mount.workers(), [worker])
+        self.shim.hang_at = 0
+        thread.join()
+        self.assertEqual(outcome, [archives.content(1)])
+        self.assertEqual(mount.log().count("\n"), 1, mount.log())
+
+    def test_a_proof_that_takes_long_goes_on(self):
+        """Of a member of an archive that was touched, as --worker-timeout is meant for sources that are slow."""
+        archives.write_version(self.poison, 1, pages=1 << 14)
+        mount = self.mount("--worker-timeout=1")
+        worker = mount.worker()
+        with open(self.in_mount("poison.skops", MEMBER), "rb", buffering=0) as file:
+            os.chmod(self.poison, 0o600)
+            self.shim.slow_at = self.poison
+            self.assertEqual(os.pread(file.fileno(), PAGE, 99 * PAGE), archives.page(1, 99))
+        self.assertEqual(mount.workers(), [worker])
+        self.assertEqual(mount.log(), "")
 
     def requests(self, mount):
         """The numbers of those that threads of the worker are at: SessionState's table."""
@@ -267,7 +301,7 @@ class Crashes(ShimTest):
                       if "memfd:skopsfs-session" in os.readlink(path))
         with open(memory, "rb") as file:
             table = file.read()[_TABLE:]
-        return [unique for unique, in struct.iter_unpack("<Q40x", table) if unique]
+        return [unique for unique, in struct.iter_unpack("<Q56x", table) if unique]
 
     def test_a_request_that_was_answered_in_the_end_is_forgotten(self):
         """By an upgrade that left it behind: the new worker is not held to account for it."""
@@ -296,12 +330,12 @@ class Crashes(ShimTest):
         until(lambda: set(self.states(worker)) == {"T"}, "all of its threads have stopped")
         self.assert_good()
         # Or with a request that it had just answered.
-        mount.wait_for_log("the worker is replaced")
+        mount.wait_for_log("so ", "is killed")
         self.assertEqual(mount.stop(), 0)
 
     def test_an_archive_that_always_hangs_is_served_no_more(self):
         mount = self.mount("--worker-timeout=1")
-        thread, outcome = self.hang(mount)
+        thread, outcome = self.be_stuck()
         mount.wait_for_log("poison.skops", "a request for it did not end, 3 times")
         thread.join()
         self.assertEqual(outcome, [errno.EIO])

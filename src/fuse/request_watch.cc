@@ -1,0 +1,71 @@
+#include "fuse/request_watch.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace skopsfs::fuse {
+namespace {
+
+constexpr std::chrono::nanoseconds kLong = std::chrono::seconds(30);
+
+std::chrono::nanoseconds Since(int64_t time, int64_t now) {
+  return std::chrono::nanoseconds(now - std::clamp<int64_t>(time, 0, now));
+}
+
+std::chrono::nanoseconds Age(const RequestSeen& request, int64_t now) {
+  return Since(request.asked, now);
+}
+
+}  // namespace
+
+RequestWatch::Because RequestWatch::JudgeOne(const RequestSeen& request, int64_t now) const {
+  const auto patience = timeout_.count() > 0 ? timeout_ : kLong;
+  const auto idle = Since(std::max(request.since, request.got_on), now);
+  if (request.is_queued || request.waits_for == util::WaitsFor::kOthers) return Because::kOthers;
+  if (idle <= patience) return Because::kItGoesOn;
+  return request.waits_for == util::WaitsFor::kSource ? Because::kTheSource : Because::kItIsStuck;
+}
+
+std::vector<RequestWatch::Slow> RequestWatch::Look(const std::vector<RequestSeen>& requests,
+                                                   Clock::time_point time) {
+  const int64_t now = std::chrono::nanoseconds(time.time_since_epoch()).count();
+  const bool replaces = timeout_.count() > 0;
+  bool others_go_on = false;
+  stuck_.clear();
+  source_hangs_ = false;
+  for (const auto& request : requests) {
+    const auto because = JudgeOne(request, now);
+    if (because == Because::kTheSource) source_hangs_ = true;
+    if (because == Because::kItGoesOn && replaces && Since(request.since, now) > timeout_) {
+      others_go_on = true;
+    }
+    if (because == Because::kItIsStuck && replaces) stuck_.push_back(request);
+  }
+  // It may be these that it waits for.
+  if (source_hangs_ || others_go_on) stuck_.clear();
+
+  std::vector<Slow> slow;
+  std::set<uint64_t> still;
+  for (const auto& request : requests) {
+    auto because = JudgeOne(request, now);
+    if (because == Because::kItIsStuck && stuck_.empty()) because = Because::kOthers;
+    const bool is_stuck = because == Because::kItIsStuck;
+    if (Age(request, now) < kLong && !is_stuck && because != Because::kTheSource) continue;
+    const bool is_told = told_.contains(request.unique) && !is_stuck;
+    if (!is_told && slow.size() == kMostTold) continue;
+    still.insert(request.unique);
+    if (is_told) continue;
+    slow.push_back({.request = request,
+                    .age = std::chrono::duration_cast<std::chrono::seconds>(Age(request, now)),
+                    .because = because});
+  }
+  told_ = std::move(still);
+  return slow;
+}
+
+void RequestWatch::Reset() {
+  stuck_.clear();
+  source_hangs_ = false;
+}
+
+}  // namespace skopsfs::fuse
