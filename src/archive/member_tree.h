@@ -22,7 +22,7 @@ struct Node {
   uint32_t first_child = 0;
   uint32_t child_count = 0;
   uint32_t directory_count = 0;  // of the children
-  uint8_t name_size = 0;  // bytes; components are at most 255 long
+  uint8_t name_size = 0;         // bytes; components are at most 255 long
   bool is_directory = false;
 };
 
