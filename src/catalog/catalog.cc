@@ -167,6 +167,7 @@ std::shared_ptr<Slot> Catalog::Acquire(const std::shared_ptr<Slot>& folder, cons
                                        const Found& found) {
   std::shared_ptr<Slot> replaced;
   auto slot = slots_.Acquire(folder, name, found.st, replaced);
+  replaced_.Keep(slot->path, slot->id, found);
   if (replaced) {
     // Its descriptor goes now, unless open handles hold the file; or a little later, when somebody
     // is reading its central directory just now.
@@ -201,11 +202,13 @@ OpenArchive Catalog::Open(const std::shared_ptr<Slot>& slot) {
   if (slot->failure) throw Error(*slot->failure);
   try {
     RefuseQuarantined(*slot);
-    if (slot->file && !slot->file->IsCurrent()) slot->CloseFile();
+    if (slot->file && !IsVersion(*slot, *slot->file)) slot->CloseFile();
     if (!slot->file) OpenFile(*slot);
     if (!slot->index) ReadIndex(*slot);
   } catch (const Error& error) {
-    if (error.code() != ESTALE) {
+    if (error.code() == ESTALE) {
+      replaced_.Add(slot->path);
+    } else {
       util::LogError("{}: cannot be opened: {}", Quoted(LabelOf(*slot)), error.what());
       slot->trouble = error;
     }
@@ -219,6 +222,20 @@ OpenArchive Catalog::Open(const std::shared_ptr<Slot>& slot) {
   slot->trouble.reset();
   open_.Used(slot);
   return {slot->file, slot->index};
+}
+
+bool Catalog::IsVersion(const Slot& slot, const archive::ArchiveFile& file) {
+  if (file.IsCurrent()) return true;
+  if (!replaced_.Contains(slot.path)) {
+    replaced_.Add(slot.path);
+    return false;
+  }
+  try {
+    file.CheckUnchanged();
+    return true;  // but for its change time, so that each member is proven before it is read
+  } catch (const Error&) {
+    return false;
+  }
 }
 
 OpenArchive Catalog::OpenInherited(const std::shared_ptr<Slot>& slot) {
@@ -296,20 +313,21 @@ std::string Catalog::LabelOf(const Slot& slot) const {
 }
 
 void Catalog::OpenFile(Slot& slot) {
-  const Found found = OpenAgain(slot);
-  if (!S_ISREG(found.st.st_mode)) throw Error(ESTALE, Quoted(slot.path) + " is no archive by now");
-  util::UniqueFd fd = Source::OpenForReading(found);
-  if (archive::IdentityOf(found.st) != slot.identity) {
+  const auto kept = replaced_.Kept(slot.id);
+  const auto found = kept ? kept : std::make_shared<const Found>(OpenAgain(slot));
+  if (!S_ISREG(found->st.st_mode)) throw Error(ESTALE, Quoted(slot.path) + " is no archive by now");
+  util::UniqueFd fd = Source::OpenForReading(*found);
+  if (archive::IdentityOf(found->st) != slot.identity) {
     // An upload that is going on is said to be one.
     if (archive::Writers(fd.get()).HaveItOpen()) throw Error(EIO, kBeingWritten);
     throw Error(ESTALE, Quoted(slot.path) + " is another version by now");
   }
   archive::WaitUntilSettled(slot.identity.ctime);
-  auto file = open_.Adopt(std::move(fd), found.st, slot);
+  auto file = open_.Adopt(std::move(fd), found->st, slot);
   // In this order: whoever begins to write after the first moves the times of the
   // second.
   if (file->IsBeingWritten()) throw Error(EIO, kBeingWritten);
-  if (!file->IsCurrent()) throw Error(ESTALE, Quoted(slot.path) + " is being changed");
+  if (!IsVersion(slot, *file)) throw Error(ESTALE, Quoted(slot.path) + " is being changed");
   slot.file = std::move(file);
 }
 
@@ -333,19 +351,22 @@ std::shared_ptr<const by_name::NameTree> Catalog::Adopt(const Slot& slot,
 }
 
 void Catalog::ReadIndex(Slot& slot) {
-  const std::string label = LabelOf(slot);
+  const auto check = [&] {
+    if (!IsVersion(slot, *slot.file))
+      throw Error(ESTALE, Quoted(LabelOf(slot)) + " is being changed");
+  };
+  std::shared_ptr<const archive::ArchiveIndex> index;
   try {
-    auto index = IndexOf(slot, *slot.file);
-    if (!slot.file->IsCurrent()) throw Error(ESTALE, Quoted(label) + " is being changed");
-    slot.index = std::move(index);
+    index = IndexOf(slot, *slot.file);
   } catch (const Error& error) {
-    // What a changing file or a failing disk says may be different next time.
-    if (!slot.file->IsCurrent()) throw Error(ESTALE, Quoted(label) + " is being changed");
+    check();  // what a changing file or a failing disk says may be different next time
     const bool is_lasting = error.code() != ENOMEM && !slot.file->failed_to_read();
     if (is_lasting) slot.failure = error;
     slot.CloseFile();
     throw;
   }
+  check();
+  slot.index = std::move(index);
 }
 
 }  // namespace skopsfs::catalog

@@ -9,6 +9,7 @@
 
 #include "catalog/census.h"
 #include "catalog/open_archives.h"
+#include "catalog/replaced_names.h"
 #include "catalog/slot.h"
 #include "catalog/slot_table.h"
 #include "catalog/source.h"
@@ -93,6 +94,11 @@ class Catalog {
   // version by now, EIO with the reason when it is no archive that can be read.
   OpenArchive Open(const std::shared_ptr<Slot>& slot);
 
+  // Whether `file`, which was opened as the version of `slot`, still is what its name leads to. If
+  // not, whoever uses it answers ESTALE, so that the kernel looks the name up once more; when that
+  // has been of no use just now (see ReplacedNames), a version that is whole will do.
+  bool IsVersion(const Slot& slot, const archive::ArchiveFile& file);
+
   // The same for a member that the kernel has had open since before this process: of a version that
   // has been replaced meanwhile, too.
   OpenArchive OpenInherited(const std::shared_ptr<Slot>& slot);
@@ -126,7 +132,10 @@ class Catalog {
   std::string LabelOf(const Slot& slot) const;
 
   // To be called about once a second; see OpenArchives.
-  void Tidy() { open_.Tidy(); }
+  void Tidy() {
+    open_.Tidy();
+    replaced_.Tidy();
+  }
   void DropLastPages() { open_.DropLastPages(); }
   size_t open_files() const { return open_.open_files(); }
   size_t most_open_files() const { return open_.budget().descriptors; }
@@ -152,6 +161,7 @@ class Catalog {
   mutable std::atomic<bool> source_is_gone_ = false;
   DescriptorKeeper* const keeper_;
   OpenArchives open_;
+  ReplacedNames replaced_;
   const std::unique_ptr<SlotStore> store_;
   SlotTable slots_;
   void RefuseQuarantined(const Slot& slot) const;

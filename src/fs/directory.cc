@@ -79,7 +79,7 @@ std::vector<NameAt> AtPositions(std::vector<std::string> names) {
 
 std::unique_ptr<DirectoryHandle> FileSystem::OpenDirectory(NodeId node) {
   if (node.is_status()) return OpenInheritedDirectory(node);
-  return MakeHandle(node, SlotOf(node), &catalog::Catalog::Open);
+  return Anew(node, [&] { return MakeHandle(node, SlotOf(node), &catalog::Catalog::Open); });
 }
 
 std::unique_ptr<DirectoryHandle> FileSystem::OpenInheritedDirectory(NodeId node) {
@@ -222,12 +222,11 @@ void FileSystem::ReadArchive(DirectoryHandle& handle, uint64_t position, bool lo
     auto item = ChildAt(handle, number);
     if (!item) return;
     item->next = kFirstChild + number + 1;
-    // Counted before it is given away: the kernel may forget it at once.
-    if (lookup && !catalog_.AddLookups(*handle.slot, 1)) {
-      throw Error(ESTALE, "another version by now");
-    }
+    // Counted before it is given away: the kernel may forget it at once. The slot of a single
+    // archive may have gone since it was opened; then its names alone are told.
+    item->is_known = !lookup || catalog_.AddLookups(*handle.slot, 1);
     if (!sink(*item)) {
-      if (lookup) Forget(item->entry.node, 1);
+      if (lookup && item->is_known) Forget(item->entry.node, 1);
       return;
     }
   }

@@ -118,7 +118,7 @@ std::optional<Entry> FileSystem::Lookup(NodeId parent, const std::string& name) 
   if (parent == kRoot && name == kStatusFolder && !SourceHasStatusFolder()) {
     return StatusEntry(NodeOf(StatusNode::kFolder));
   }
-  return LookupInSource(parent, name);
+  return Anew(parent, [&] { return LookupInSource(parent, name); });
 }
 
 std::optional<Entry> FileSystem::LookupInSource(NodeId parent, const std::string& name) {
@@ -222,7 +222,7 @@ std::unique_ptr<FileHandle> FileSystem::Open(const Located& located, NodeId node
     RefuseWrongMember(slot, node.index);
     if (verify) handle->reader.Verify();
     // What was read of the local header counts only if it is of this version.
-    if (!file.IsCurrent()) throw Error(ESTALE, "another version by now");
+    if (!catalog_.IsVersion(slot, file)) throw Error(ESTALE, "another version by now");
     if (verify && !located.inner) {
       const std::lock_guard lock(slot.mutex);
       slot.right_members.resize(located.open.index->node_count());
@@ -230,7 +230,8 @@ std::unique_ptr<FileHandle> FileSystem::Open(const Located& located, NodeId node
     }
     return handle;
   } catch (const Error& error) {
-    if (!file.IsCurrent()) throw Error(ESTALE, "another version by now");
+    if (error.code() == ESTALE) throw;
+    if (!catalog_.IsVersion(slot, file)) throw Error(ESTALE, "another version by now");
     if (error.code() != EISDIR) {
       const bool is_wrong = handle && handle->reader.is_wrong();
       MemberFailed(slot, node.index, located.Path(), error, is_wrong);

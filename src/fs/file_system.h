@@ -234,6 +234,20 @@ class FileSystem {
   static Entry NameEntry(const catalog::Slot& slot, const archive::ArchiveIndex& archive,
                          const by_name::NameTree& names, uint32_t name);
 
+  // Runs `call` for `node`. The root of a single archive leads to the present version of that, but
+  // is itself never looked up anew by the kernel: so it is here, when that version has just been
+  // replaced.
+  template <typename Call>
+  auto Anew(NodeId node, const Call& call) const {
+    constexpr int kAttempts = 10;
+    for (int attempt = 1;; ++attempt) {
+      try {
+        return call();
+      } catch (const util::Error& error) {
+        if (error.code() != ESTALE || !IsSingleRoot(node) || attempt == kAttempts) throw;
+      }
+    }
+  }
   // Runs `call`, which reads a folder of the source; what it throws is logged.
   template <typename Call>
   auto ReadingFolder(const catalog::Slot& folder, const Call& call) const {

@@ -71,7 +71,7 @@ std::shared_ptr<const NameTree> FileSystem::NamesOf(Slot& slot, const catalog::O
     slot.names = names;
     return names;
   } catch (const Error& error) {
-    if (!open.file->IsCurrent()) throw Error(ESTALE, "another version by now");
+    if (!catalog_.IsVersion(slot, *open.file)) throw Error(ESTALE, "another version by now");
     util::LogError("{}: by-name cannot be shown: {}", Quoted(catalog_.LabelOf(slot)), error.what());
     const bool is_lasting = error.code() != ENOMEM && !open.file->failed_to_read();
     const std::lock_guard lock(slot.mutex);
@@ -120,7 +120,7 @@ std::shared_ptr<const archive::InnerArchive> FileSystem::InnerOf(Slot& slot,
         catalog_.Adopt(slot, std::make_unique<archive::InnerArchive>(
                                  open.file, outer, decoders_, catalog_.LabelOf(slot) + "/" + path));
   } catch (const Error& error) {
-    if (!open.file->IsCurrent()) throw Error(ESTALE, "another version by now");
+    if (!catalog_.IsVersion(slot, *open.file)) throw Error(ESTALE, "another version by now");
     util::LogError("{}: member {} cannot be shown as a folder: {}", Quoted(catalog_.LabelOf(slot)),
                    Quoted(path), error.what());
     if (error.code() == ENOMEM || open.file->failed_to_read()) throw;

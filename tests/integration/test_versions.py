@@ -1,5 +1,7 @@
 """What becomes of versions: renamed archives and folders, uploads, old ones that go."""
 
+import collections
+import concurrent.futures
 import errno
 import mmap
 import os
@@ -7,7 +9,7 @@ import threading
 import time
 
 import archives
-from archives import MEMBER, PAGE
+from archives import MEMBER, PAGE, PAGES
 from mount import MountTest, is_mounted, main, until
 
 _REVALIDATED = 1.5  # seconds after which names have been looked at again; more can only help
@@ -324,6 +326,68 @@ class Versions(MountTest):
         os.unlink(self.archive)
         until(lambda: not self.deleted(mount), "the descriptor of the unlinked one is closed")
         self.assertFalse([x for x in mount.descriptors() if "a.skops" in x])
+
+
+class ReplacedAllTheTime(MountTest):
+    """By rename, and sometimes removed: who comes to the name sees one version, or that it is not there."""
+
+    def use(self, path, below):
+        """Everything by its path; what each comes to, "ok" or an errno's name."""
+        def read():
+            with open(os.path.join(path, MEMBER), "rb", buffering=0) as file:
+                pages = [(os.pread(file.fileno(), PAGE, at * PAGE), at) for at in (0, PAGES // 2, PAGES - 1)]
+            self.assertEqual(len({archives.version_of(*page) for page in pages} - {None}), 1)
+
+        for call in (read, read, read, lambda: os.stat(os.path.join(path, MEMBER)),
+                     lambda: self.assertIn(MEMBER, os.listdir(path)),
+                     lambda: os.listdir(os.path.join(path, "by-name")),
+                     lambda: os.getxattr(os.path.join(path, MEMBER), "user.skopsfs.crc32")):
+            try:
+                call()
+                below["ok"] += 1
+            except OSError as error:
+                below[errno.errorcode[error.errno]] += 1
+
+    def replace_and_use(self, path, removes):
+        times = int(os.environ.get("SKOPSFS_REPLACEMENTS", "200"))
+        archive = self.in_source("a.skops")
+        done = threading.Event()
+        found = [collections.Counter() for _ in range(4)]
+
+        def use(below):
+            while not done.is_set():
+                self.use(path, below)
+
+        with concurrent.futures.ThreadPoolExecutor(len(found)) as users:
+            waiting = [users.submit(use, below) for below in found]
+            try:
+                for number in range(times):
+                    if removes and number % 10 == 0:
+                        os.unlink(archive)
+                    archives.write_version(archive, 1 + number % 8)
+                    # Others get their turn, and the version an age at which it may be opened.
+                    time.sleep(0.003 * (number % 12))
+            finally:
+                done.set()
+            for result in waiting:
+                result.result()
+        outcomes = sum(found, collections.Counter())
+        self.assertLessEqual(set(outcomes), {"ok", "ENOENT"} if removes else {"ok"}, outcomes)
+        self.assertGreater(outcomes["ok"], times // 10)
+
+    def test_in_a_folder(self):
+        archives.write_version(self.in_source("a.skops"), 1)
+        for options in ([], ["--revalidate=0"]):
+            mountpoint = self.make_folder("mount" + "".join(options))
+            self.mount(*options, mountpoint=mountpoint)
+            self.replace_and_use(os.path.join(mountpoint, "a.skops"), True)
+
+    def test_as_the_source(self):
+        archives.write_version(self.in_source("a.skops"), 1)
+        for options in ([], ["--revalidate=0"]):
+            mountpoint = self.make_folder("mount" + "".join(options))
+            self.mount(*options, source=self.in_source("a.skops"), mountpoint=mountpoint)
+            self.replace_and_use(mountpoint, False)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,48 @@
+#include "catalog/replaced_names.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+
+namespace skopsfs::catalog {
+
+void ReplacedNames::Add(const std::string& path) {
+  const std::lock_guard lock(mutex_);
+  auto& names = periods_[0].names;
+  if (names.size() < kMostNames) names.insert(path);
+}
+
+bool ReplacedNames::Contains(const std::string& path) const {
+  const std::lock_guard lock(mutex_);
+  return std::any_of(periods_.begin(), periods_.end(),
+                     [&](const Period& period) { return period.names.contains(path); });
+}
+
+void ReplacedNames::Keep(const std::string& path, uint64_t slot_id, const Found& found) {
+  if (!S_ISREG(found.st.st_mode) || !Contains(path)) return;
+  util::UniqueFd fd(fcntl(found.fd.get(), F_DUPFD_CLOEXEC, 0));
+  if (!fd) return;  // its users may get ESTALE
+  auto kept = std::make_shared<const Found>(Found{std::move(fd), found.st});
+  const std::lock_guard lock(mutex_);
+  auto& all = periods_[0].kept;
+  all.emplace_front(slot_id, std::move(kept));
+  if (all.size() > kMostKept) all.pop_back();
+}
+
+std::shared_ptr<const Found> ReplacedNames::Kept(uint64_t slot_id) const {
+  const std::lock_guard lock(mutex_);
+  for (const auto& period : periods_) {
+    for (const auto& [id, found] : period.kept) {
+      if (id == slot_id) return found;
+    }
+  }
+  return nullptr;
+}
+
+void ReplacedNames::Tidy() {
+  Period old;  // goes last, so that its descriptors are closed without the lock
+  const std::lock_guard lock(mutex_);
+  old = std::exchange(periods_[1], std::exchange(periods_[0], {}));
+}
+
+}  // namespace skopsfs::catalog
