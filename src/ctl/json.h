@@ -31,7 +31,13 @@ class Json {
   Json& Bool(bool value) { return Done(writer_.Bool(value)); }
   Json& Null() { return Done(writer_.Null()); }
 
-  std::string Line() const { return std::string(buffer_.GetString()) + "\n"; }
+  // What was written since it was taken last.
+  std::string Take() {
+    std::string written(buffer_.GetString(), buffer_.GetSize());
+    buffer_.Clear();
+    return written;
+  }
+  std::string Line() { return Take() + "\n"; }
 
  private:
   Json& Done(bool /*written*/) { return *this; }

@@ -73,29 +73,39 @@ std::string ReasonText(std::string_view reason) {
   return text;
 }
 
-std::string Table::Text(std::string_view indent) const {
-  std::vector<size_t> widths;
+Columns::Columns(std::vector<Column> columns) : columns_(std::move(columns)) {
+  for (const auto& column : columns_) widths_.push_back(WidthOf(column.title));
+}
+
+void Columns::Measure(const std::vector<std::string>& cells) {
+  for (size_t i = 0; i < std::min(cells.size(), widths_.size()); ++i) {
+    const size_t width = WidthOf(cells[i]);
+    if (width <= kWidest) widths_[i] = std::max(widths_[i], width);
+  }
+}
+
+std::string Columns::Line(const std::vector<std::string>& cells, std::string_view indent) const {
+  std::string line(indent);
+  for (size_t i = 0; i < std::min(cells.size(), widths_.size()); ++i) {
+    const size_t width = WidthOf(cells[i]);
+    const std::string padding(std::max(widths_[i], width) - width, ' ');
+    line += i == 0 ? "" : "  ";
+    line += columns_[i].to_the_right ? padding + cells[i] : cells[i] + padding;
+  }
+  line.resize(line.find_last_not_of(' ') + 1);
+  return line + "\n";
+}
+
+std::string Columns::TitleLine(std::string_view indent) const {
   std::vector<std::string> titles;
   for (const auto& column : columns_) titles.emplace_back(column.title);
-  for (size_t i = 0; i < columns_.size(); ++i) {
-    size_t width = WidthOf(titles[i]);
-    for (const auto& row : rows_) width = std::max(width, i < row.size() ? WidthOf(row[i]) : 0);
-    widths.push_back(width);
-  }
-  std::string out;
-  const auto add_line = [&](const std::vector<std::string>& cells) {
-    std::string line(indent);
-    for (size_t i = 0; i < std::min(cells.size(), columns_.size()); ++i) {
-      const std::string padding(widths[i] - WidthOf(cells[i]), ' ');
-      line += i == 0 ? "" : "  ";
-      line += columns_[i].to_the_right ? padding + cells[i] : cells[i] + padding;
-    }
-    line.resize(line.find_last_not_of(' ') + 1);
-    out += line + "\n";
-  };
-  add_line(titles);
-  for (const auto& row : rows_) add_line(row);
-  return out;
+  return Line(titles, indent);
+}
+
+std::string Table::Text(std::string_view indent) const {
+  std::string text = columns_.TitleLine(indent);
+  for (const auto& row : rows_) text += columns_.Line(row, indent);
+  return text;
 }
 
 }  // namespace skopsfs::ctl

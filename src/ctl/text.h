@@ -25,25 +25,44 @@ std::string NameText(std::string_view name);
 // strangers, too.
 std::string ReasonText(std::string_view reason);
 
-// Lines of cells in columns, as wide as the widest of each.
-class Table {
+// Lays lines of cells out in columns, as wide as the widest cell of each that was measured before;
+// but a cell that is wider than kWidest widens nothing, since others would have to make up for it.
+class Columns {
  public:
+  static constexpr size_t kWidest = 256;
   struct Column {
     std::string_view title;
     bool to_the_right = false;  // numbers
   };
 
-  explicit Table(std::vector<Column> columns) : columns_(std::move(columns)) {}
+  explicit Columns(std::vector<Column> columns);
 
-  // Cells of columns that are not given are empty.
-  void Add(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
-  bool empty() const { return rows_.empty(); }
+  void Measure(const std::vector<std::string>& cells);
 
-  // Each line begins with `indent`, and none ends in spaces.
-  std::string Text(std::string_view indent = "") const;
+  // They begin with `indent`, and do not end in spaces. Cells of columns that are not given are
+  // empty.
+  std::string TitleLine(std::string_view indent = "") const;
+  std::string Line(const std::vector<std::string>& cells, std::string_view indent = "") const;
 
  private:
   const std::vector<Column> columns_;
+  std::vector<size_t> widths_;
+};
+
+// Lines of cells in columns, all of which are kept until they are shown.
+class Table {
+ public:
+  explicit Table(std::vector<Columns::Column> columns) : columns_(std::move(columns)) {}
+
+  void Add(std::vector<std::string> cells) {
+    columns_.Measure(cells);
+    rows_.push_back(std::move(cells));
+  }
+  bool empty() const { return rows_.empty(); }
+  std::string Text(std::string_view indent = "") const;
+
+ private:
+  Columns columns_;
   std::vector<std::vector<std::string>> rows_;
 };
 

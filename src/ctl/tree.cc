@@ -30,7 +30,15 @@ std::vector<std::string_view> PartsOf(std::string_view path) {
 // The rows of the names as a tree: a folder has a row of its own before what is in it.
 class Rows {
  public:
-  explicit Rows(Table& table) : table_(table) {}
+  using Use = std::function<void(const std::vector<std::string>& cells)>;
+
+  static void ForEach(const Tree& tree, const Use& use) {
+    Rows rows(use);
+    for (const auto& item : tree.items) rows.Add(item);
+  }
+
+ private:
+  explicit Rows(const Use& use) : use_(use) {}
 
   void Add(const TreeItem& item) {
     const auto parts = item.is_named ? PartsOf(item.name)
@@ -41,13 +49,12 @@ class Rows {
     }
     for (size_t i = same; i + 1 < parts.size(); ++i) {
       const bool is_problem = i + 2 == parts.size() && parts.back().empty();
-      if (!is_problem) table_.Add({Indented(i, NameText(parts[i]) + "/")});
+      if (!is_problem) use_({Indented(i, NameText(parts[i]) + "/")});
     }
     last_.assign(parts.begin(), parts.end() - 1);
     AddRow(item, parts);
   }
 
- private:
   static std::string Indented(size_t depth, const std::string& text) {
     return std::string(2 * depth, ' ') + text;
   }
@@ -68,35 +75,46 @@ class Rows {
     cells[5] = item.method;
     if (item.is_named && !is_folder) cells[7] = NameText(item.member);
     if (!item.problem.empty()) cells[7] += (cells[7].empty() ? "" : "  ") + ("! " + item.problem);
-    table_.Add(std::move(cells));
+    use_(cells);
   }
 
-  Table& table_;
+  const Use& use_;
   std::vector<std::string_view> last_;  // the folders of the last row
 };
 
 }  // namespace
 
-std::string TreeText(const std::string& path, const Tree& tree) {
-  Table table({{"NAME"},
-               {"DTYPE"},
-               {"SHAPE"},
-               {"ORDER"},
-               {"SIZE", true},
-               {"METHOD"},
-               {"ALIGNED"},
-               {"MEMBER"}});
-  Rows rows(table);
-  for (const auto& item : tree.items) rows.Add(item);
-  std::string text = fmt::format("{}\n", NameText(path));
-  if (!table.empty()) text += table.Text();
-  if (!tree.names_problem.empty()) text += fmt::format("no names: {}\n", tree.names_problem);
-  if (tree.is_cut)
-    text += fmt::format("more than {} members; the rest is left out\n", Tree::kMostItems);
-  return text;
+bool Tree::Add(TreeItem item) {
+  size_t more = sizeof(TreeItem) + item.name.capacity() + item.member.capacity();
+  more += item.method.capacity() + item.problem.capacity();
+  if (item.array) more += item.array->dtype.capacity() + item.array->shape.capacity() * 8;
+  is_cut = is_cut || bytes + more > kMostBytes;
+  if (is_cut) return false;
+  bytes += more;
+  items.push_back(std::move(item));
+  return true;
 }
 
-std::string TreeJson(const std::string& path, const Tree& tree) {
+void PrintText(const std::string& path, const Tree& tree, const Print& print) {
+  Columns columns({{"NAME"},
+                   {"DTYPE"},
+                   {"SHAPE"},
+                   {"ORDER"},
+                   {"SIZE", true},
+                   {"METHOD"},
+                   {"ALIGNED"},
+                   {"MEMBER"}});
+  Rows::ForEach(tree, [&](const auto& cells) { columns.Measure(cells); });
+  print(NameText(path) + "\n");
+  if (!tree.items.empty()) print(columns.TitleLine());
+  Rows::ForEach(tree, [&](const auto& cells) { print(columns.Line(cells)); });
+  if (!tree.names_problem.empty()) print(fmt::format("no names: {}\n", tree.names_problem));
+  if (tree.is_cut) {
+    print(fmt::format("these are the first {} members; the rest is left out\n", tree.items.size()));
+  }
+}
+
+void PrintJson(const std::string& path, const Tree& tree, const Print& print) {
   Json json;
   json.BeginObject().Key("archive").Text(path).Key("names_problem");
   tree.names_problem.empty() ? json.Null() : json.Text(tree.names_problem);
@@ -113,9 +131,9 @@ std::string TreeJson(const std::string& path, const Tree& tree) {
       json.Key("aligned").Bool(item.array->is_aligned());
     }
     if (!item.problem.empty()) json.Key("problem").Text(item.problem);
-    json.EndObject();
+    print(json.EndObject().Take());
   }
-  return json.EndArray().EndObject().Line();
+  print(json.EndArray().EndObject().Line());
 }
 
 int ShowTree(const std::string& path, bool json) {
@@ -129,7 +147,9 @@ int ShowTree(const std::string& path, bool json) {
                         "mount of skopsfs");
     }
     const Tree tree = is_folder ? ReadTreeOfMount(path) : ReadTreeOfFile(path);
-    fmt::print("{}", json ? TreeJson(path, tree) : TreeText(path, tree));
+    (json ? PrintJson : PrintText)(path, tree, [](std::string_view text) {
+      std::fwrite(text.data(), 1, text.size(), stdout);
+    });
     return kExitGood;
   } catch (const util::Error& error) {
     fmt::print(stderr, "skopsfsctl: {}: {}\n", NameText(path), error.what());

@@ -1,8 +1,11 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "ctl/npy_header.h"
@@ -20,12 +23,17 @@ struct TreeItem {
   std::string problem = {};             // why it cannot be shown; empty when it can
 };
 
+// Bounded, whatever the archive holds.
 struct Tree {
-  static constexpr size_t kMostItems = size_t{1} << 20;
+  static constexpr size_t kMostBytes = size_t{64} << 20;  // in memory
 
   std::vector<TreeItem> items;  // names in the order of folders, then the others
   std::string names_problem;    // why there are no names; empty when there are, or no schema
   bool is_cut = false;          // there are more items
+  size_t bytes = 0;             // of the items
+
+  // False when there is no room for it, nor for any other from then on.
+  bool Add(TreeItem item);
 };
 
 // Of an archive file, read without a mount; of a directory of a mount, as the mount shows it.
@@ -34,9 +42,10 @@ struct Tree {
 Tree ReadTreeOfFile(const std::string& path);
 Tree ReadTreeOfMount(const std::string& path);
 
-// A table for people, and a JSON document.
-std::string TreeText(const std::string& path, const Tree& tree);
-std::string TreeJson(const std::string& path, const Tree& tree);
+// A table for people, and a JSON document, printed piece by piece.
+using Print = std::function<void(std::string_view)>;
+void PrintText(const std::string& path, const Tree& tree, const Print& print);
+void PrintJson(const std::string& path, const Tree& tree, const Print& print);
 
 // Prints the tree of `path`; returns the exit code, see app.h.
 int ShowTree(const std::string& path, bool json);

@@ -35,26 +35,24 @@ class TreeReader {
       tree_.names_problem = error.what();
     }
     for (const uint32_t node : archive_.index->MembersInFileOrder()) {
+      if (tree_.is_cut) break;
       if (named_[node]) continue;
-      TreeItem* const item = Add(archive_.index->PathOf(node), archive_.index->PathOf(node));
-      if (item == nullptr) break;
-      item->is_named = false;
-      Describe(*item, *archive_.index, node, [&] { return ExtentOf(node); });
+      const std::string name = archive_.index->PathOf(node);
+      Add({.name = name, .member = name, .is_named = false}, *archive_.index, node,
+          [&] { return ExtentOf(node); });
     }
     return std::move(tree_);
   }
 
  private:
-  // nullptr when there are too many.
-  TreeItem* Add(const std::string& name, const std::string& member) {
-    tree_.is_cut = tree_.items.size() >= Tree::kMostItems;
-    if (tree_.is_cut) return nullptr;
-    tree_.items.push_back({.name = name, .member = member});
-    return &tree_.items.back();
-  }
-
   archive::Extent ExtentOf(uint32_t node) const {
     return archive::LocateMember(*archive_.file, *archive_.index, *archive_.index->EntryOf(node));
+  }
+
+  template <typename Locate>
+  void Add(TreeItem item, const archive::ArchiveIndex& index, uint32_t node, const Locate& locate) {
+    Describe(item, index, node, locate);
+    tree_.Add(std::move(item));
   }
 
   template <typename Locate>
@@ -84,7 +82,7 @@ class TreeReader {
 
   void AddChildren(const NameTree& names, uint32_t folder, const std::string& above) {
     const auto parent = names.At(folder);
-    for (uint32_t i = 0; i < parent.child_count; ++i) {
+    for (uint32_t i = 0; i < parent.child_count && !tree_.is_cut; ++i) {
       const auto child = names.At(parent.first_child + i);
       const std::string name = above + std::string(child.name);
       if (child.kind == NameTree::Kind::kFolder) {
@@ -93,9 +91,8 @@ class TreeReader {
         AddInner(child.member, name + "/");
       } else {
         named_[child.member] = true;
-        TreeItem* const item = Add(name, archive_.index->PathOf(child.member));
-        if (item == nullptr) return;
-        Describe(*item, *archive_.index, child.member, [&] { return ExtentOf(child.member); });
+        Add({.name = name, .member = archive_.index->PathOf(child.member)}, *archive_.index,
+            child.member, [&] { return ExtentOf(child.member); });
       }
     }
   }
@@ -109,13 +106,11 @@ class TreeReader {
       for (uint32_t node = 0; node < inner.index().node_count(); ++node) {
         if (inner.index().node(node).is_directory) continue;
         const std::string path = inner.index().PathOf(node);
-        TreeItem* const item = Add(above + path, JoinPath(outer, path));
-        if (item == nullptr) return;
-        Describe(*item, inner.index(), node, [&] { return inner.Locate(node); });
+        Add({.name = above + path, .member = JoinPath(outer, path)}, inner.index(), node,
+            [&] { return inner.Locate(node); });
       }
     } catch (const Error& error) {
-      TreeItem* const item = Add(above, outer);
-      if (item != nullptr) item->problem = error.what();
+      tree_.Add({.name = above, .member = outer, .problem = error.what()});
     }
   }
 

@@ -60,7 +60,6 @@ class MountedTreeReader {
  private:
   void Add(const std::string& name, const std::string& member, bool is_named,
            const std::string& folder, const struct stat& st) {
-    tree_.is_cut = tree_.items.size() >= Tree::kMostItems;
     if (tree_.is_cut) return;
     const std::string file = JoinPath(folder, name);
     TreeItem item{.name = name, .member = member, .is_named = is_named};
@@ -74,12 +73,15 @@ class MountedTreeReader {
     } catch (const Error& error) {
       item.problem = ReadAttribute(file, "error").value_or(error.what());
     }
-    tree_.items.push_back(std::move(item));
+    tree_.Add(std::move(item));
   }
 
   void AddChildren(const std::string& by_name, const std::string& above) {
     const std::string folder = above.empty() ? by_name : JoinPath(by_name, above);
-    for (const auto& name : ListFolder(folder)) AddChild(by_name, above + name);
+    for (const auto& name : ListFolder(folder)) {
+      if (tree_.is_cut) return;
+      AddChild(by_name, above + name);
+    }
   }
 
   void AddChild(const std::string& by_name, const std::string& name) {
@@ -90,7 +92,7 @@ class MountedTreeReader {
       try {
         AddChildren(by_name, name + "/");
       } catch (const Error& error) {  // a member that is no npz
-        tree_.items.push_back(
+        tree_.Add(
             {.name = name + "/", .problem = ReadAttribute(file, "error").value_or(error.what())});
       }
       return;

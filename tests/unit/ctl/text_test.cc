@@ -50,6 +50,14 @@ TEST(Text, TablesAreAligned) {
             "> longer  1000\n");
 }
 
+TEST(Text, OneVeryWideCellWidensNoOther) {
+  Table table({{"NAME"}, {"STATE"}});
+  table.Add({std::string(Columns::kWidest + 1, 'x'), "ok"});
+  table.Add({"y", "ok"});
+  EXPECT_EQ(table.Text(),
+            "NAME  STATE\n" + std::string(Columns::kWidest + 1, 'x') + "  ok\ny     ok\n");
+}
+
 TEST(Text, JsonOfAnyBytes) {
   Json json;
   json.BeginObject().Key("a").Text("x\xff\n\"").Key("b").Number(UINT64_MAX).Key("c").Null();

@@ -40,6 +40,19 @@ Tree TreeOf(ArchiveBuilder& archive) {
   return ReadTreeOfFile(folder / "a.skops");
 }
 
+template <typename PrintTree>
+std::string Printed(const PrintTree& print_tree, const std::string& path, const Tree& tree) {
+  std::string text;
+  print_tree(path, tree, [&](std::string_view piece) { text += piece; });
+  return text;
+}
+std::string TreeText(const std::string& path, const Tree& tree) {
+  return Printed(PrintText, path, tree);
+}
+std::string TreeJson(const std::string& path, const Tree& tree) {
+  return Printed(PrintJson, path, tree);
+}
+
 TEST(Tree, NamedArraysFirst) {
   ArchiveBuilder archive;
   archive.Add({.name = "other.bin", .data = "xyz"})
@@ -101,6 +114,20 @@ TEST(Tree, WhatIsWrongIsSaidBesideIt) {
   EXPECT_THAT(text, HasSubstr("! not a ZIP archive"));
   EXPECT_THAT(text, HasSubstr("! no .npy header: it does not begin as one"));
   EXPECT_THAT(text, HasSubstr("encrypted"));
+}
+
+TEST(Tree, IsCutWhenItTakesTooMuchMemory) {
+  Tree tree;
+  const std::string name(60'000, 'x');
+  size_t count = 0;
+  while (tree.Add({.name = name})) ++count;
+  EXPECT_LE(count, Tree::kMostBytes / name.size());
+  EXPECT_GT(count, Tree::kMostBytes / name.size() / 2);
+  EXPECT_FALSE(tree.Add({.name = "small"})) << "in the order of folders";
+  EXPECT_TRUE(tree.is_cut);
+  tree.items.resize(1);
+  EXPECT_THAT(TreeText("x", tree), HasSubstr("these are the first 1 members"));
+  EXPECT_THAT(TreeJson("x", tree), HasSubstr("\"is_cut\":true"));
 }
 
 TEST(Tree, WithoutNames) {
