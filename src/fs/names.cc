@@ -1,5 +1,7 @@
 // The part of FileSystem that shows the members of an archive by the names that its schema gives.
 
+#include <malloc.h>
+
 #include <algorithm>
 
 #include "catalog/schema.h"
@@ -17,6 +19,14 @@ using util::Error;
 using util::Quoted;
 
 constexpr size_t kRememberedInner = 1000;  // npz, an archive version
+
+// Gives back what was freed, at the end of its scope: each of the threads would keep so much.
+struct Trim {
+  bool wanted;
+  ~Trim() {
+    if (wanted) malloc_trim(0);
+  }
+};
 
 std::string TargetOf(const archive::ArchiveIndex& archive, const NameTree& names, uint32_t name) {
   std::string target;
@@ -52,6 +62,7 @@ std::shared_ptr<const NameTree> FileSystem::ReadNames(Slot& slot,
                                decoders_);
   std::unique_lock turn(large_schema_, std::defer_lock);
   if (entry.size > catalog::kLargeSchema) turn.lock();
+  const Trim trim{.wanted = turn.owns_lock()};
   const auto objects = catalog::ReadObjectsOf(reader, archive);
   return catalog_.Adopt(slot, std::make_unique<NameTree>(objects));
 }

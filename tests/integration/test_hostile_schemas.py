@@ -16,7 +16,15 @@ from test_by_name import worker_memory
 MIB = 1 << 20
 MOST_MEMORY = 256 * MIB
 SANITIZED = "SKOPSFS_SANITIZED" in os.environ  # which takes memory of its own
+SCALE = 10 if SANITIZED else 1  # that much smaller where it takes that much longer
 HOSTILE = int(os.environ.get("SKOPSFS_HOSTILE", "1"))  # schemas of a kind
+PACKAGE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../src/python")
+LISTING = """import sys
+sys.path.insert(0, sys.argv[1])
+from skopsfs._archive import Archive
+with Archive(sys.argv[2]) as archive:
+    archive.arrays_of_npz()
+"""
 ARRAY = b'{"__loader__": "A", "file": "1.npy"}'
 
 
@@ -39,16 +47,16 @@ def dict_of(count, key=b"k%d", value=ARRAY):
 
 def hostile_schemas():
     """By their names: the errno of by-name, and the schema. Each takes what one limit or another allows."""
-    most = 450_000  # objects
-    megabyte = b"x" * MIB
+    most = 450_000 // SCALE  # objects
+    megabytes = 200 // SCALE
     tuples = b'{"__loader__": "TupleNode", "content": [{"__loader__": "JsonNode", "content": "\\"abcdefgh\\""}, 1]},'
-    yield "text", 0, [b'"', *[megabyte] * 200, b'"']
-    yield "spaces", 0, [b"[", *[b" " * MIB] * 200, b"]"]
-    yield "digits", 0, [b"0.", *[b"1" * MIB] * 200]
-    yield "key", errno.EFBIG, [b'{"', *[megabyte] * 200, b'": 1}']
+    yield "text", 0, [b'"', *[b"x" * MIB] * megabytes, b'"']
+    yield "spaces", 0, [b"[", *[b" " * MIB] * megabytes, b"]"]
+    yield "digits", 0, [b"0.", *[b"1" * MIB] * megabytes]
+    yield "key", errno.EFBIG, [b'{"', *[b"x" * MIB] * megabytes, b'": 1}']
     yield "keys", errno.EFBIG, [b'{"' + b"k" * 65_000 + b'":'] * 1990
     yield "names", errno.EFBIG, dict_of(1000, b"%d" + b"k" * 65_000)
-    yield "texts", 0, [b'{"__loader__": "ListNode", "content": [', *[tuples * 1000] * 500, b"1]}"]
+    yield "texts", 0, [b'{"__loader__": "ListNode", "content": [', *[tuples * 1000] * (500 // SCALE), b"1]}"]
     yield "too many", errno.EFBIG, [b"[", *[(ARRAY + b",") * 1000] * 1000, b"1]"]
     yield "dict", 0, dict_of(most - 1000)
     yield "odd names", 0, dict_of(most - 1000, rb"\u0001\u0001%d")
@@ -121,12 +129,27 @@ class HostileSchemas(MountTest):
             self.assertLess(peak, MOST_MEMORY)
         self.assertEqual(mount.log().count("another one takes over"), 0)
 
+    def test_loader(self):
+        """What skopsfs.load lists of by-name, it lists in little memory."""
+        kinds = {kind: pieces for kind, _, pieces in hostile_schemas() if kind in ("dict", "deep")}
+        kinds["npz"] = dict_of(5000, b"k%d", ARRAY.replace(b"npy", b"npz"))
+        for kind, pieces in kinds.items():
+            write_schema(self.in_source(f"{kind}.skops"), pieces)
+        self.mount()
+        peaks = []
+        for kind in kinds:
+            peak, code = peak_of(sys.executable, "-c", LISTING, PACKAGE, self.in_mount(f"{kind}.skops"))
+            self.assertEqual(code, 0)
+            peaks.append(peak)
+        sys.stderr.write(f"the loader took at most {max(peaks) / MIB:.0f} MiB\n")
+        self.assertLess(max(peaks), MOST_MEMORY)
+
     def test_without_a_mount(self):
-        """skopsfsctl check says which, in little memory."""
+        """skopsfsctl check says which, and tree shows what there is, in little memory."""
         expected = self.write()
         peaks = [0]
         for name, code in expected.items():
-            for command, exit_code in (("check", ctl.WRONG if code else ctl.GOOD),):
+            for command, exit_code in (("check", ctl.WRONG if code else ctl.GOOD), ("tree", ctl.GOOD)):
                 with self.subTest(command=command, name=name):
                     peak, found = peak_of(ctl.binary(), command, self.in_source(name))
                     self.assertEqual(found, exit_code)

@@ -101,19 +101,26 @@ class Archive:
         is empty where the mount shows no by-name."""
         return dict(self._npz_below(_BY_NAME))
 
-    def _npz_below(self, folder: str) -> Iterator[tuple[str, str]]:
-        top = os.path.join(f"/proc/self/fd/{self._directory}", folder)
-        for path, folders, names in os.walk(top):
-            inside = os.path.join(folder, os.path.relpath(path, top))
-            for name in names:
-                link = os.path.join(path, name)
-                if not name.endswith(".npz") or not os.path.islink(link):
-                    continue
-                npz = os.path.normpath(os.path.join(inside, os.readlink(link)))
-                beside = name[:-len(".npz")]
-                if beside in folders and self._is_of(os.path.join(path, beside), npz):
-                    folders.remove(beside)
-                    yield npz, os.path.normpath(os.path.join(inside, beside))
+    def _npz_below(self, inside: str) -> Iterator[tuple[str, str]]:
+        top = os.path.join(f"/proc/self/fd/{self._directory}", inside)
+        links, folders = [], set()
+        try:
+            with os.scandir(top) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.add(entry.name)
+                    elif entry.name.endswith(".npz") and entry.is_symlink():
+                        links.append(entry.name)
+        except OSError:
+            return  # whoever needs the arrays reads the npz, and is told what is wrong
+        for name in links:
+            npz = os.path.normpath(os.path.join(inside, os.readlink(os.path.join(top, name))))
+            beside = name[:-len(".npz")]
+            if beside in folders and self._is_of(os.path.join(top, beside), npz):
+                folders.remove(beside)
+                yield npz, os.path.normpath(os.path.join(inside, beside))
+        for name in folders:
+            yield from self._npz_below(os.path.join(inside, name))
 
     @staticmethod
     def _is_of(folder: str, npz: str) -> bool:
