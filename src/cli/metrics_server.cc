@@ -10,6 +10,7 @@
 #include <exception>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "cli/run.h"
 #include "fuse/metrics_process.h"
@@ -49,7 +50,12 @@ int Number(std::string_view text) {
 
 }  // namespace
 
-void RunMetricsServer(std::string_view descriptors, std::string_view address) {
+void RunMetricsServer(std::span<const char* const> arguments) {
+  // An older supervisor gives fewer.
+  const auto argument = [&](size_t i) {
+    return i < arguments.size() ? std::string_view(arguments[i]) : std::string_view();
+  };
+  const auto descriptors = argument(0).substr(std::string_view(fuse::kMetricsServer).size());
   const size_t comma = descriptors.find(',');
   const util::UniqueFd memory(Number(descriptors.substr(0, comma)));
   util::UniqueFd waiting(comma == std::string_view::npos ? -1
@@ -63,7 +69,8 @@ void RunMetricsServer(std::string_view descriptors, std::string_view address) {
     GiveUpPowers();
     EndWithParent();  // becoming another user forgets it
     const metrics::SharedCounters counters(memory, metrics::SharedCounters::Access::kRead);
-    metrics::HttpServer server(metrics::ParseAddress(address), *counters, ThisVersion());
+    metrics::HttpServer server(metrics::ParseAddress(argument(1)), *counters,
+                               {ThisVersion(), std::string(argument(2)), std::string(argument(3))});
     say(fuse::kMetricsServed);
     server.Run();
     _exit(EXIT_SUCCESS);

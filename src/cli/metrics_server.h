@@ -1,11 +1,11 @@
 #pragma once
 
-#include <string_view>
+#include <span>
 
 namespace skopsfs::cli {
 
-// Is the process that answers at --metrics-address (see fuse/metrics_process.h), until its parent
-// dies. `descriptors` are those of the counters and of who waits for it to serve, as "N,N".
-[[noreturn]] void RunMetricsServer(std::string_view descriptors, std::string_view address);
+// Is the process that answers at --metrics-address, until its parent dies. What `arguments` are
+// fuse/metrics_process.h says.
+[[noreturn]] void RunMetricsServer(std::span<const char* const> arguments);
 
 }  // namespace skopsfs::cli

@@ -123,6 +123,7 @@ int Serve(const Options& options, std::span<const char* const> arguments,
   RefuseWhatIsNoZip(source);
   const auto mountpoint =
       passed ? options.mountpoint : FreeMountpoint(source, options.mountpoint, options.nonempty);
+  util::SetLogSubject(util::Quoted(mountpoint) + ": ");
   RaiseLimits();
   fuse::Supervisor supervisor(
       source,
@@ -135,7 +136,11 @@ int Serve(const Options& options, std::span<const char* const> arguments,
       {.arguments = {arguments.begin(), arguments.end()},
        .user = user,
        .timeout = std::chrono::milliseconds(static_cast<int64_t>(1000 * options.worker_timeout))},
-      options.metrics_address, on_ready);
+      options.metrics_address, [&on_ready, &mountpoint, path = source.path()] {
+        on_ready();
+        util::LogInfo("serving {} at {}, skopsfs {}", util::Quoted(path), util::Quoted(mountpoint),
+                      SKOPSFS_VERSION);
+      });
   return supervisor.Run() ? EXIT_SUCCESS : kExitFailure;
 }
 
@@ -174,10 +179,8 @@ int ServeOrExplain(const Options& options, std::span<const char* const> argument
 metrics::Versions ThisVersion() { return {SKOPSFS_VERSION, fuse::LibraryVersion()}; }
 
 int Run(std::span<const char* const> arguments) {
-  if (arguments.size() == 2 && std::string_view(arguments[0]).starts_with(fuse::kMetricsServer)) {
-    std::string_view descriptors = arguments[0];
-    descriptors.remove_prefix(std::string_view(fuse::kMetricsServer).size());
-    RunMetricsServer(descriptors, arguments[1]);
+  if (!arguments.empty() && std::string_view(arguments[0]).starts_with(fuse::kMetricsServer)) {
+    RunMetricsServer(arguments);
   }
   const auto supervisor = SupervisorOf(arguments);
   if (supervisor) arguments = arguments.subspan(1);

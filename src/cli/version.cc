@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cstdio>
+#include <system_error>
 
 #include "archive/inflate_stream.h"
 #include "archive/libzip_stream.h"
@@ -26,6 +27,12 @@ std::string Line(const char* what, const std::string& answer) {
 
 const char* Word(bool yes) { return yes ? "yes" : "no"; }
 
+std::string LandlockText(long version) {
+  if (version > 0) return fmt::format("yes, version {}", version);
+  if (version == 0) return "no";
+  return "not known: " + std::generic_category().message(static_cast<int>(-version));
+}
+
 }  // namespace
 
 std::string VersionText() {
@@ -39,8 +46,7 @@ std::string VersionText() {
                kernel.resend
                    ? Word(*kernel.resend)
                    : fmt::format("{}, by its version", Word(IsAtLeast(kernel.release, 6, 9))));
-  text += Line("files out of the worker's reach (Landlock, 5.13)",
-               kernel.landlock > 0 ? fmt::format("yes, version {}", kernel.landlock) : "no");
+  text += Line("files out of the worker's reach (Landlock, 5.13)", LandlockText(kernel.landlock));
   text += Line("what is in memory (cachestat, 6.5)", Word(kernel.cachestat));
   text += Line("direct reads (statx DIOALIGN, 6.1)",
                kernel.direct ? "yes" : "no, on the filesystem of this program");

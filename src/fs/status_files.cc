@@ -54,7 +54,8 @@ std::string FileSystem::StatusText(NodeId node) {
   switch (static_cast<StatusNode>(node.index)) {
     case StatusNode::kMetrics:
       CountArchives(0);
-      return metrics::PrometheusText(counters_, options_.facts.versions);
+      return metrics::PrometheusText(counters_, {options_.facts.versions, catalog_.source().path(),
+                                                 options_.facts.mountpoint});
     case StatusNode::kStatus:
       return StatusJson(options_.facts, catalog_.source().path(),
                         catalog_.source().is_single_archive(), CountArchives(kMostArchives),

@@ -60,7 +60,7 @@ void MetricsProcess::Start(int program) {
   if (pid_ == 0) {
     const std::array kept = {memory.get(), theirs.get()};
     const auto numbers = std::to_string(memory.get()) + "," + std::to_string(theirs.get());
-    Execute(program, {kMetricsServer + numbers, address_}, kept);
+    Execute(program, {kMetricsServer + numbers, address_, source_, mountpoint_}, kept);
   }
   theirs.Reset();
   const auto answer = ReadAnswer(ours.get());

@@ -7,9 +7,13 @@
 #include <string>
 #include <utility>
 
+#include "fuse/mount.h"
+
 namespace skopsfs::fuse {
 
-// What this program is given as its first argument to be such a process.
+// What this program is given as its first argument to be such a process, followed by the
+// descriptors of the counters and of who waits for it to serve, as "N,N". The other arguments are
+// the address, and what the metrics name: the source and the mountpoint.
 inline constexpr const char* kMetricsServer = "--metrics-server=";
 // What it says when it serves; anything else is why it cannot.
 inline constexpr const char* kMetricsServed = "serving";
@@ -22,7 +26,11 @@ class MetricsProcess {
   using Clock = std::chrono::steady_clock;
 
   // `memory` (of metrics::Counters) is a descriptor that stays the caller's, and open.
-  MetricsProcess(std::string address, int memory) : address_(std::move(address)), memory_(memory) {}
+  MetricsProcess(std::string address, const MountOptions& mount, int memory)
+      : address_(std::move(address)),
+        source_(mount.source),
+        mountpoint_(mount.mountpoint),
+        memory_(memory) {}
   ~MetricsProcess();
   MetricsProcess(const MetricsProcess&) = delete;
   MetricsProcess& operator=(const MetricsProcess&) = delete;
@@ -38,6 +46,8 @@ class MetricsProcess {
 
  private:
   const std::string address_;
+  const std::string source_;
+  const std::string mountpoint_;
   const int memory_;
   pid_t pid_ = -1;
   std::optional<Clock::time_point> start_again_at_;

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 
 #include "fuse/system_calls.h"
 #include "util/error.h"
@@ -61,10 +62,13 @@ void AllowReading(int rules, int folder) {
 // cannot keep from truncating them.
 bool RestrictFiles(const catalog::Source::Parts& source) {
   const long version = LandlockVersion();
-  if (version < 1) {
+  if (version == 0) {
     util::LogWarning("this kernel has no Landlock: the worker may open what its user may read");
-    return false;
+  } else if (version < 0) {
+    util::LogWarning("Landlock: {}: the worker may open what its user may read",
+                     std::generic_category().message(static_cast<int>(-version)));
   }
+  if (version < 1) return false;
   const auto all = AllOf(version);
   const UniqueFd rules(
       static_cast<int>(syscall(SYS_landlock_create_ruleset, &all, SizeFor(version), 0)));
@@ -91,7 +95,8 @@ void BoundMemory() {
 long LandlockVersion() {
   const long version =
       syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION);
-  return version < 0 ? 0 : version;
+  if (version >= 0) return version;
+  return errno == ENOSYS || errno == EOPNOTSUPP ? 0 : -errno;
 }
 
 void EnterSandbox(const catalog::Source::Parts& source) {

@@ -20,7 +20,8 @@ inline constexpr bool kSanitized = false;
 // util::Error when something that should work does not.
 void EnterSandbox(const catalog::Source::Parts& source);
 
-// Of the kernel's Landlock; 0 when there is none.
+// Of the kernel's Landlock; 0 when there is none, and less than that, an errno, when it may not be
+// asked.
 long LandlockVersion();
 
 }  // namespace skopsfs::fuse

@@ -81,7 +81,7 @@ bool Supervisor::Run() {
   if (fstat(folder.get(), &source) == 0) source_device_ = source.st_dev;
   source_is_mountpoint_ = !source_.is_single_archive && IsMountPoint(source_.folder.get());
   if (!metrics_address_.empty()) {
-    metrics_server_.emplace(metrics_address_, metrics_memory_.get());
+    metrics_server_.emplace(metrics_address_, mount_options_, metrics_memory_.get());
     metrics_server_->Start(program_->get());
   }
   mount_ = std::make_unique<Mount>(mount_options_);

@@ -88,8 +88,8 @@ Address ParseAddress(std::string_view text) {
   return address;
 }
 
-HttpServer::HttpServer(const Address& address, const Counters& counters, Versions versions)
-    : counters_(counters), versions_(std::move(versions)), listening_(Listen(address)) {}
+HttpServer::HttpServer(const Address& address, const Counters& counters, Subject subject)
+    : counters_(counters), subject_(std::move(subject)), listening_(Listen(address)) {}
 
 void HttpServer::Run(int stop) {
   while (true) {
@@ -160,7 +160,7 @@ std::string HttpServer::AnswerTo(std::string_view request) const {
   if (!version.starts_with(" HTTP/1.")) return Refusal("400 Bad Request");
   if (method != "GET" && method != "HEAD") return Refusal("405 Method Not Allowed");
   if (path != "/metrics") return Refusal("404 Not Found");
-  const auto text = PrometheusText(counters_, versions_);
+  const auto text = PrometheusText(counters_, subject_);
   return Answer("200 OK", "text/plain; version=0.0.4", text, method == "GET");
 }
 

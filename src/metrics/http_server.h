@@ -33,7 +33,7 @@ class HttpServer {
 
   // Listens from now on. Throws util::Error with the reason when it cannot listen there. The
   // counters must live longer.
-  HttpServer(const Address& address, const Counters& counters, Versions versions);
+  HttpServer(const Address& address, const Counters& counters, Subject subject);
 
   // Serves until the descriptor `stop` can be read; without one, for ever.
   void Run(int stop = -1);
@@ -57,7 +57,7 @@ class HttpServer {
   std::string AnswerTo(std::string_view request) const;
 
   const Counters& counters_;
-  const Versions versions_;
+  const Subject subject_;
   util::UniqueFd listening_;
   std::vector<Connection> connections_;  // the oldest first
 };

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "util/clock.h"
+#include "util/utf8.h"
 
 namespace skopsfs::metrics {
 namespace {
@@ -154,10 +155,13 @@ double SecondsOfOldestRequest(const Counters& counters) {
 
 }  // namespace
 
-std::vector<MetricFamily> Families(const Counters& counters, const Versions& versions) {
+std::vector<MetricFamily> Families(const Counters& counters, const Subject& subject) {
   Collection collection;
   collection.Add("skopsfs_info", "What serves the mount.", MetricType::Gauge)
-      .metric.push_back(GaugeOf(1, {{"version", versions.skopsfs}, {"libfuse", versions.libfuse}}));
+      .metric.push_back(GaugeOf(1, {{"version", subject.versions.skopsfs},
+                                    {"libfuse", subject.versions.libfuse},
+                                    {"source", util::ReplaceInvalidUtf8(subject.source)},
+                                    {"mountpoint", util::ReplaceInvalidUtf8(subject.mountpoint)}}));
   collection.Gauge("skopsfs_start_time_seconds", "When it was mounted.", Seconds(counters.started));
   collection.Gauge("skopsfs_worker_start_time_seconds", "When the present worker began to serve.",
                    Seconds(counters.worker_started));
@@ -174,8 +178,8 @@ std::vector<MetricFamily> Families(const Counters& counters, const Versions& ver
   return collection.Take();
 }
 
-std::string PrometheusText(const Counters& counters, const Versions& versions) {
-  return prometheus::TextSerializer().Serialize(Families(counters, versions));
+std::string PrometheusText(const Counters& counters, const Subject& subject) {
+  return prometheus::TextSerializer().Serialize(Families(counters, subject));
 }
 
 }  // namespace skopsfs::metrics

@@ -15,10 +15,17 @@ struct Versions {
   std::string libfuse;
 };
 
+// Which mount the counters are of.
+struct Subject {
+  Versions versions;
+  std::string source;
+  std::string mountpoint;
+};
+
 // The counters as Prometheus has them. Safe while they change: each number is right by itself.
-std::vector<prometheus::MetricFamily> Families(const Counters& counters, const Versions& versions);
+std::vector<prometheus::MetricFamily> Families(const Counters& counters, const Subject& subject);
 
 // The same in the text format that Prometheus reads.
-std::string PrometheusText(const Counters& counters, const Versions& versions);
+std::string PrometheusText(const Counters& counters, const Subject& subject);
 
 }  // namespace skopsfs::metrics

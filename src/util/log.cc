@@ -40,6 +40,7 @@ struct LogState {
 
   std::mutex mutex;
   std::optional<SyslogSocket> syslog;
+  std::string subject;  // in syslog
   LogSink sink;
   std::optional<LineBudget> own;
   std::optional<LineBudget> workers;
@@ -74,7 +75,7 @@ bool WriteToStderr(const std::string& text) {
 
 bool Write(LogState& state, LogLevel level, const std::string& line) {
   if (state.sink) return state.sink(level, line);
-  if (state.syslog) return state.syslog->Send(level, line);
+  if (state.syslog) return state.syslog->Send(level, state.subject + line);
   return WriteToStderr("skopsfs: " + line.substr(0, kLongestLine) + "\n");
 }
 
@@ -127,6 +128,12 @@ void UseSyslog(const char* program) {
   LogState& state = State();
   const std::lock_guard lock(state.mutex);
   state.syslog.emplace(program);
+}
+
+void SetLogSubject(std::string subject) {
+  LogState& state = State();
+  const std::lock_guard lock(state.mutex);
+  state.subject = std::move(subject);
 }
 
 void SetLogSink(LogSink sink) {

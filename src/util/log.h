@@ -39,6 +39,9 @@ void LogInfo(fmt::format_string<Args...> format, Args&&... args) {
 // From now on lines go to syslog (facility daemon), named `program`.
 void UseSyslog(const char* program);
 
+// What each line begins with in syslog, where those of several mounts may lie side by side.
+void SetLogSubject(std::string subject);
+
 // Lines go to `sink`, one at a time, until it is set back to nullptr. It must not wait, and says
 // whether it took the line. All budgets begin anew.
 using LogSink = std::function<bool(LogLevel, const std::string&)>;

@@ -43,7 +43,7 @@ struct Control {
   _Atomic uint64_t old_kernel;         // the kernel looks like one that asks nothing again
   _Atomic uint64_t die_at_start;       // a worker kills itself before it does anything
   _Atomic uint64_t die_soon;           // inode of a program: its workers die after half a second
-  _Atomic uint64_t no_landlock;        // the kernel looks like one that has none
+  _Atomic uint64_t no_landlock;        // how asking for it fails, an errno
   _Atomic uint64_t no_prune;           // the kernel looks like one that takes no nodes to drop
   _Atomic uint64_t hanging;            // how often somebody has begun to wait
   _Atomic uint64_t faults;             // a bit for each kind of call that counts, and one fails
@@ -356,7 +356,7 @@ __attribute__((no_sanitize("address"))) long syscall(long number, ...) {
   for (int i = 0; i < 6; ++i) a[i] = va_arg(rest, long);
   va_end(rest);
   if (number == SYS_landlock_create_ruleset && control->no_landlock) {
-    errno = ENOSYS;
+    errno = (int)control->no_landlock;
     return -1;
   }
   if (number == SYS_openat2 && Fails(kOpenat2)) return -1;

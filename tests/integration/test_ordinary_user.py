@@ -153,7 +153,7 @@ class OrdinaryUser(OrdinaryUserTest):
         self.assertFalse(mounted)
 
     def test_the_background_logs_to_syslog(self):
-        """Caught at a /dev/log of its own."""
+        """Caught at a /dev/log of its own. Each line says which mount it is about."""
         archives.write(self.in_source("broken.skops"), b"no archive")
 
         def use():
@@ -170,10 +170,11 @@ class OrdinaryUser(OrdinaryUserTest):
                         os.listdir(self.in_mount("broken.skops"))
                     except OSError:
                         pass
-                    return mount.pid, log.recv(10_000).decode()
-        pid, line = in_child(use)
-        self.assertIn(f"skopsfs[{pid}]: ", line)
-        self.assertIn('"broken.skops": cannot be opened: ', line)
+                    return mount.pid, [log.recv(10_000).decode() for _ in range(2)]
+        pid, lines = in_child(use)
+        start = f'skopsfs[{pid}]: "{self.mountpoint}": '
+        self.assertIn(f'{start}serving "{self.source}" at "{self.mountpoint}", skopsfs ', lines[0])
+        self.assertIn(f'{start}"broken.skops": cannot be opened: ', lines[1])
 
 
 def _runs(pid, program):

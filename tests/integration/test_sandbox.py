@@ -5,7 +5,7 @@ import os
 
 import archives
 from archives import MEMBER
-from mount import binary, main, mounts, needs_root, until
+from mount import Mount, binary, main, mounts, needs_root, run, until
 from processes import OTHER_USER, in_child
 from shim import ShimTest
 
@@ -57,7 +57,7 @@ class Sandbox(ShimTest):
         archives.write_version(self.in_source("folder", "b.skops"), 2)
         os.symlink("folder/b.skops", self.in_source("link.skops"))
         os.symlink("/etc/passwd", self.in_source("out.skops"))
-        self.shim.no_landlock = 1
+        self.shim.no_landlock = errno.ENOSYS
         mount = self.mount()
         mount.wait_for_log("this kernel has no Landlock")
         for name, result in self.attack(mount).items():
@@ -66,6 +66,17 @@ class Sandbox(ShimTest):
                 self.assertIn(result, allowed)
         self.assertEqual(read(self.in_mount("link.skops", MEMBER)), archives.content(2))
         self.assert_errno(errno.ENOENT, os.stat, self.in_mount("out.skops"))
+
+    def test_why_there_is_no_landlock(self):
+        for code, said in ((errno.EOPNOTSUPP, "this kernel has no Landlock:"),
+                           (errno.EPERM, "Landlock: Operation not permitted:")):
+            self.shim.no_landlock = code
+            with Mount(self.source, self.mountpoint, env=self.shim.environment) as mount:
+                mount.wait_for_log(said)
+            environment = dict(os.environ, **self.shim.environment)
+            version = run(binary(), "-V", env=environment).stdout
+            self.assertRegex(version, r"\(Landlock, 5\.13\) +" + (
+                "not known: Operation not permitted" if code == errno.EPERM else "no\n"))
 
     @needs_root
     def test_what_the_kernel_says_of_the_worker(self):

@@ -60,7 +60,8 @@ class StalledLog(MountTest):
 
         code, line = self.with_syslog(socket.SOCK_DGRAM, use)
         self.assertEqual(code, 0)
-        self.assertRegex(line, r"<28>\w{3} [ \d]\d \d\d:\d\d:\d\d skopsfs\[\d+\]: \d+ lines before")
+        self.assertRegex(
+            line, r"<28>\w{3} [ \d]\d \d\d:\d\d:\d\d skopsfs\[\d+\]: \"\S+\": \d+ lines before")
 
     @needs_root
     def test_ends_while_nobody_reads_syslog(self):
@@ -79,7 +80,7 @@ class StalledLog(MountTest):
                 self.break_all()
                 reader, _ = log.accept()
                 with reader:
-                    return mount.stop(), reader.recv(1 << 20).split(b"\0")[0].decode()
+                    return mount.stop(), reader.recv(1 << 20).split(b"\0")[1].decode()
         code, line = self.with_syslog(socket.SOCK_STREAM, use)
         self.assertEqual(code, 0)
         self.assertIn("cannot be opened: not a ZIP archive", line)

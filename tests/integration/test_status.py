@@ -217,6 +217,9 @@ class Http(MountTest):
     def test_the_same_as_in_the_mount(self):
         port = free_port()
         self.mount(f"--metrics-address={port}")
+        info = f'source="{self.source}",mountpoint="{self.mountpoint}"}} 1\n'
+        self.assertIn(info, fetch(port))
+        self.assertIn(info, read(self.mountpoint, ".skopsfs", "metrics"))
         names = {re.sub(r"\{.*", "", name) for name in metrics_in(fetch(port))}
         own = {re.sub(r"\{.*", "", name)
                for name in metrics_in(read(self.mountpoint, ".skopsfs", "metrics"))}

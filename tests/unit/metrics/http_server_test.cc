@@ -78,8 +78,8 @@ class Serving : public ::testing::Test {
  protected:
   Serving() {
     Listening(port_);  // and free again
-    server_ = std::make_unique<HttpServer>(ParseAddress(std::to_string(port_)), *counters_,
-                                           Versions{"1", "2"});
+    server_ =
+        std::make_unique<HttpServer>(ParseAddress(std::to_string(port_)), *counters_, Subject{});
     thread_ = std::thread([this] { server_->Run(stop_.get()); });
   }
   ~Serving() override {

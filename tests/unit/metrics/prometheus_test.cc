@@ -15,13 +15,16 @@ using ::testing::Not;
 
 class PrometheusTest : public ::testing::Test {
  protected:
-  std::string Text() const { return PrometheusText(*counters_, {"1.2", "3.4"}); }
+  std::string Text() const {
+    return PrometheusText(*counters_, {{"1.2", "3.4"}, "/models", "/mnt/a \"\\\n\xff"});
+  }
 
   const std::unique_ptr<Counters> counters_ = std::make_unique<Counters>();
 };
 
 TEST_F(PrometheusTest, SaysWhatServes) {
-  EXPECT_THAT(Text(), HasSubstr("skopsfs_info{version=\"1.2\",libfuse=\"3.4\"} 1\n"));
+  EXPECT_THAT(Text(), HasSubstr("skopsfs_info{version=\"1.2\",libfuse=\"3.4\",source=\"/models\","
+                                "mountpoint=\"/mnt/a \\\"\\\\\\n\xef\xbf\xbd\"} 1\n"));
 }
 
 TEST_F(PrometheusTest, RequestsAreTheSumOfTheirDurations) {
