@@ -37,6 +37,7 @@ ArchiveSeen Describe(Slot& slot, State state) {
                    .size = slot.identity.size,
                    .state = state,
                    .is_current = !slot.superseded,
+                   .was_looked_into = !slot.record || slot.record->index_mark != 0,
                    .handles = slot.record ? slot.record->handles.load() : 0,
                    .reason = {}};
   if (state != State::kFailed) return seen;

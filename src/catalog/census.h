@@ -17,7 +17,8 @@ struct ArchiveSeen {
   std::string path;  // relative to the source; empty for a single archive
   uint64_t size = 0;
   State state = State::kIdle;
-  bool is_current = true;  // else its name led to another version when last looked at
+  bool is_current = true;       // else its name led to another version when last looked at
+  bool was_looked_into = true;  // else nobody can have anything of it
   uint64_t handles = 0;
   std::string reason;  // why it failed, or a member of it
 };

@@ -68,6 +68,7 @@ std::unique_ptr<CLI::App> MakeApp(Request& request) {
       app->add_subcommand("status", "show mounts, their archives and who maps them");
   status->add_option("MOUNTPOINT", request.status.mountpoint, "this mount only")->option_text(" ");
   status->add_flag("--json", request.status.json, "print one JSON document");
+  status->add_flag("--processes", request.status.processes, "name the processes that map members");
   status->add_flag("--watch", request.watch, "look again every SECONDS, 2 if not given")
       ->option_text("[=SECONDS]");
 

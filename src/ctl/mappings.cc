@@ -1,8 +1,10 @@
 #include "ctl/mappings.h"
 
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <optional>
 
@@ -63,6 +65,31 @@ uint64_t AmountOf(std::string_view line) {
   return amount << 10;
 }
 
+// In a container /proc has the processes of its PID namespace only. Process 1 is that of /proc;
+// where it may not be asked, we are most likely in the same namespace.
+bool ShowsAllProcesses(const std::string& proc) {
+  constexpr std::string_view kFirstNamespace = "pid:[4026531836]";  // on every Linux
+  for (const auto* const process : {"1", "self"}) {
+    std::array<char, 64> link{};
+    const std::string path = JoinPath(proc, process) + "/ns/pid";
+    const ssize_t size = readlink(path.c_str(), link.data(), link.size());
+    if (size > 0)
+      return std::string_view(link.data(), static_cast<size_t>(size)) == kFirstNamespace;
+  }
+  return true;
+}
+
+std::string NameOf(const std::string& process) {
+  constexpr size_t kMost = 64;  // the kernel's are shorter
+  try {
+    std::string name = ReadWhole(process + "/comm", kMost);
+    if (name.ends_with('\n')) name.pop_back();
+    return name;
+  } catch (const util::Error&) {
+    return {};
+  }
+}
+
 }  // namespace
 
 std::vector<Mapping> ParseMappings(std::string_view smaps, const std::set<dev_t>& devices) {
@@ -84,7 +111,7 @@ std::vector<Mapping> ParseMappings(std::string_view smaps, const std::set<dev_t>
 }
 
 Mappings ReadMappings(const std::set<dev_t>& devices, const std::string& proc) {
-  Mappings mappings;
+  Mappings mappings{.are_of_all_processes = ShowsAllProcesses(proc)};
   for (const auto& name : ListFolder(proc)) {
     pid_t pid = 0;
     if (!ParseWhole(std::string_view(name), pid, 10)) continue;
@@ -94,6 +121,7 @@ Mappings ReadMappings(const std::set<dev_t>& devices, const std::string& proc) {
       if (ParseMappings(ReadWhole(folder + "/maps", kMostBytes), devices).empty()) continue;
       for (auto& mapping : ParseMappings(ReadWhole(folder + "/smaps", kMostBytes), devices)) {
         mapping.pid = pid;
+        mappings.names.try_emplace(pid, NameOf(folder));
         mappings.all.push_back(std::move(mapping));
       }
     } catch (const util::Error& error) {

@@ -3,6 +3,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <map>
 #include <set>
 #include <string>
 #include <string_view>
@@ -25,7 +26,9 @@ std::vector<Mapping> ParseMappings(std::string_view smaps, const std::set<dev_t>
 
 struct Mappings {
   std::vector<Mapping> all = {};
-  uint64_t unknown = 0;  // processes that could not be looked at
+  std::map<pid_t, std::string> names = {};  // of the processes that have them
+  uint64_t unknown = 0;                     // processes that could not be looked at
+  bool are_of_all_processes = true;         // else there may be others, out of this PID namespace
 };
 
 // Those of all processes in `proc`. What ends meanwhile is left out.

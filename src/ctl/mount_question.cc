@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <csignal>
 #include <cstring>
 
@@ -18,12 +19,14 @@ namespace {
 
 using util::Error;
 
-constexpr size_t kMostStatus = size_t{64} << 20;  // bytes
-constexpr size_t kMostMembers = 100'000;          // that are looked at, a mount
+constexpr size_t kMostStatus = size_t{64} << 20;     // bytes
+constexpr size_t kMostMembers = 100'000;             // that are looked at, a mount
+constexpr size_t kMostNames = 1000;                  // likewise; a mount tells of no more archives
+constexpr auto kMostTime = std::chrono::seconds(3);  // for looking at names
 
 // What the child sends: one of these, and after a status or problem its text.
 struct Message {
-  enum class Kind : uint32_t { kProblem, kStatus, kMember, kArchiveDone };
+  enum class Kind : uint32_t { kProblem, kStatus, kAlive, kMoreNames, kMember, kArchiveDone };
 
   Kind kind{};
   uint32_t text_size = 0;
@@ -37,10 +40,9 @@ class Teller {
 
   void Tell() {
     try {
-      const std::string text =
-          ReadWhole(JoinPath(mountpoint_, ".skopsfs/status.json"), kMostStatus);
-      const ServerStatus status = ParseServerStatus(text);
-      Send({.kind = Message::Kind::kStatus, .text_size = static_cast<uint32_t>(text.size())}, text);
+      TellStatus();  // what comes next may hang with the source
+      LookAtNames();
+      const ServerStatus status = TellStatus();
       // Or each member that is opened would be read.
       if (!status.verifies_on_open()) TellMembers(status);
     } catch (const Error& error) {
@@ -51,6 +53,41 @@ class Teller {
   }
 
  private:
+  ServerStatus TellStatus() {
+    const auto text = ReadWhole(JoinPath(mountpoint_, ".skopsfs/status.json"), kMostStatus);
+    ServerStatus status = ParseServerStatus(text);
+    Send({.kind = Message::Kind::kStatus, .text_size = static_cast<uint32_t>(text.size())}, text);
+    return status;
+  }
+
+  // Of archives and folders.
+  void LookAtNames() {
+    if (ReadAttribute(mountpoint_, "archive")) return;  // it shows one archive
+    const auto end = std::chrono::steady_clock::now() + kMostTime;
+    std::vector<std::string> folders = {mountpoint_};
+    size_t count = 0;
+    for (size_t i = 0; i < folders.size(); ++i) {
+      for (const auto& name : NamesIn(folders[i])) {
+        if (++count > kMostNames || std::chrono::steady_clock::now() > end) {
+          return Send({.kind = Message::Kind::kMoreNames});
+        }
+        const std::string path = JoinPath(folders[i], name);
+        struct stat st {};
+        const bool is_folder = stat(path.c_str(), &st) == 0 && S_ISDIR(st.st_mode);
+        if (is_folder && !name.ends_with(".skops")) folders.push_back(path);
+        Send({.kind = Message::Kind::kAlive});
+      }
+    }
+  }
+
+  static std::vector<std::string> NamesIn(const std::string& folder) {
+    try {
+      return ListFolder(folder);
+    } catch (const Error&) {  // we may not look into it, or it is gone by now
+      return {};
+    }
+  }
+
   static std::string ReasonFor(const Error& error) {
     switch (error.code()) {
       case ENOTCONN:
@@ -93,6 +130,10 @@ class Teller {
       const auto& archive = status.archives[i];
       // Behind the name of one that was replaced lies another one.
       if (!archive.is_current) continue;
+      if (!archive.was_looked_into && archive.state != "failed") {
+        Send({.kind = Message::Kind::kArchiveDone, .pages = {.archive = i}});
+        continue;
+      }
       const std::string folder =
           archive.path.empty() ? mountpoint_ : JoinPath(mountpoint_, archive.path);
       const bool has_failed = archive.state == "failed";
@@ -110,16 +151,20 @@ class Teller {
   void TellMembersOf(uint32_t number, const std::string& folder, bool has_failed) {
     VisitFiles(folder, [&](const std::string& member, const struct stat& st) {
       if (++members_ > kMostMembers) throw Error(EFBIG, "there are too many members");
-      const std::string file = JoinPath(folder, member);
-      if (has_failed && ReadAttribute(file, "error")) return;
-      const util::UniqueFd fd(open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-      // A member that cannot be opened has no pages.
-      if (!fd && (errno != EACCES || ReadAttribute(file, "error"))) return;
-      const auto resident = fd ? ResidentBytes(fd.get()) : std::nullopt;
+      const auto resident = ResidentOf(JoinPath(folder, member), has_failed);
       if (!resident) throw Error(EACCES, "it is not told");
       Send({.kind = Message::Kind::kMember,
             .pages = {.archive = number, .inode = st.st_ino, .resident = *resident}});
     });
+  }
+
+  static std::optional<uint64_t> ResidentOf(const std::string& file, bool has_failed) {
+    if (has_failed && ReadAttribute(file, "error")) return 0;
+    const util::UniqueFd fd(open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+    if (fd) return ResidentBytes(fd.get());
+    // A member that cannot be opened has no pages, unless it is we who may not.
+    const bool may = errno != EACCES || ReadAttribute(file, "error");
+    return may ? std::optional<uint64_t>(0) : std::nullopt;
   }
 
   const int pipe_;
@@ -156,8 +201,13 @@ void Take(const Message& message, std::string text, MountAnswer& answer) {
       return;
     case Message::Kind::kStatus:
       answer.status = ParseServerStatus(text);
-      answer.looked_at.resize(answer.status.archives.size());
+      answer.looked_at.assign(answer.status.archives.size(), false);
       answer.problem.clear();
+      return;
+    case Message::Kind::kAlive:
+      return;
+    case Message::Kind::kMoreNames:
+      answer.has_more = true;
       return;
     case Message::Kind::kMember:
       answer.members.push_back(message.pages);

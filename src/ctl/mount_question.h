@@ -25,13 +25,15 @@ struct MountAnswer {
   ServerStatus status = {};
   std::vector<MemberPages> members = {};
   std::vector<bool> looked_at = {};  // by archive: whether all of its members are there
-  bool is_silent = false;            // it has stopped to answer
+  bool has_more = false;   // archives, which it does not know because nobody looked at them
+  bool is_silent = false;  // it has stopped to answer
 };
 
-// Asks a mount for its status and for the pages of its members. A mount whose server hangs makes
-// whoever asks wait, without end and deaf to every signal; so a child process asks, and is left
-// behind if need be. The constructor asks and Wait() waits, so that several can be asked at the
-// same time. Only for a process without threads. Not thread-safe.
+// Asks a mount for its status and for the pages of its members. Before, it looks at the names in
+// the mount, so that the mount knows them, and knows which versions are old. A mount whose server
+// hangs makes whoever asks wait, without end and deaf to every signal; so a child process asks, and
+// is left behind if need be. The constructor asks and Wait() waits, so that several can be asked at
+// the same time. Only for a process without threads. Not thread-safe.
 class MountQuestion {
  public:
   static constexpr auto kPatience = std::chrono::seconds(5);

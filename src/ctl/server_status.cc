@@ -5,6 +5,7 @@
 #include <rapidjson/error/en.h>
 
 #include <algorithm>
+#include <tuple>
 
 #include "util/error.h"
 
@@ -45,6 +46,7 @@ ServerStatus::Archive ArchiveOf(const JsonValue& value) {
           .state = TextOf(value, "state"),
           .reason = TextOf(value, "reason"),
           .is_current = FlagOf(value, "current", true),
+          .was_looked_into = FlagOf(value, "looked_into", true),
           .handles = NumberOf(value, "handles")};
 }
 
@@ -83,6 +85,10 @@ ServerStatus ParseServerStatus(std::string_view json) {
   if (archives != nullptr && archives->IsArray()) {
     for (const auto& archive : archives->GetArray()) status.archives.push_back(ArchiveOf(archive));
   }
+  std::stable_sort(status.archives.begin(), status.archives.end(),
+                   [](const ServerStatus::Archive& a, const ServerStatus::Archive& b) {
+                     return std::tie(a.path, b.is_current) < std::tie(b.path, a.is_current);
+                   });
   return status;
 }
 

@@ -12,9 +12,10 @@ struct ServerStatus {
   struct Archive {
     std::string path = {};  // relative to the source; empty when the source is one archive
     uint64_t size = 0;
-    std::string state = {};   // "open", "idle" or "failed"
-    std::string reason = {};  // why it failed
-    bool is_current = true;   // else it was replaced, and is still in use
+    std::string state = {};       // "open", "idle" or "failed"
+    std::string reason = {};      // why it failed
+    bool is_current = true;       // else it was replaced, and is still in use
+    bool was_looked_into = true;  // else nobody can have anything of it
     uint64_t handles = 0;
   };
 
@@ -28,7 +29,7 @@ struct ServerStatus {
   uint64_t open = 0;  // archives, those left out below among them
   uint64_t failed = 0;
   uint64_t known = 0;
-  std::vector<Archive> archives = {};
+  std::vector<Archive> archives = {};  // by path, of one path the present one first
   uint64_t archives_left_out = 0;
 
   // Whether opening a member makes the mount read all of it.

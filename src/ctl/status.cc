@@ -8,9 +8,11 @@
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <thread>
 #include <unordered_map>
+#include <utility>
 
 #include "ctl/app.h"
 #include "ctl/text.h"
@@ -20,14 +22,16 @@ namespace skopsfs::ctl {
 namespace {
 
 // The archive of a file that none of the members known is: of a version that was replaced, or of
-// members that were not looked at.
-std::optional<size_t> FindByPath(const ServerStatus& status, const std::string& path) {
+// members that were not looked at. Not one whose members are all known.
+std::optional<size_t> FindByPath(const MountAnswer& answer, const std::string& path) {
+  const auto& status = answer.status;
   std::optional<size_t> found;
   for (size_t i = 0; i < status.archives.size(); ++i) {
     const auto& archive = status.archives[i];
     const bool matches =
         archive.path.empty() || path.find("/" + archive.path + "/") != std::string::npos;
-    if (!matches) continue;
+    const bool is_known = i < answer.looked_at.size() && answer.looked_at[i];
+    if (!matches || is_known) continue;
     const bool is_better = !found || archive.path.size() > status.archives[*found].path.size() ||
                            (archive.path.size() == status.archives[*found].path.size() &&
                             status.archives[*found].is_current && !archive.is_current);
@@ -72,7 +76,7 @@ std::vector<MountPoint> MountsToAsk(const std::string& wanted) {
 
 struct Snapshot {
   std::vector<MountReport> reports;
-  uint64_t unknown_processes = 0;
+  Mappings mappings;
 
   bool all_answer() const {
     return std::all_of(reports.begin(), reports.end(),
@@ -93,22 +97,22 @@ Snapshot Look(const std::string& wanted) {
   for (const auto& question : questions) answers.push_back(question->Wait());
   Snapshot snapshot;
   if (mounts.empty()) return snapshot;
-  const auto mappings = ReadMappings(devices);
-  snapshot.unknown_processes = mappings.unknown;
+  snapshot.mappings = ReadMappings(devices);
   for (size_t i = 0; i < mounts.size(); ++i) {
     // Most likely another program's.
     if (!mounts[i].is_certain && !answers[i].problem.empty() && wanted.empty()) continue;
-    snapshot.reports.push_back(MakeReport(mounts[i], std::move(answers[i]), mappings.all));
+    snapshot.reports.push_back(MakeReport(mounts[i], std::move(answers[i]), snapshot.mappings.all));
   }
   return snapshot;
 }
 
 void Print(const Snapshot& snapshot, const StatusOptions& options) {
-  const auto& [reports, unknown] = snapshot;
+  const auto& [reports, mappings] = snapshot;
   const bool redraws = options.watch && !options.json && isatty(STDOUT_FILENO) == 1;
   constexpr auto kClearScreen = "\033[H\033[2J";
   fmt::print("{}{}", redraws ? kClearScreen : "",
-             options.json ? StatusJson(reports, unknown) : StatusText(reports, unknown));
+             options.json ? StatusJson(reports, mappings)
+                          : StatusText(reports, mappings, options.processes));
   if (options.watch && !options.json && !redraws) fmt::print("\n");
   std::fflush(stdout);
 }
@@ -128,21 +132,30 @@ MountReport MakeReport(const MountPoint& mount, MountAnswer answer,
   for (size_t i = 0; i < report.uses.size(); ++i) {
     if (i < known.looked_at.size() && known.looked_at[i]) report.uses[i].resident = 0;
   }
-  std::unordered_map<uint64_t, size_t> archive_of;  // by inode
+  std::unordered_map<uint64_t, size_t> archive_of;     // by inode
+  std::unordered_map<uint64_t, uint64_t> resident_of;  // likewise
   for (const auto& member : known.members) {
     if (member.archive >= report.uses.size()) continue;
     auto& use = report.uses[member.archive];
     if (archive_of.emplace(member.inode, member.archive).second && use.resident) {
       *use.resident += member.resident;
+      resident_of[member.inode] = member.resident;
     }
   }
+  std::map<std::pair<pid_t, uint64_t>, uint64_t> mapped;  // by process, and inode
   for (const auto& mapping : mappings) {
     if (mapping.device != mount.device) continue;
     const auto member = archive_of.find(mapping.inode);
     const auto archive = member != archive_of.end() ? std::optional(member->second)
-                                                    : FindByPath(known.status, mapping.path);
+                                                    : FindByPath(known, mapping.path);
     ArchiveUse& use = archive ? report.uses[*archive] : report.other;
-    use.mapped += mapping.resident;
+    // A file that a process has mapped twice would be one private copy.
+    auto& before = mapped[{mapping.pid, mapping.inode}];
+    const auto most = resident_of.find(mapping.inode);
+    const uint64_t now = before + mapping.resident;
+    const uint64_t counted = most != resident_of.end() ? std::min(now, most->second) : now;
+    use.mapped += std::max(counted, before) - before;
+    before = std::max(counted, before);
     use.processes.insert(mapping.pid);
   }
   return report;

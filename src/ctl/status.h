@@ -15,8 +15,8 @@ namespace skopsfs::ctl {
 // Who uses an archive of a mount, and what that takes.
 struct ArchiveUse {
   std::optional<uint64_t> resident = {};  // bytes of its members in the page cache, if known
-  uint64_t mapped = 0;                    // the same as each process has mapped them, summed up
-  std::set<pid_t> processes = {};         // that map members
+  uint64_t mapped = 0;             // the same as each process has mapped them, once each, summed up
+  std::set<pid_t> processes = {};  // that map members
 
   // What private copies in each process would take more.
   std::optional<uint64_t> saved() const;
@@ -33,14 +33,16 @@ struct MountReport {
 MountReport MakeReport(const MountPoint& mount, MountAnswer answer,
                        const std::vector<Mapping>& mappings);
 
-// Of `unknown_processes` it is not known what they map.
-std::string StatusText(const std::vector<MountReport>& reports, uint64_t unknown_processes);
-std::string StatusJson(const std::vector<MountReport>& reports, uint64_t unknown_processes);
+// `mappings` are those that the reports were made with.
+std::string StatusText(const std::vector<MountReport>& reports, const Mappings& mappings,
+                       bool with_processes);
+std::string StatusJson(const std::vector<MountReport>& reports, const Mappings& mappings);
 
 struct StatusOptions {
   std::string mountpoint = {};       // empty: all
   std::optional<double> watch = {};  // seconds between two looks
   bool json = false;
+  bool processes = false;  // each by its name
 };
 
 // Prints the status of mounts, once or again and again. Returns the exit code, see app.h.

@@ -1,6 +1,7 @@
 // What `skopsfsctl status` prints.
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include "ctl/json.h"
 #include "ctl/status.h"
@@ -30,7 +31,13 @@ std::string NameOf(const ServerStatus::Archive& archive) {
   return archive.path.empty() ? "(the archive)" : NameText(archive.path);
 }
 
-std::string TableOf(const MountReport& report) {
+// Where not all processes are seen, there may be more; when none is seen, nothing is known.
+std::string AtLeast(std::string text, const ArchiveUse& use, bool sees_all) {
+  if (sees_all) return text;
+  return use.processes.empty() || text == "-" ? "-" : text + "+";
+}
+
+std::string TableOf(const MountReport& report, bool sees_all) {
   Table table({{"ARCHIVE"},
                {"SIZE", true},
                {"STATE"},
@@ -40,7 +47,8 @@ std::string TableOf(const MountReport& report) {
   const auto add = [&](std::string name, std::string size, std::string state,
                        const ArchiveUse& use) {
     table.Add({std::move(name), std::move(size), std::move(state), SizeOrUnknown(use.resident),
-               std::to_string(use.processes.size()), SizeOrUnknown(use.saved())});
+               AtLeast(std::to_string(use.processes.size()), use, sees_all),
+               AtLeast(SizeOrUnknown(use.saved()), use, sees_all)});
   };
   const auto& archives = report.answer.status.archives;
   for (size_t i = 0; i < archives.size(); ++i) {
@@ -50,6 +58,26 @@ std::string TableOf(const MountReport& report) {
   }
   if (!report.other.processes.empty()) add("(others)", "", "", report.other);
   return table.empty() ? "" : table.Text("  ");
+}
+
+std::string ProcessesOf(const std::string& name, const ArchiveUse& use, const Mappings& mappings) {
+  std::string text;
+  for (const pid_t pid : use.processes) {
+    const auto process = mappings.names.find(pid);
+    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", pid,
+                        process != mappings.names.end() ? NameText(process->second) : "");
+  }
+  return text.empty() ? "" : fmt::format("  {}: {}\n", name, text);
+}
+
+std::string ProcessesOf(const MountReport& report, const Mappings& mappings) {
+  std::string text;
+  const auto& archives = report.answer.status.archives;
+  for (size_t i = 0; i < archives.size(); ++i) {
+    text += ProcessesOf(NameOf(archives[i]) + (archives[i].is_current ? "" : ", replaced"),
+                        report.uses[i], mappings);
+  }
+  return text + ProcessesOf("(others)", report.other, mappings);
 }
 
 std::string NotesOn(const MountReport& report) {
@@ -62,11 +90,12 @@ std::string NotesOn(const MountReport& report) {
   if (status.archives_left_out > 0) {
     text += fmt::format("  {} more not listed\n", CountText(status.archives_left_out, "archive"));
   }
+  if (report.answer.has_more) text += "  there are more, which nobody has looked at\n";
   if (status.verifies_on_open()) {
     text += "  resident bytes are not looked at: with verify=open that would read every member\n";
   }
   if (report.answer.is_silent && report.answer.problem.empty()) {
-    text += "  it has stopped to answer while its members were looked at\n";
+    text += "  it has stopped to answer while it was looked at\n";
   }
   return text;
 }
@@ -75,16 +104,22 @@ void AddNumberOrNull(Json& json, const std::optional<uint64_t>& number) {
   number ? json.Number(*number) : json.Null();
 }
 
-void AddUse(Json& json, const ArchiveUse& use) {
+void AddUse(Json& json, const ArchiveUse& use, bool sees_all) {
   json.Key("resident_bytes");
   AddNumberOrNull(json, use.resident);
-  json.Key("processes").BeginArray();
-  for (const pid_t pid : use.processes) json.Number(static_cast<uint64_t>(pid));
-  json.EndArray().Key("mapped_bytes").Number(use.mapped).Key("saved_bytes");
-  AddNumberOrNull(json, use.saved());
+  json.Key("processes");
+  if (use.processes.empty() && !sees_all) {
+    json.Null();
+  } else {
+    json.BeginArray();
+    for (const pid_t pid : use.processes) json.Number(static_cast<uint64_t>(pid));
+    json.EndArray();
+  }
+  json.Key("mapped_bytes").Number(use.mapped).Key("saved_bytes");
+  AddNumberOrNull(json, sees_all ? use.saved() : std::nullopt);
 }
 
-void AddMount(Json& json, const MountReport& report) {
+void AddMount(Json& json, const MountReport& report, bool sees_all) {
   const auto& answer = report.answer;
   const auto& status = answer.status;
   json.BeginObject().Key("mountpoint").Text(report.mount.path);
@@ -102,37 +137,53 @@ void AddMount(Json& json, const MountReport& report) {
     json.Key("state").Text(archive.state).Key("current").Bool(archive.is_current);
     json.Key("handles").Number(archive.handles);
     if (!archive.reason.empty()) json.Key("reason").Text(archive.reason);
-    AddUse(json, report.uses[i]);
+    AddUse(json, report.uses[i], sees_all);
     json.EndObject();
   }
   json.EndArray().Key("archives_left_out").Number(status.archives_left_out);
+  json.Key("more_archives").Bool(answer.has_more);
   json.Key("other").BeginObject();
-  AddUse(json, report.other);
+  AddUse(json, report.other, sees_all);
   json.EndObject().EndObject();
 }
 
 }  // namespace
 
-std::string StatusText(const std::vector<MountReport>& reports, uint64_t unknown_processes) {
+std::string StatusText(const std::vector<MountReport>& reports, const Mappings& mappings,
+                       bool with_processes) {
   if (reports.empty()) return "no mount of skopsfs\n";
   std::string text;
+  const bool sees_all = mappings.are_of_all_processes;
   for (const auto& report : reports) {
     text += (text.empty() ? "" : "\n") + HeadOf(report);
-    if (report.answer.problem.empty()) text += TableOf(report) + NotesOn(report);
+    if (!report.answer.problem.empty()) continue;
+    text += TableOf(report, sees_all);
+    if (with_processes) text += ProcessesOf(report, mappings);
+    text += NotesOn(report);
   }
-  if (unknown_processes > 0) {
+  if (mappings.unknown > 0) {
     text += fmt::format(
-        "\n{} could not be looked at, and may map more; those of others are for root\n",
-        unknown_processes == 1 ? "1 process" : fmt::format("{} processes", unknown_processes));
+        "\n{} could not be looked at, and may map more; {}\n",
+        mappings.unknown == 1 ? "1 process" : fmt::format("{} processes", mappings.unknown),
+        geteuid() == 0 ? "that takes CAP_SYS_PTRACE" : "those of others are for root");
+  }
+  if (!sees_all) {
+    text +=
+        "\nprocesses outside of this PID namespace, as in other containers, are not seen: ask on "
+        "the "
+        "host\n";
   }
   return text;
 }
 
-std::string StatusJson(const std::vector<MountReport>& reports, uint64_t unknown_processes) {
+std::string StatusJson(const std::vector<MountReport>& reports, const Mappings& mappings) {
   Json json;
   json.BeginObject().Key("mounts").BeginArray();
-  for (const auto& report : reports) AddMount(json, report);
-  return json.EndArray().Key("unknown_processes").Number(unknown_processes).EndObject().Line();
+  for (const auto& report : reports) AddMount(json, report, mappings.are_of_all_processes);
+  json.EndArray().Key("process_names").BeginObject();
+  for (const auto& [pid, name] : mappings.names) json.Key(std::to_string(pid)).Text(name);
+  json.EndObject().Key("unknown_processes").Number(mappings.unknown);
+  return json.Key("sees_all_processes").Bool(mappings.are_of_all_processes).EndObject().Line();
 }
 
 }  // namespace skopsfs::ctl

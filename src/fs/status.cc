@@ -95,6 +95,7 @@ void AddArchives(Json& json, const catalog::Census& census) {
     Number(json, "size", archive.size);
     Text(json, "state", NameOf(archive.state));
     Bool(json, "current", archive.is_current);
+    Bool(json, "looked_into", archive.was_looked_into);
     Number(json, "handles", archive.handles);
     if (!archive.reason.empty()) Text(json, "reason", archive.reason);
     json.EndObject();

@@ -9,7 +9,7 @@ import subprocess
 
 import archives
 from ctl import NOT_DONE, WRONG, binary, ctl
-from mount import MountTest, detach, main, mounts, needs_root, until
+from mount import MountTest, detach, main, mounts, needs_root, run, until
 from processes import become, private_mounts
 from test_ctl import damaged
 from test_passed_mount import Server, mount_device
@@ -122,6 +122,58 @@ class Status(MountTest):
         self.assertRegex(out, f"^{re.escape(self.mountpoint)}: {re.escape(self.source)}, skopsfs ")
         self.assertRegex(out, r"(?m)^  a\.skops +0\.5 MiB +open +0\.5 MiB +3 +1\.0 MiB$")
         self.assertRegex(out, r"(?m)^  bad\.skops: not a ZIP archive")
+
+    def test_right_after_mounting(self):
+        """It lists all archives, in order, though nobody has looked at them; and reads none."""
+        for name in ("b", "a", "sub/c"):
+            os.makedirs(os.path.dirname(self.in_source(name)), exist_ok=True)
+            archives.write_version(self.in_source(name + ".skops"), 1)
+        self.mount()
+        for _ in range(2):  # the second time they are known
+            found = self.status()
+            self.assertEqual([item["path"] for item in found["archives"]],
+                             ["a.skops", "b.skops", "sub/c.skops"])
+            for item in found["archives"]:
+                self.assertEqual((item["state"], item["resident_bytes"]), ("idle", 0))
+        self.assertFalse(found["more_archives"])
+        out, _ = ctl("status", self.mountpoint)
+        self.assertIn(", 3 archives (0 open, 0 failed)", out)
+
+    def test_a_folder_with_many_archives(self):
+        """So many are listed, and that there are more is said."""
+        data = archives.version_bytes(1, 1)
+        for number in range(1100):
+            archives.write(self.in_source(f"{number}.skops"), data)
+        self.mount()
+        self.assertTrue(self.status()["more_archives"])
+        self.assertIn("there are more, which nobody has looked at", ctl("status", self.mountpoint)[0])
+
+    @needs_root
+    def test_in_a_container(self):
+        """In another PID namespace the processes of others are not seen, and not said to be none."""
+        archives.write_version(self.in_source("a.skops"), 1)
+        self.mount()
+        mapper = self.mapper(self.in_mount("a.skops", archives.MEMBER))
+        inside = ["unshare", "--pid", "--fork", "--mount-proc", binary(), "status", self.mountpoint]
+        out = run(*inside).stdout
+        self.assertRegex(out, r"(?m)^  a\.skops .* -  +-$")
+        self.assertIn("processes outside of this PID namespace", out)
+        found = json.loads(run(*inside, "--json").stdout)
+        self.assertFalse(found["sees_all_processes"])
+        self.assertIsNone(found["mounts"][0]["archives"][0]["processes"])
+        out, _ = ctl("status", "--processes", self.mountpoint)
+        self.assertIn(f"\n  a.skops: {mapper.pid} python3\n", out)
+
+    @needs_root
+    def test_a_version_that_was_replaced_just_now(self):
+        """Whoever maps the old one is not counted for the new one, although nobody has looked."""
+        archives.write_version(self.in_source("a.skops"), 1)
+        self.mount("--revalidate=0")
+        mapper = self.mapper(self.in_mount("a.skops", archives.MEMBER))
+        archives.write_version(self.in_source("a.skops"), 2)
+        found = self.status()["archives"]
+        self.assertEqual([(item["current"], item["processes"]) for item in found],
+                         [(True, []), (False, [mapper.pid])])
 
     @needs_root
     def test_a_version_that_was_replaced(self):

@@ -18,6 +18,7 @@
 namespace skopsfs::ctl {
 namespace {
 
+using ::testing::ContainsRegex;
 using ::testing::ElementsAre;
 using testing::ErrnoOf;
 using ::testing::HasSubstr;
@@ -51,8 +52,10 @@ TEST(ServerStatus, IsParsed) {
   EXPECT_EQ(status.archives_left_out, 7);
   EXPECT_THAT(status.options, ElementsAre("-o", "allow_other"));
   ASSERT_THAT(status.archives, SizeIs(4));
-  EXPECT_EQ(status.archives[0].reason, "not a ZIP archive");
-  EXPECT_FALSE(status.archives[2].is_current);
+  // Sorted, though the server has the failed ones first.
+  EXPECT_TRUE(status.archives[0].is_current);
+  EXPECT_FALSE(status.archives[1].is_current);
+  EXPECT_EQ(status.archives[2].reason, "not a ZIP archive");
   EXPECT_EQ(status.archives[3].path, "sub/a.skops");
 }
 
@@ -135,6 +138,7 @@ TEST(Mappings, OfAllProcesses) {
     std::filesystem::create_directory(proc / pid);
     testing::WriteFile(proc / (std::string(pid) + "/maps"), kSmaps);
     testing::WriteFile(proc / (std::string(pid) + "/smaps"), kSmaps);
+    testing::WriteFile(proc / (std::string(pid) + "/comm"), "program\n");
   }
   std::filesystem::create_directory(proc / "9");  // which ends just now
   const auto mappings = ReadMappings({makedev(0, 0x32)}, proc.path().string());
@@ -142,6 +146,19 @@ TEST(Mappings, OfAllProcesses) {
   EXPECT_EQ(mappings.all[0].pid, 7);
   EXPECT_EQ(mappings.all[1].pid, 8);
   EXPECT_EQ(mappings.unknown, 0);
+  EXPECT_EQ(mappings.names.at(8), "program");
+  EXPECT_TRUE(mappings.are_of_all_processes);
+}
+
+// As in a container, where only some are seen.
+TEST(Mappings, OfThoseOfANamespace) {
+  const testing::TempFolder proc;
+  for (const auto* pid : {"1", "self"})
+    std::filesystem::create_directories(proc / (std::string(pid) + "/ns"));
+  std::filesystem::create_symlink("pid:[4026531836]", proc / "self/ns/pid");
+  EXPECT_TRUE(ReadMappings({}, proc.path().string()).are_of_all_processes);
+  std::filesystem::create_symlink("pid:[4026532456]", proc / "1/ns/pid");
+  EXPECT_FALSE(ReadMappings({}, proc.path().string()).are_of_all_processes);
 }
 
 // Two processes map 3 MiB and 2 MiB of a.skops, one the version before it, one an archive that is
@@ -149,8 +166,8 @@ TEST(Mappings, OfAllProcesses) {
 MountReport ReportOfFour() {
   const dev_t device = makedev(0, 50);
   MountAnswer answer{.status = ParseServerStatus(kStatus),
-                     .members = {{1, 100, 3 * kMiB}, {1, 101, kMiB / 2}, {1, 100, 3 * kMiB}},
-                     .looked_at = {false, true, false, true}};
+                     .members = {{0, 100, 3 * kMiB}, {0, 101, kMiB / 2}, {0, 100, 3 * kMiB}},
+                     .looked_at = {true, false, false, true}};
   return MakeReport({.device = device, .path = "/mnt/skops", .source = "/models"},
                     std::move(answer),
                     {{1, device, 100, "/mnt/skops/a.skops/1.npy", 3 * kMiB},
@@ -163,33 +180,84 @@ MountReport ReportOfFour() {
 
 TEST(Status, ProcessesAndWhatIsSaved) {
   const auto report = ReportOfFour();
-  EXPECT_EQ(report.uses[1].resident, 3 * kMiB + kMiB / 2);
-  EXPECT_THAT(report.uses[1].processes, ElementsAre(1, 2));
-  EXPECT_EQ(report.uses[1].saved(), kMiB + kMiB / 2);
-  EXPECT_THAT(report.uses[2].processes, ElementsAre(3));
-  EXPECT_EQ(report.uses[2].saved(), std::nullopt);
+  EXPECT_EQ(report.uses[0].resident, 3 * kMiB + kMiB / 2);
+  EXPECT_THAT(report.uses[0].processes, ElementsAre(1, 2));
+  EXPECT_EQ(report.uses[0].saved(), kMiB + kMiB / 2);
+  EXPECT_THAT(report.uses[1].processes, ElementsAre(3));
+  EXPECT_EQ(report.uses[1].saved(), std::nullopt);
   EXPECT_EQ(report.uses[3].saved(), 0);
   EXPECT_THAT(report.other.processes, ElementsAre(4));
-  EXPECT_EQ(report.uses[0].resident, std::nullopt);
+  EXPECT_EQ(report.uses[2].resident, std::nullopt);
+}
+
+// A mount of one archive, of which all members are known, and the mappings of one process.
+MountReport ReportOfOne(const std::vector<Mapping>& mappings) {
+  MountAnswer answer{.status = ParseServerStatus(R"({"archives": [{"path": "a.skops"}]})"),
+                     .members = {{0, 100, 3 * kMiB}},
+                     .looked_at = {true}};
+  return MakeReport({.path = "/mnt"}, std::move(answer), mappings);
+}
+
+TEST(Status, OneProcessAloneSavesNothing) {
+  const Mapping twice{.pid = 1, .inode = 100, .path = "/mnt/a.skops/1", .resident = 3 * kMiB};
+  const auto report = ReportOfOne({twice, twice});
+  EXPECT_EQ(report.uses[0].mapped, 3 * kMiB);
+  EXPECT_EQ(report.uses[0].saved(), 0);
+  const auto parts = ReportOfOne({{1, 0, 100, "/mnt/a.skops/1", kMiB},
+                                  {1, 0, 100, "/mnt/a.skops/1", kMiB},
+                                  {2, 0, 100, "/mnt/a.skops/1", 3 * kMiB}});
+  EXPECT_EQ(parts.uses[0].mapped, 5 * kMiB);
+  EXPECT_EQ(parts.uses[0].saved(), 2 * kMiB);
+}
+
+// The server has not seen yet that it was replaced.
+TEST(Status, MapsOfAnOldVersionAreNotOfTheNewOne) {
+  const auto report = ReportOfOne({{1, 0, 99, "/mnt/a.skops/1", kMiB}});
+  EXPECT_TRUE(report.uses[0].processes.empty());
+  EXPECT_THAT(report.other.processes, ElementsAre(1));
+}
+
+TEST(Status, ProcessesByName) {
+  const auto report = ReportOfOne({{7, 0, 100, "/mnt/a.skops/1", kMiB}, {8, 0, 100, "", 0}});
+  const Mappings mappings{.names = {{7, "gunicorn"}, {8, "a\nb"}}};
+  EXPECT_THAT(StatusText({report}, mappings, true),
+              HasSubstr("\n  a.skops: 7 gunicorn, 8 \"a\\x0ab\"\n"));
+  EXPECT_THAT(StatusText({report}, mappings, false), Not(HasSubstr("gunicorn")));
+  EXPECT_THAT(StatusJson({report}, mappings),
+              HasSubstr(R"("process_names":{"7":"gunicorn","8":"a\nb"})"));
+}
+
+TEST(Status, WhereNotAllProcessesAreSeen) {
+  const Mappings mappings{.are_of_all_processes = false};
+  const auto none = StatusText({ReportOfOne({})}, mappings, false);
+  EXPECT_THAT(none, ContainsRegex("a\\.skops .* - +-\n"));
+  EXPECT_THAT(none, HasSubstr("processes outside of this PID namespace"));
+  const auto some =
+      StatusText({ReportOfOne({{7, 0, 100, "/mnt/a.skops/1", kMiB}})}, mappings, false);
+  EXPECT_THAT(some, ContainsRegex("a\\.skops .* 1\\+ +0 B\\+\n"));
+  EXPECT_THAT(StatusJson({ReportOfOne({})}, mappings),
+              HasSubstr(R"("processes":null,"mapped_bytes":0,"saved_bytes":null)"));
 }
 
 TEST(Status, AsATable) {
-  EXPECT_EQ(StatusText({ReportOfFour()}, 1),
+  EXPECT_EQ(StatusText({ReportOfFour()}, {.unknown = 1}, false),
             "/mnt/skops: /models, skopsfs 0.1.0, up 2 h 03 min, 2 restarts, 4 archives (2 open, 1 "
             "failed)\n"
             "  ARCHIVE         SIZE  STATE           RESIDENT  PROCESSES    SAVED\n"
-            "  bad.skops        5 B  failed                 -          0        -\n"
             "  a.skops      4.0 MiB  open             3.5 MiB          2  1.5 MiB\n"
             "  a.skops      2.0 MiB  open, replaced         -          1        -\n"
+            "  bad.skops        5 B  failed                 -          0        -\n"
             "  sub/a.skops  1.0 MiB  idle                 0 B          0      0 B\n"
             "  (others)                                     -          1        -\n"
             "  bad.skops: not a ZIP archive\n"
             "  7 archives more not listed\n"
-            "\n1 process could not be looked at, and may map more; those of others are for root\n");
+            "\n1 process could not be looked at, and may map more; " +
+                std::string(geteuid() == 0 ? "that takes CAP_SYS_PTRACE\n"
+                                           : "those of others are for root\n"));
 }
 
 TEST(Status, AsJson) {
-  const std::string json = StatusJson({ReportOfFour()}, 0);
+  const std::string json = StatusJson({ReportOfFour()}, {});
   EXPECT_THAT(json, HasSubstr(R"("resident_bytes":3670016,"processes":[1,2],)"
                               R"("mapped_bytes":5242880,"saved_bytes":1572864)"));
   EXPECT_THAT(json, HasSubstr(R"("reason":"not a ZIP archive","resident_bytes":null)"));
@@ -198,9 +266,9 @@ TEST(Status, AsJson) {
 TEST(Status, AMountThatDoesNotAnswer) {
   const auto report = MakeReport({.path = "/mnt/skops", .source = "/models"},
                                  {.problem = "it does not answer"}, {});
-  EXPECT_EQ(StatusText({report}, 0), "/mnt/skops: /models: it does not answer\n");
-  EXPECT_THAT(StatusJson({report}, 0), HasSubstr(R"("problem":"it does not answer")"));
-  EXPECT_EQ(StatusText({}, 0), "no mount of skopsfs\n");
+  EXPECT_EQ(StatusText({report}, {}, false), "/mnt/skops: /models: it does not answer\n");
+  EXPECT_THAT(StatusJson({report}, {}), HasSubstr(R"("problem":"it does not answer")"));
+  EXPECT_EQ(StatusText({}, {}, false), "no mount of skopsfs\n");
 }
 
 TEST(MountQuestion, AFolderThatTellsItsStatus) {
