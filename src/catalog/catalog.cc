@@ -224,20 +224,6 @@ OpenArchive Catalog::Open(const std::shared_ptr<Slot>& slot) {
   return {slot->file, slot->index};
 }
 
-bool Catalog::IsVersion(const Slot& slot, const archive::ArchiveFile& file) {
-  if (file.IsCurrent()) return true;
-  if (!replaced_.Contains(slot.path)) {
-    replaced_.Add(slot.path);
-    return false;
-  }
-  try {
-    file.CheckUnchanged();
-    return true;  // but for its change time, so that each member is proven before it is read
-  } catch (const Error&) {
-    return false;
-  }
-}
-
 OpenArchive Catalog::OpenInherited(const std::shared_ptr<Slot>& slot) {
   {
     const std::lock_guard lock(slot->mutex);

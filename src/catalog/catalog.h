@@ -94,10 +94,11 @@ class Catalog {
   // version by now, EIO with the reason when it is no archive that can be read.
   OpenArchive Open(const std::shared_ptr<Slot>& slot);
 
-  // Whether `file`, which was opened as the version of `slot`, still is what its name leads to. If
-  // not, whoever uses it answers ESTALE, so that the kernel looks the name up once more; when that
-  // has been of no use just now (see ReplacedNames), a version that is whole will do.
-  bool IsVersion(const Slot& slot, const archive::ArchiveFile& file);
+  // Whether `file`, which was opened as the version of `slot`, still is that, or else will do, see
+  // ReplacedNames. If not, whoever uses it answers ESTALE.
+  bool IsVersion(const Slot& slot, const archive::ArchiveFile& file) {
+    return replaced_.IsVersion(slot.path, file);
+  }
 
   // The same for a member that the kernel has had open since before this process: of a version that
   // has been replaced meanwhile, too.

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "util/error.h"
+
 namespace skopsfs::catalog {
 
 void ReplacedNames::Add(const std::string& path) {
@@ -16,6 +18,20 @@ bool ReplacedNames::Contains(const std::string& path) const {
   const std::lock_guard lock(mutex_);
   return std::any_of(periods_.begin(), periods_.end(),
                      [&](const Period& period) { return period.names.contains(path); });
+}
+
+bool ReplacedNames::IsVersion(const std::string& path, const archive::ArchiveFile& file) {
+  if (file.IsCurrent()) return true;
+  if (!Contains(path)) {
+    Add(path);
+    return false;
+  }
+  try {
+    file.CheckUnchanged();
+    return true;
+  } catch (const util::Error&) {
+    return false;
+  }
 }
 
 void ReplacedNames::Keep(const std::string& path, uint64_t slot_id, const Found& found) {

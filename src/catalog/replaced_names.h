@@ -9,6 +9,7 @@
 #include <string>
 #include <utility>
 
+#include "archive/archive_file.h"
 #include "catalog/source.h"
 
 namespace skopsfs::catalog {
@@ -22,6 +23,11 @@ class ReplacedNames {
   // `path`, relative to the source, is such a name.
   void Add(const std::string& path);
   bool Contains(const std::string& path) const;
+
+  // Whether `file`, opened as what `path` led to, still is that. If not, the name is now such a
+  // one; if it was one before, a file that is whole but for its change time will do: each of its
+  // members is proven before it is read.
+  bool IsVersion(const std::string& path, const archive::ArchiveFile& file);
 
   // Keeps what was found at `path` as the slot `slot_id`, if it is such a name.
   void Keep(const std::string& path, uint64_t slot_id, const Found& found);

@@ -55,6 +55,21 @@ TEST_F(ReplacedNamesTest, ForTwoPeriods) {
   EXPECT_EQ(names_.Kept(1), nullptr);
 }
 
+// At first the name is to be looked up once more; then a file that was replaced will do, but not
+// one that was written to.
+TEST_F(ReplacedNamesTest, WhatWillDo) {
+  const auto file = testing::OpenArchiveFile(path_);
+  EXPECT_TRUE(names_.IsVersion("a.skops", *file));
+  testing::WaitForNewTime(path_);
+  std::filesystem::rename(path_, folder_ / "b.skops");
+  std::filesystem::create_hard_link(folder_ / "b.skops",
+                                    path_);  // moves the change time everywhere
+  EXPECT_FALSE(names_.IsVersion("a.skops", *file));
+  EXPECT_TRUE(names_.IsVersion("a.skops", *file));
+  testing::Overwrite(path_, 0, "x");
+  EXPECT_FALSE(names_.IsVersion("a.skops", *file));
+}
+
 TEST_F(ReplacedNamesTest, BothAreBounded) {
   for (uint64_t i = 0; i < 2000; ++i) names_.Add(std::to_string(i));
   EXPECT_TRUE(names_.Contains("0"));
