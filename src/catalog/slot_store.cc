@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <climits>
+#include <cstddef>
 #include <cstring>
 #include <memory>
 #include <unordered_map>
@@ -19,40 +21,41 @@ using util::Error;
 
 // At the front of the memory. New memory is all zeros.
 struct SlotStore::Header {
-  static constexpr uint64_t kMagic = 0x32746f6c73706b73;  // "skpslot2": a number a layout
+  static constexpr uint64_t kMagic = 0x33746f6c73706b73;  // "skpslot3": a number a layout
 
   std::atomic<uint64_t> magic;
   uint64_t record_size;
-  std::atomic<uint64_t> last_id;
-  std::atomic<uint32_t> used;  // records that were ever used, all at the front
+  std::atomic<uint64_t> made;     // records, ever
+  std::atomic<uint64_t> present;  // id of the last version of a source that is one archive
+  std::atomic<uint32_t> used;     // records that were ever used, all at the front
 };
 
 namespace {
 
 constexpr size_t kHeaderSize = 4096;
-constexpr uint64_t kMostIds = uint64_t{1} << 40;  // node ids have no room for more
 constexpr int kDeepest = 2048;  // folders in each other: paths have no room for more
 constexpr size_t kMemorySize = kHeaderSize + sizeof(SlotRecord) * SlotStore::kMostSlots;
 
-// A copy of the first live record that `matches`, read a piece at a time.
-template <typename Matches>
-std::unique_ptr<SlotRecord> FindRecord(int memory, const Matches& matches) {
-  constexpr size_t kAtOnce = 1024;
-  std::vector<std::byte> block(kAtOnce * sizeof(SlotRecord));
+// An id says where its record is, so that one is found without a search.
+uint32_t NumberOf(uint64_t id) { return static_cast<uint32_t>((id - 1) % SlotStore::kMostSlots); }
+
+// The id after `before`, the last one of the record with that number; 0: there is none.
+uint64_t IdAfter(uint64_t before, uint32_t number) {
+  if (before == 0) return uint64_t{number} + 1;
+  const bool is_last = before > SlotStore::kMostIds - SlotStore::kMostSlots;
+  return is_last || NumberOf(before) != number ? 0 : before + SlotStore::kMostSlots;
+}
+
+// A copy of the live record of that slot.
+std::unique_ptr<SlotRecord> CopyRecord(int memory, uint64_t id) {
+  if (id == 0 || id > SlotStore::kMostIds) return nullptr;
   auto record = std::make_unique<SlotRecord>();
-  for (uint64_t at = kHeaderSize; at < kMemorySize; at += block.size()) {
-    const ssize_t got = pread(memory, block.data(), block.size(), static_cast<off_t>(at));
-    if (got < static_cast<ssize_t>(sizeof(SlotRecord))) break;
-    bool unused = true;  // records are used from the front on
-    for (size_t i = 0; i < static_cast<size_t>(got) / sizeof(SlotRecord); ++i) {
-      std::memcpy(static_cast<void*>(record.get()), block.data() + i * sizeof(SlotRecord),
-                  sizeof(SlotRecord));
-      unused &= record->id == 0;
-      if (record->state == SlotRecord::kLive && matches(*record)) return record;
-    }
-    if (unused) break;
-  }
-  return nullptr;
+  const uint64_t at = kHeaderSize + NumberOf(id) * sizeof(SlotRecord);
+  const ssize_t got =
+      pread(memory, static_cast<void*>(record.get()), sizeof(SlotRecord), static_cast<off_t>(at));
+  const bool is_it = got == static_cast<ssize_t>(sizeof(SlotRecord)) &&
+                     record->state == SlotRecord::kLive && record->id == id;
+  return is_it ? std::move(record) : nullptr;
 }
 
 std::string NameOf(const SlotRecord& record) {
@@ -67,22 +70,17 @@ util::UniqueFd SlotStore::MakeMemory() {
 
 std::optional<SlotStore::Seen> SlotStore::Read(int memory, uint64_t id) {
   constexpr int kMostFolders = 64;
-  const auto of_single = [](const SlotRecord& record) {
-    return record.parent == 0 && record.name_size == 0;
-  };
-  auto record = FindRecord(memory, [&](const SlotRecord& candidate) {
-    return id == 0 ? of_single(candidate) && candidate.superseded == 0 : candidate.id == id;
-  });
+  if (id == 0 && pread(memory, &id, sizeof(id), offsetof(Header, present)) != sizeof(id)) return {};
+  auto record = CopyRecord(memory, id);
   if (!record) return std::nullopt;
   Seen seen{.id = record->id,
             .path = NameOf(*record),
             .identity = archive::IdentityOf(record->st),
             .is_folder = S_ISDIR(record->st.st_mode)};
-  for (int depth = 0; depth < kMostFolders && record && record->parent != 0; ++depth) {
-    record = FindRecord(memory, [parent = record->parent](const SlotRecord& candidate) {
-      return candidate.id == parent;
-    });
-    if (record) seen.path = NameOf(*record) + "/" + seen.path;
+  for (int depth = 0; depth < kMostFolders && record->parent != 0; ++depth) {
+    record = CopyRecord(memory, record->parent);
+    if (!record || seen.path.size() > PATH_MAX) break;
+    seen.path = NameOf(*record) + "/" + seen.path;
   }
   return seen;
 }
@@ -120,8 +118,9 @@ bool SlotStore::IsSound(const SlotRecord& record) const {
     return name.find('/') == name.npos && name.find('\0') == name.npos && name != "." &&
            name != "..";
   };
-  return record.id > 0 && record.id <= std::min<uint64_t>(header_->last_id, kMostIds) &&
-         record.parent < record.id && record.name_size <= sizeof(record.name) && name_is_sound() &&
+  return record.id > 0 && record.id <= kMostIds && At(NumberOf(record.id)) == &record &&
+         record.made > 0 && record.made <= header_->made &&
+         record.name_size <= sizeof(record.name) && name_is_sound() &&
          (S_ISDIR(record.st.st_mode) || S_ISREG(record.st.st_mode));
 }
 
@@ -139,7 +138,7 @@ std::vector<SlotRecord*> SlotStore::Recover() {
     if (record->state.exchange(0) == SlotRecord::kLive) ++unsound;
     free_.push_back(i);
   }
-  std::sort(live.begin(), live.end(), [](auto* a, auto* b) { return a->id < b->id; });
+  std::sort(live.begin(), live.end(), [](auto* a, auto* b) { return a->made < b->made; });
   std::unordered_map<uint64_t, int> depths = {{0, 0}};
   std::erase_if(live, [&](SlotRecord* record) {
     const auto parent = depths.find(record->parent);
@@ -155,32 +154,36 @@ std::vector<SlotRecord*> SlotStore::Recover() {
   return live;
 }
 
-uint64_t SlotStore::NextId() { return ++header_->last_id; }
+// A free record, for the next id of it. The caller holds the mutex.
+SlotRecord* SlotStore::Take() {
+  while (!free_.empty()) {
+    const uint32_t number = free_.back();
+    free_.pop_back();
+    if (IdAfter(At(number)->id, number) != 0) return At(number);
+  }
+  // A record that has no id left is never used again.
+  if (header_->used == kMostSlots) {
+    throw Error(ENFILE, "the kernel holds too many archives and folders");
+  }
+  return At(header_->used++);
+}
 
-SlotRecord* SlotStore::Add(uint64_t id, uint64_t parent, std::string_view name,
-                           const struct stat& st) {
+SlotRecord* SlotStore::Add(uint64_t parent, std::string_view name, const struct stat& st) {
   if (name.size() > sizeof(SlotRecord::name)) throw Error(ENAMETOOLONG, "a name is too long");
   const std::lock_guard lock(mutex_);
-  uint32_t number = header_->used;
-  if (!free_.empty()) {
-    number = free_.back();
-    free_.pop_back();
-  } else if (number == kMostSlots) {
-    throw Error(ENFILE, "the kernel holds too many archives and folders");
-  } else {
-    ++header_->used;
-  }
-  SlotRecord* record = At(number);
+  SlotRecord* const record = Take();
   record->superseded = 0;
   record->lookups = 1;
   record->index_mark = 0;
   record->names_mark = 0;
   record->handles = 0;
-  record->id = id;
+  record->id = IdAfter(record->id, static_cast<uint32_t>(record - At(0)));
+  record->made = ++header_->made;
   record->parent = parent;
   record->st = st;
   record->name_size = static_cast<uint32_t>(name.size());
   std::memcpy(record->name, name.data(), name.size());
+  if (parent == 0 && name.empty()) header_->present = record->id;
   record->state.store(SlotRecord::kLive, std::memory_order_release);
   return record;
 }

@@ -26,8 +26,9 @@ struct SlotRecord {
   std::atomic<uint64_t> index_mark;  // see ArchiveIndex::Mark(); 0: not known yet
   std::atomic<uint64_t> names_mark;  // the same of its NameTree
   std::atomic<uint64_t> handles;     // open ones; after a crash maybe too many, never too few
-  uint64_t id;
+  uint64_t id;                       // also of one that is not live: the last that it had
   uint64_t parent;
+  uint64_t made;  // how many records had been by then: parents come before their children
   struct stat st;
   uint32_t name_size;
   char name[255];
@@ -44,6 +45,7 @@ static_assert(std::atomic<uint64_t>::is_always_lock_free);
 class SlotStore {
  public:
   static constexpr uint32_t kMostSlots = 1U << 22;
+  static constexpr uint64_t kMostIds = (uint64_t{1} << 35) - 1;  // NodeId has no room for more
 
   // What a descriptor for a store must refer to; to be made by who is to outlive the others. It can
   // not be shrunk by whom it is given to.
@@ -58,7 +60,7 @@ class SlotStore {
     bool is_folder = false;
   };
   // Nothing when there is no such slot. The slot 0 of a source that is one archive stands for its
-  // present version.
+  // present version. Takes no longer than the folders above are many, up to 64.
   static std::optional<Seen> Read(int memory, uint64_t id);
 
   // Throws util::Error when the memory holds something else than a store of this layout.
@@ -71,11 +73,9 @@ class SlotStore {
   // made free, and logged.
   std::vector<SlotRecord*> Recover();
 
-  // An id that no slot ever had.
-  uint64_t NextId();
-
-  // A new live record with one lookup. Throws util::Error(ENFILE) when there are too many.
-  SlotRecord* Add(uint64_t id, uint64_t parent, std::string_view name, const struct stat& st);
+  // A new live record with one lookup, and an id that no slot ever had. Throws util::Error(ENFILE)
+  // when there are too many.
+  SlotRecord* Add(uint64_t parent, std::string_view name, const struct stat& st);
   void Remove(SlotRecord* record) noexcept;
 
   // From Hold() until Release() nothing is removed, whatever Remove() says: who fails while taking
@@ -87,6 +87,7 @@ class SlotStore {
   struct Header;
 
   SlotRecord* At(uint32_t number) const;
+  SlotRecord* Take();
   bool IsSound(const SlotRecord& record) const;
 
   util::UniqueFd memory_;

@@ -80,7 +80,7 @@ std::shared_ptr<Slot> SlotTable::Acquire(const std::shared_ptr<Slot>& parent,
   }
   try {
     auto slot = std::make_shared<Slot>();
-    slot->record.Set(store_, store_.Add(store_.NextId(), parent->id, name, st));
+    slot->record.Set(store_, store_.Add(parent->id, name, st));
     Insert(slot, parent);
     if (current) Supersede(*current);
     replaced = std::exchange(current, slot);

@@ -8,6 +8,8 @@
 #include "util/progress.h"
 
 namespace skopsfs::fs {
+
+static_assert(catalog::SlotStore::kMostIds < uint64_t{1} << (64 - NodeId::kIndexBits));
 namespace {
 
 using catalog::Slot;

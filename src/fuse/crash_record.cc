@@ -26,7 +26,7 @@ bool WaitedLong(const RequestSeen& request, CrashRecord::Clock::time_point now) 
 }  // namespace
 
 bool CrashRecord::Blame(uint64_t slot, const std::string& reason) {
-  return quarantined_.try_emplace(slot, reason).second;
+  return quarantined_.size() < kMostQuarantined && quarantined_.try_emplace(slot, reason).second;
 }
 
 // A fault at `slot`, whatever the number of its requests; true when that is too many.

@@ -36,6 +36,7 @@ class CrashRecord {
   static constexpr int kMostDeaths = 10;
 
   static constexpr int kMostTimeouts = 3;
+  static constexpr size_t kMostQuarantined = 1000;  // whatever workers make of the records
 
   // How often, in a row, a request was there when a worker died.
   struct Deaths {

@@ -30,6 +30,7 @@ using util::UniqueFd;
 
 constexpr auto kEndPatience = std::chrono::seconds(7);  // the worker's own is 5 s
 constexpr auto kKillPatience = std::chrono::seconds(2);
+constexpr auto kHandOverPatience = std::chrono::seconds(5);
 // All others but SIGUSR2 are ignored: none is a reason to leave a dead mount.
 constexpr std::array<uint32_t, 6> kEnds = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGPWR, SIGXCPU};
 constexpr size_t kOwnDescriptors = 32;  // of the supervisor
@@ -280,15 +281,18 @@ void Supervisor::OnPrepared(Worker& worker) {
 
 void Supervisor::GiveTurn(Worker& worker) {
   if (generation_ == kMostGenerations) return GiveUp("too many workers have died");
+  // One that takes each message only just in time is not waited for.
+  const auto end = Clock::now() + kHandOverPatience;
   bool good = true;
   for (const auto& [number, kept] : kept_) {
-    good = good && worker.channel.Send(Tell::kInherit, number, kept.slot, kept.fd.get());
+    good = good && Clock::now() < end &&
+           worker.channel.Send(Tell::kInherit, number, kept.slot, kept.fd.get());
   }
   for (const auto& [slot, identity] : quarantined_) {
     const auto text =
         fmt::format("{} {} {} {} {} {}", identity.device, identity.inode, identity.size,
                     identity.mtime, identity.ctime, crashes_.quarantined().at(slot));
-    good = good && worker.channel.Send(Tell::kQuarantine, 0, 0, -1, text);
+    good = good && Clock::now() < end && worker.channel.Send(Tell::kQuarantine, 0, 0, -1, text);
   }
   good = good && worker.channel.Send(Tell::kServe, ++generation_);
   if (!good) kill(worker.pid, SIGKILL);  // it does not listen

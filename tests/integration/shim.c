@@ -88,6 +88,7 @@ enum Lie {
   kFlippedBits,
   kNoMemory,
   kFalseEnd,
+  kOldRequests,
 };
 enum { kShort = 1000 };  // rather than an errno: a read gives half of what was asked for
 
@@ -203,6 +204,26 @@ static void FlipBits(uint64_t seed) {
   }
 }
 
+// Requests from long ago, as many as there may be, for what lies in folder below folder, at the end of
+// records of which there seem to be as many as there may be.
+static void ClaimOldRequests(void) {
+  enum { kRequests = 536, kRequest = 64, kSlots = 4096, kId = 40, kRecords = 1 << 22, kDeep = 70 };
+  const uint32_t live = 0x4c495645;
+  uint64_t size = 0;
+  memcpy(&size, shared[1].bytes + 8, sizeof(size));
+  const uint64_t first = kRecords - kDeep;
+  for (uint64_t i = 0; i < kRecords; i += i < first - 1024 ? 1024 : 1) {
+    unsigned char* record = shared[1].bytes + kSlots + i * size;
+    const uint64_t ids[3] = {i + 1, i > first ? i : 0, i + 1};  // its own, its folder's, when it was made
+    memcpy(record + kId, ids, sizeof(ids));
+    if (i >= first) memcpy(record, &live, sizeof(live));
+  }
+  for (int i = 20; i < 63; ++i) {
+    const uint64_t request[7] = {(uint64_t)(1000 + i), (uint64_t)kRecords << 29, 1, 1, 0, 0, 1};
+    memcpy(shared[0].bytes + kRequests + i * kRequest, request, sizeof(request));
+  }
+}
+
 // `number` is that of the lie, and above it a seed.
 static void Lie(uint64_t number, int fd) {
   char text[64];
@@ -229,6 +250,8 @@ static void Lie(uint64_t number, int fd) {
         Send(kLog, UINT64_MAX, -1, text);
       }
       return;
+    case kOldRequests:
+      return ClaimOldRequests();
     case kFlippedBits:
       FlipBits(number >> 8);
       break;

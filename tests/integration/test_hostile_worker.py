@@ -13,7 +13,7 @@ from shim import ShimTest
 
 # As in shim.c.
 LIES = ["damaged message", "unknown message", "message out of turn", "no more messages",
-        "many descriptors", "many lines", "flipped bits", "no memory", "false end"]
+        "many descriptors", "many lines", "flipped bits", "no memory", "false end", "old requests"]
 _SEEDS = 10
 
 
@@ -117,6 +117,14 @@ class HostileWorker(ShimTest):
                 self.lie("flipped bits", seed)
                 self.assert_good()
         mount.wait_for_log("damaged records of slots were left out")
+        self.assertEqual(mount.stop(), 0)
+
+    def test_requests_and_records_without_end(self):
+        """The supervisor does not look long at what it is told."""
+        mount = self.mount("--revalidate=0")
+        self.lie("old requests")
+        self.assert_good()
+        mount.wait_for_log("request lookup of", "takes")
         self.assertEqual(mount.stop(), 0)
 
     def test_memory_that_is_no_more(self):

@@ -41,7 +41,7 @@ class SlotStoreTest : public ::testing::Test {
     return names;
   }
   SlotRecord* Add(uint64_t parent, const std::string& name, mode_t type = S_IFREG) {
-    return store_->Add(store_->NextId(), parent, name, As(type));
+    return store_->Add(parent, name, As(type));
   }
 
   const testing::LogCapture log_;
@@ -64,7 +64,7 @@ TEST_F(SlotStoreTest, ASuccessorFindsWhatIsThere) {
   EXPECT_EQ(records[1]->index_mark, 99U);
   EXPECT_EQ(records[1]->parent, folder);
   EXPECT_EQ(records[1]->st.st_size, 10);
-  EXPECT_GT(store_->NextId(), last) << "ids are never used again";
+  EXPECT_GT(Add(0, "new.skops")->id, last) << "ids are never used again";
 }
 
 TEST_F(SlotStoreTest, ParentsComeFirst) {
@@ -79,7 +79,7 @@ TEST_F(SlotStoreTest, HalfWrittenRecordsAreFree) {
   auto* record = Add(0, "half.skops");
   record->state = 0;
   EXPECT_THAT(Names(), ElementsAre());
-  EXPECT_EQ(Add(0, "new.skops")->id, 2U);
+  EXPECT_EQ(Add(0, "new.skops")->id, 1U + SlotStore::kMostSlots);
   EXPECT_THAT(Names(), ElementsAre("new.skops"));
 }
 
@@ -95,6 +95,9 @@ TEST_F(SlotStoreTest, DamagedRecordsAreLeftOut) {
       [](auto& record) { record.id = 0; },
       [](auto& record) { record.id = 1'000'000; },
       [](auto& record) { record.id = UINT64_MAX; },
+      [](auto& record) { record.id += SlotStore::kMostSlots / 2; },
+      [](auto& record) { record.made = 0; },
+      [](auto& record) { record.made = 1'000'000; },
       [](auto& record) { record.parent = record.id; },
       [](auto& record) { record.parent = 1000; },
       [](auto& record) { record.name_size = UINT32_MAX; },
@@ -143,6 +146,28 @@ TEST_F(SlotStoreTest, ReadWithoutMapping) {
   Add(0, "")->superseded = 1;
   Add(0, "")->st.st_size = 77;
   EXPECT_EQ(SlotStore::Read(memory_.get(), 0)->identity.size, 77U) << "the present version";
+}
+
+TEST_F(SlotStoreTest, ReadingEndsWhateverTheRecordsSay) {
+  auto* one = Add(0, "one", S_IFDIR);
+  auto* other = Add(one->id, "other", S_IFDIR);
+  one->parent = other->id;
+  EXPECT_EQ(SlotStore::Read(memory_.get(), one->id)->path.size(), 64 / 2 * 10 + 3U);
+  one->name_size = UINT32_MAX;
+  EXPECT_LT(SlotStore::Read(memory_.get(), one->id)->path.size(), 5000U);
+  one->parent = UINT64_MAX;
+  EXPECT_TRUE(SlotStore::Read(memory_.get(), one->id));
+  one->id = UINT64_MAX;
+  EXPECT_FALSE(SlotStore::Read(memory_.get(), UINT64_MAX));
+}
+
+TEST_F(SlotStoreTest, ARecordWithoutIdsLeftIsNotUsedAgain) {
+  auto* record = Add(0, "a.skops");
+  record->id += (SlotStore::kMostIds / SlotStore::kMostSlots) * SlotStore::kMostSlots;
+  const uint64_t last = record->id;
+  EXPECT_LE(last, SlotStore::kMostIds);
+  store_->Remove(record);
+  EXPECT_EQ(Add(0, "b.skops")->id, 2U);
 }
 
 }  // namespace

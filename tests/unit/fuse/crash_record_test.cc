@@ -46,6 +46,24 @@ TEST_F(CrashRecordTest, FaultsAtDifferentVersions) {
   }
 }
 
+TEST_F(CrashRecordTest, WhatWaitedForTheSourceIsNotToBlame) {
+  RequestSeen waiting = At(5, 77);
+  waiting.waits_for = util::WaitsFor::kSource;
+  waiting.got_on = std::chrono::nanoseconds((start_ - seconds(2)).time_since_epoch()).count();
+  for (int i = 0; i < 20; ++i) EXPECT_THAT(record_.WorkerDied({waiting}, start_), IsEmpty());
+  // What it had just asked for may have been too much.
+  waiting.got_on += std::chrono::nanoseconds(seconds(2)).count();
+  for (int i = 0; i < 9; ++i) EXPECT_THAT(record_.WorkerDied({waiting}, start_), IsEmpty());
+  EXPECT_THAT(record_.WorkerDied({waiting}, start_), ElementsAre(5));
+}
+
+TEST_F(CrashRecordTest, NotWithoutEnd) {
+  for (uint64_t slot = 1; slot <= 2000; ++slot) {
+    for (int i = 0; i < 3; ++i) record_.WorkerDied({At(slot, slot, SIGSEGV)}, start_);
+  }
+  EXPECT_EQ(record_.quarantined().size(), 1000U);
+}
+
 TEST_F(CrashRecordTest, WhatWaitedForItsTurnIsNotToBlame) {
   RequestSeen queued = At(5, 77);
   queued.is_queued = true;
