@@ -41,8 +41,8 @@ ArchiveSeen Describe(Slot& slot, State state) {
                    .handles = slot.record ? slot.record->handles.load() : 0,
                    .reason = {}};
   if (state != State::kFailed) return seen;
-  const std::lock_guard lock(slot.mutex);
-  seen.reason = ReasonOf(slot);
+  const std::unique_lock lock(slot.mutex, std::try_to_lock);
+  if (lock) seen.reason = ReasonOf(slot);
   return seen;
 }
 

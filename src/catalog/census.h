@@ -34,8 +34,8 @@ struct Census {
   size_t left_out = 0;                // of those
 };
 
-// Of these slots, the first `most` archives one by one. Waits for none that is being opened: that
-// one is open.
+// Of these slots, the first `most` archives one by one. Waits for none: one that is in use this
+// very moment is open, or no reason is given why it failed.
 Census TakeCensus(const std::vector<std::shared_ptr<Slot>>& slots, size_t most);
 
 }  // namespace skopsfs::catalog
