@@ -1,12 +1,14 @@
 #include "catalog/catalog.h"
 
 #include "archive/writers.h"
+#include "util/effort.h"
 #include "util/error.h"
 #include "util/log.h"
 
 namespace skopsfs::catalog {
 namespace {
 
+using util::Effort;
 using util::Error;
 using util::Quoted;
 
@@ -28,11 +30,19 @@ std::shared_ptr<Slot> RootSlot(const Source& source) {
 }
 
 // Whether what a predecessor had open there is another version than its name leads to.
-bool IsOld(const Slot& slot) {
+bool IsOld(const Slot& slot, const archive::ArchiveFile& inherited) {
   try {
-    return slot.superseded || !slot.inherited->IsCurrent();
+    return slot.superseded || !inherited.IsCurrent();
   } catch (const Error&) {
     return true;  // it cannot even be looked at
+  }
+}
+
+void CheckCanOpen(const Slot& slot) {
+  if (slot.has_huge_index) {
+    util::CheckEffort(Effort::kHuge, util::kHugeIndexes);
+  } else {
+    util::CheckEffort(Effort::kOpen, slot.id);
   }
 }
 
@@ -66,10 +76,12 @@ std::vector<std::shared_ptr<Slot>> Catalog::InheritedOldVersions() {
   std::erase_if(inherited_, [&](const auto& inherited) {
     auto slot = inherited.lock();
     if (!slot) return true;
-    const std::lock_guard slot_lock(slot->mutex);
-    if (!slot->inherited) return true;
-    if (IsOld(*slot)) old.push_back(slot);
-    return false;
+    const auto file = [&] {
+      const std::lock_guard slot_lock(slot->mutex);
+      return slot->inherited;
+    }();
+    if (file && IsOld(*slot, *file)) old.push_back(slot);
+    return !file;
   });
   return old;
 }
@@ -198,49 +210,85 @@ std::shared_ptr<Slot> Catalog::FindSingleArchive() {
 }
 
 OpenArchive Catalog::Open(const std::shared_ptr<Slot>& slot) {
-  const std::lock_guard lock(slot->mutex);
-  if (slot->failure) throw Error(*slot->failure);
+  RefuseFailed(*slot);
   try {
     RefuseQuarantined(*slot);
-    if (slot->file && !IsVersion(*slot, *slot->file)) slot->CloseFile();
-    if (!slot->file) OpenFile(*slot);
-    if (!slot->index) ReadIndex(*slot);
+    auto open = AtHand(*slot);
+    if (!open.file || !open.index) open = OpenNow(slot);
+    open_.Used(slot);
+    const std::lock_guard lock(slot->mutex);
+    slot->trouble.reset();
+    return open;
   } catch (const Error& error) {
     if (error.code() == ESTALE) {
       replaced_.Add(slot->path);
     } else {
       util::LogError("{}: cannot be opened: {}", Quoted(LabelOf(*slot)), error.what());
+      const std::lock_guard lock(slot->mutex);
       slot->trouble = error;
     }
     throw;
   } catch (const std::bad_alloc&) {
-    slot->CloseFile();
-    slot->trouble = Error(ENOMEM, "out of memory");
+    {
+      const std::lock_guard lock(slot->mutex);
+      slot->CloseFile();
+      slot->trouble = Error(ENOMEM, "out of memory");
+    }
     util::LogError("{}: cannot be opened: out of memory", Quoted(LabelOf(*slot)));
     throw Error(ENOMEM, "out of memory");
   }
-  slot->trouble.reset();
-  open_.Used(slot);
-  return {slot->file, slot->index};
+}
+
+// What is in memory and still is what the name leads to.
+OpenArchive Catalog::AtHand(Slot& slot) {
+  OpenArchive open;
+  {
+    const std::lock_guard lock(slot.mutex);
+    open = {slot.file, slot.index};
+  }
+  if (open.file && !IsVersion(slot, *open.file)) {
+    const std::lock_guard lock(slot.mutex);
+    if (slot.file == open.file) slot.CloseFile();
+    open.file.reset();
+  }
+  return open;
+}
+
+OpenArchive Catalog::OpenNow(const std::shared_ptr<Slot>& slot) {
+  CheckCanOpen(*slot);
+  const std::lock_guard opening(slot->opening);
+  auto open = AtHand(*slot);  // who was here before may have opened it
+  if (!open.file) {
+    open.file = OpenFile(*slot);
+    open_.Used(slot);  // to be closed again should reading its index have to wait
+  }
+  if (!open.index) open.index = ReadIndex(*slot, open.file);
+  return open;
 }
 
 OpenArchive Catalog::OpenInherited(const std::shared_ptr<Slot>& slot) {
-  {
+  RefuseQuarantined(*slot);
+  RefuseFailed(*slot);
+  const auto at_hand = [&]() -> OpenArchive {
     const std::lock_guard lock(slot->mutex);
-    RefuseQuarantined(*slot);
-    if (slot->failure) throw Error(*slot->failure);
-    if (slot->inherited) {
-      if (!slot->index) {
-        auto index = IndexOf(*slot, *slot->inherited);
-        // Its times other than that of the last change are still those; its mark is, too.
-        slot->inherited->CheckUnchanged();
-        slot->index = std::move(index);
-      }
-      open_.Used(slot);
-      return {slot->inherited, slot->index};
+    return {slot->inherited, slot->index};
+  };
+  auto open = at_hand();
+  if (!open.file) return Open(slot);
+  if (!open.index) {
+    CheckCanOpen(*slot);
+    const std::lock_guard opening(slot->opening);
+    open.index = at_hand().index;
+    if (!open.index) {
+      open.index = IndexOf(*slot, *open.file);
+      // Its times other than that of the last change are still those; its mark is, too.
+      open.file->CheckUnchanged();
+      const std::lock_guard lock(slot->mutex);
+      slot->index = open.index;
     }
   }
-  return Open(slot);
+  open_.Used(slot);
+  return open;
 }
 
 std::shared_ptr<const KeptDescriptor> Catalog::Keep(Slot& slot, const archive::ArchiveFile& file) {
@@ -254,6 +302,11 @@ std::shared_ptr<const KeptDescriptor> Catalog::Keep(Slot& slot, const archive::A
   auto kept = std::make_shared<KeptDescriptor>(*keeper_, number);
   if (is_open) slot.kept = kept;
   return kept;
+}
+
+void Catalog::RefuseFailed(Slot& slot) {
+  const std::lock_guard lock(slot.mutex);
+  if (slot.failure) throw Error(*slot.failure);
 }
 
 void Catalog::RefuseQuarantined(const Slot& slot) const {
@@ -298,7 +351,7 @@ std::string Catalog::LabelOf(const Slot& slot) const {
   return slot.path.empty() ? source_.path() : slot.path;
 }
 
-void Catalog::OpenFile(Slot& slot) {
+Catalog::File Catalog::OpenFile(Slot& slot) {
   const auto kept = replaced_.Kept(slot.id);
   const auto found = kept ? kept : std::make_shared<const Found>(OpenAgain(slot));
   if (!S_ISREG(found->st.st_mode)) throw Error(ESTALE, Quoted(slot.path) + " is no archive by now");
@@ -314,12 +367,15 @@ void Catalog::OpenFile(Slot& slot) {
   // second.
   if (file->IsBeingWritten()) throw Error(EIO, kBeingWritten);
   if (!IsVersion(slot, *file)) throw Error(ESTALE, Quoted(slot.path) + " is being changed");
-  slot.file = std::move(file);
+  const std::lock_guard lock(slot.mutex);
+  slot.file = file;
+  return file;
 }
 
-std::shared_ptr<const archive::ArchiveIndex> Catalog::IndexOf(Slot& slot,
-                                                              const archive::ArchiveFile& file) {
+Catalog::Index Catalog::IndexOf(Slot& slot, const archive::ArchiveFile& file) {
   const auto location = zip::FindCentralDirectory(file);
+  slot.has_huge_index = OpenArchives::IsHuge(location.size);
+  CheckCanOpen(slot);
   const auto turn = open_.WaitForTurn(location.size);
   auto index = std::make_unique<archive::ArchiveIndex>(file, location, LabelOf(slot));
   if (slot.record && !IsMark(slot.record->index_mark, index->Mark())) {
@@ -336,23 +392,25 @@ std::shared_ptr<const by_name::NameTree> Catalog::Adopt(const Slot& slot,
   return open_.Adopt(std::move(names), slot);
 }
 
-void Catalog::ReadIndex(Slot& slot) {
+Catalog::Index Catalog::ReadIndex(Slot& slot, const File& file) {
   const auto check = [&] {
-    if (!IsVersion(slot, *slot.file))
-      throw Error(ESTALE, Quoted(LabelOf(slot)) + " is being changed");
+    if (!IsVersion(slot, *file)) throw Error(ESTALE, Quoted(LabelOf(slot)) + " is being changed");
   };
-  std::shared_ptr<const archive::ArchiveIndex> index;
+  Index index;
   try {
-    index = IndexOf(slot, *slot.file);
+    index = IndexOf(slot, *file);
   } catch (const Error& error) {
     check();  // what a changing file or a failing disk says may be different next time
-    const bool is_lasting = error.code() != ENOMEM && !slot.file->failed_to_read();
+    const bool is_lasting = error.code() != ENOMEM && !file->failed_to_read();
+    const std::lock_guard lock(slot.mutex);
     if (is_lasting) slot.failure = error;
     slot.CloseFile();
     throw;
   }
   check();
-  slot.index = std::move(index);
+  const std::lock_guard lock(slot.mutex);
+  slot.index = index;
+  return index;
 }
 
 }  // namespace skopsfs::catalog

@@ -91,7 +91,8 @@ class Catalog {
   std::shared_ptr<Slot> SingleArchive();
 
   // Opens the archive version of `slot`. Throws util::Error: ESTALE when the name leads to another
-  // version by now, EIO with the reason when it is no archive that can be read.
+  // version by now, EIO with the reason when it is no archive that can be read. What of it is not
+  // in memory is an effort, see util/effort.h.
   OpenArchive Open(const std::shared_ptr<Slot>& slot);
 
   // Whether `file`, which was opened as the version of `slot`, still is that, or else will do, see
@@ -151,12 +152,15 @@ class Catalog {
  private:
   template <typename Call>
   auto AskingSource(const Call& call) const;
+  using File = std::shared_ptr<const archive::ArchiveFile>;
+  using Index = std::shared_ptr<const archive::ArchiveIndex>;
   Found OpenAgain(const Slot& slot) const;
   std::shared_ptr<Slot> FindSingleArchive();
-  void OpenFile(Slot& slot);
-  void ReadIndex(Slot& slot);
-  std::shared_ptr<const archive::ArchiveIndex> IndexOf(Slot& slot,
-                                                       const archive::ArchiveFile& file);
+  OpenArchive AtHand(Slot& slot);
+  OpenArchive OpenNow(const std::shared_ptr<Slot>& slot);
+  File OpenFile(Slot& slot);
+  Index ReadIndex(Slot& slot, const File& file);
+  Index IndexOf(Slot& slot, const archive::ArchiveFile& file);
 
   const Source source_;
   mutable std::atomic<bool> source_is_gone_ = false;
@@ -165,6 +169,7 @@ class Catalog {
   ReplacedNames replaced_;
   const std::unique_ptr<SlotStore> store_;
   SlotTable slots_;
+  static void RefuseFailed(Slot& slot);
   void RefuseQuarantined(const Slot& slot) const;
 
   std::vector<std::pair<archive::Identity, std::string>> quarantined_;

@@ -48,24 +48,8 @@ std::shared_ptr<const archive::ArchiveFile> OpenArchives::AdoptInherited(util::U
           }};
 }
 
-OpenArchives::Turn OpenArchives::WaitForTurn(uint64_t directory_bytes) {
-  constexpr uint64_t kSmall = uint64_t{1} << 20;
-  constexpr uint64_t kMadeOfOne = 6;  // bytes, of a byte of the directory, while it is read
-  if (directory_bytes <= kSmall) return {*this, 0};
-  const size_t bytes = std::min<uint64_t>(directory_bytes * kMadeOfOne, budget_.reading_bytes);
-  std::unique_lock lock(reading_mutex_);
-  turn_ended_.wait(lock, [&] { return reading_bytes_ + bytes <= budget_.reading_bytes; });
-  reading_bytes_ += bytes;
-  return {*this, bytes};
-}
-
-void OpenArchives::EndTurn(size_t bytes) {
-  if (bytes == 0) return;
-  {
-    const std::lock_guard lock(reading_mutex_);
-    reading_bytes_ -= bytes;
-  }
-  turn_ended_.notify_all();
+std::unique_lock<std::mutex> OpenArchives::WaitForTurn(uint64_t bytes) {
+  return IsHuge(bytes) ? std::unique_lock(reading_huge_) : std::unique_lock<std::mutex>();
 }
 
 template <typename Index>
@@ -160,13 +144,14 @@ void OpenArchives::Tidy() {
     unused_since = uses_at_tidy_before_;
   }
   for (const auto& slot : Slots()) {
-    const std::unique_lock lock(slot->mutex, std::try_to_lock);
-    if (!lock || !slot->file) continue;
-    if (slot->last_used <= unused_since && IsIdle(slot->file)) {
-      slot->CloseFile();
-    } else {
-      slot->file->DropPagesIfQuiet();
+    std::shared_ptr<const archive::ArchiveFile> used;
+    {
+      const std::unique_lock lock(slot->mutex, std::try_to_lock);
+      if (!lock) continue;
+      if (slot->last_used <= unused_since && IsIdle(slot->file)) slot->CloseFile();
+      used = slot->file;
     }
+    if (used) used->DropPagesIfQuiet();
   }
   if (in_use_->index_bytes > budget_.idle_index_bytes) {
     Evict(What::kIndex, nullptr, [&] { return in_use_->index_bytes <= budget_.idle_index_bytes; });

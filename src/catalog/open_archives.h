@@ -1,7 +1,6 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -14,30 +13,15 @@
 namespace skopsfs::catalog {
 
 // Keeps the descriptors and the index memory of open archives within bounds. What no handle holds
-// is closed, least recently used first; the next use opens it again. Thread-safe; calls may come
-// while the caller holds one slot's mutex.
+// is closed, least recently used first; the next use opens it again. Thread-safe.
 class OpenArchives {
  public:
   struct Budget {
     size_t descriptors = 1000;
     size_t idle_index_bytes = size_t{64} << 20;  // beyond which indexes that nobody uses go
     size_t index_bytes = size_t{1} << 30;        // of all
-    size_t reading_bytes = size_t{3} << 29;      // of what is made of them while they are read
     bool keep_pages = false;  // of archives in the page cache, see archive::ArchiveFile
     metrics::Counters* counters = nullptr;  // of what is read of archives; may be none
-  };
-
-  // The right to read a large central directory, for as long as it lives.
-  class Turn {
-   public:
-    Turn(OpenArchives& archives, size_t bytes) : archives_(archives), bytes_(bytes) {}
-    ~Turn() { archives_.EndTurn(bytes_); }
-    Turn(const Turn&) = delete;
-    Turn& operator=(const Turn&) = delete;
-
-   private:
-    OpenArchives& archives_;
-    const size_t bytes_;
   };
 
   explicit OpenArchives(const Budget& budget) : budget_(budget) {}
@@ -51,9 +35,11 @@ class OpenArchives {
   std::shared_ptr<const archive::ArchiveFile> AdoptInherited(util::UniqueFd fd,
                                                              const struct stat& st);
 
-  // Waits while the directories that are being read just now leave no memory for one of
-  // `directory_bytes` more. Small ones never wait.
-  Turn WaitForTurn(uint64_t directory_bytes);
+  // Of a directory of that many bytes is made so much while it is read that they take turns.
+  static bool IsHuge(uint64_t bytes) { return bytes > kHuge; }
+
+  // The turn of one that is huge, for as long as what is returned lives. Others never wait.
+  std::unique_lock<std::mutex> WaitForTurn(uint64_t bytes);
 
   // Counts an archive::ArchiveIndex or a by_name::NameTree against the budget for as long as anyone
   // holds it. Throws util::Error(ENOMEM) when those in use leave no room for it.
@@ -75,9 +61,9 @@ class OpenArchives {
   size_t index_bytes() const { return in_use_->index_bytes; }
 
  private:
+  static constexpr uint64_t kHuge = uint64_t{1} << 20;
   enum class What { kFile, kIndex };
 
-  void EndTurn(size_t bytes);
   std::vector<std::shared_ptr<Slot>> Slots();
 
   // Lets go of the least recently used files or indexes until `enough()`; never those of `except`.
@@ -92,11 +78,9 @@ class OpenArchives {
   };
   const std::shared_ptr<InUse> in_use_ = std::make_shared<InUse>();
   std::atomic<uint64_t> uses_ = 0;
-  std::mutex reading_mutex_;
-  std::condition_variable turn_ended_;
-  size_t reading_bytes_ = 0;  // guarded by reading_mutex_
-  std::mutex adopting_;       // one at a time: who has made room is the one to use it
-  std::mutex mutex_;          // guards what follows
+  std::mutex reading_huge_;
+  std::mutex adopting_;  // one at a time: who has made room is the one to use it
+  std::mutex mutex_;     // guards what follows
   uint64_t uses_at_tidy_ = 0;
   uint64_t uses_at_tidy_before_ = 0;
   std::unordered_map<uint64_t, std::weak_ptr<Slot>> slots_;

@@ -46,7 +46,14 @@ struct Slot {
   std::atomic<bool> superseded = false;
   std::atomic<uint64_t> last_used = 0;  // a count of opens, for least-recently-used
 
-  // Guards what follows, which only archives have.
+  // Only archives have what follows.
+
+  // Held while the archive is opened and its index is read; to be taken before `mutex`.
+  std::mutex opening;
+  std::atomic<bool> has_huge_index = false;  // as far as is known
+
+  // Guards what follows. Held for moments only, so that whoever has no business with the source
+  // does not wait for it.
   std::mutex mutex;
   std::shared_ptr<const archive::ArchiveFile> file;
   std::shared_ptr<const archive::ArchiveIndex> index;

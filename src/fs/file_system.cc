@@ -3,6 +3,7 @@
 #include <climits>
 
 #include "fs/attributes.h"
+#include "util/effort.h"
 #include "util/error.h"
 #include "util/log.h"
 #include "util/progress.h"
@@ -13,6 +14,7 @@ static_assert(catalog::SlotStore::kMostIds < uint64_t{1} << (64 - NodeId::kIndex
 namespace {
 
 using catalog::Slot;
+using util::Effort;
 using util::Error;
 using util::Quoted;
 
@@ -204,15 +206,11 @@ bool FileSystem::HasToVerify(const Located& located, NodeId node) const {
   return right.empty() || !right[node.index];
 }
 
-std::unique_ptr<FileHandle> FileSystem::OpenAtOnce(NodeId node) {
-  if (MayTakeLong(node)) return nullptr;
-  const auto located = Locate(node);
-  return HasToVerify(located, node) ? nullptr : Open(located, node, false);
-}
-
 std::unique_ptr<FileHandle> FileSystem::Open(NodeId node) {
   const auto located = Locate(node);
-  return Open(located, node, HasToVerify(located, node));
+  const bool verify = HasToVerify(located, node);
+  if (verify) util::CheckEffort(Effort::kDecode, node.number());
+  return Open(located, node, verify);
 }
 
 std::unique_ptr<FileHandle> FileSystem::Open(const Located& located, NodeId node, bool verify) {
@@ -271,12 +269,13 @@ auto FileSystem::Reading(FileHandle& handle, const Call& call) {
 }
 
 size_t FileSystem::Read(FileHandle& handle, uint64_t offset, std::span<std::byte> out) {
-  return Reading(handle, [&] { return handle.reader.Read(offset, out); });
-}
-
-std::optional<size_t> FileSystem::ReadAtOnce(FileHandle& handle, uint64_t offset,
-                                             std::span<std::byte> out) {
-  return Reading(handle, [&] { return handle.reader.ReadAtOnce(offset, out); });
+  return Reading(handle, [&] {
+    if (util::IsWithinLimit(Effort::kDecode)) return handle.reader.Read(offset, out);
+    const auto got = handle.reader.ReadAtOnce(offset, out);
+    if (got) return *got;
+    const NodeId node{.slot = handle.slot->id, .index = handle.index};
+    throw util::TooMuchEffort{Effort::kDecode, node.number()};
+  });
 }
 
 void FileSystem::MemberFailed(Slot& slot, uint32_t index, const std::string& member,

@@ -91,7 +91,8 @@ struct StaleName {
 
 // The filesystem without FUSE: what each call answers, on node ids. All members are thread-safe.
 // Failure is an util::Error with the errno to answer; the reason has then been logged if it
-// concerns an archive or a folder.
+// concerns an archive or a folder. What would be too much of an effort for the calling thread is
+// util::TooMuchEffort: then the call has done nothing.
 class FileSystem {
  public:
   struct Options {
@@ -116,19 +117,13 @@ class FileSystem {
 
   Attributes GetAttributes(NodeId node);
   std::string ReadLink(NodeId node);
-  // Whether calls with this node may have to wait until a schema has been read.
-  bool MayTakeLong(NodeId node);
   struct statvfs StatFs();
 
   std::unique_ptr<FileHandle> Open(NodeId node);
-  // The same, but nothing when that could take long.
-  std::unique_ptr<FileHandle> OpenAtOnce(NodeId node);
   // The same for a member that the kernel has had open since before this process.
   std::unique_ptr<FileHandle> OpenInherited(NodeId node);
   // Fewer bytes than asked for only at the end of the member.
   size_t Read(FileHandle& handle, uint64_t offset, std::span<std::byte> out);
-  // The same, but nothing when that could take long.
-  std::optional<size_t> ReadAtOnce(FileHandle& handle, uint64_t offset, std::span<std::byte> out);
   // What the kernel should be told to drop after that node was closed; nothing for a present
   // version. `handle` is what it was open as, if that is known. Opens nothing.
   std::optional<StaleName> StaleNameOf(NodeId node, const FileHandle* handle);

@@ -7,6 +7,7 @@
 #include "catalog/schema.h"
 #include "fs/attributes.h"
 #include "fs/file_system.h"
+#include "util/effort.h"
 #include "util/error.h"
 #include "util/log.h"
 
@@ -15,6 +16,7 @@ namespace {
 
 using by_name::NameTree;
 using catalog::Slot;
+using util::Effort;
 using util::Error;
 using util::Quoted;
 
@@ -34,22 +36,15 @@ std::string TargetOf(const archive::ArchiveIndex& archive, const NameTree& names
   return target + archive.PathOf(names.At(name).member);
 }
 
+// Whoever needs the names of a version or what they lead to waits for the others who do.
+uint64_t ByNameOf(const Slot& slot) {
+  return NodeId{.slot = slot.id, .index = NodeId::kFirstName}.number();
+}
+
 }  // namespace
 
 bool FileSystem::HasNames(const archive::ArchiveIndex& archive) const {
   return options_.by_name && catalog::SchemaOf(archive) && !archive.tree().Find(0, kByName);
-}
-
-bool FileSystem::MayTakeLong(NodeId node) {
-  if (!node.is_name() && !node.is_inner()) return false;
-  const auto slot = catalog_.Get(node.slot);
-  if (!slot) return false;
-  const std::lock_guard lock(slot->mutex);
-  if (!slot->names) return !slot->names_failure;
-  if (node.is_inner()) return !slot->inner.contains(node.npz());
-  if (node.name() >= slot->names->size()) return false;
-  return slot->names->At(node.name()).kind == NameTree::Kind::kNpz &&
-         !slot->inner.contains(slot->names->NumberOfNpz(node.name()));
 }
 
 std::shared_ptr<const NameTree> FileSystem::ReadNames(Slot& slot,
@@ -74,6 +69,11 @@ std::shared_ptr<const NameTree> FileSystem::NamesOf(Slot& slot, const catalog::O
     return slot.names;
   };
   if (auto names = known()) return names;  // whoever reads others meanwhile
+  const auto schema = catalog::SchemaOf(*open.index);
+  if (schema && open.index->EntryOf(*schema)->size > catalog::kLargeSchema) {
+    util::CheckEffort(Effort::kHuge, util::kHugeSchemas);
+  }
+  util::CheckEffort(Effort::kDecode, ByNameOf(slot));
   const std::lock_guard reading(slot.names_mutex);
   if (auto names = known()) return names;
   try {
@@ -121,6 +121,7 @@ std::shared_ptr<const archive::InnerArchive> FileSystem::InnerOf(Slot& slot,
     return item->second.archive;
   };
   if (auto archive = known()) return archive;
+  util::CheckEffort(Effort::kDecode, ByNameOf(slot));
   const std::lock_guard reading(slot.inner_mutex);
   if (auto archive = known()) return archive;
   const std::string path = open.index->PathOf(member);

@@ -2,6 +2,7 @@
 
 #include "fs/file_system.h"
 #include "util/clock.h"
+#include "util/effort.h"
 #include "util/error.h"
 
 namespace skopsfs::fs {
@@ -61,6 +62,8 @@ std::string FileSystem::StatusText(NodeId node) {
                         catalog_.source().is_single_archive(), CountArchives(kMostArchives),
                         counters_);
     case StatusNode::kHealth:
+      // A source that hangs must not take one thread after the other.
+      util::CheckEffort(util::Effort::kOpen, node.slot);
       catalog_.CheckSource();
       return "ok\n";
     case StatusNode::kFolder:

@@ -11,6 +11,7 @@
 
 #include "fuse/reply.h"
 #include "fuse/session_state.h"
+#include "util/effort.h"
 
 namespace skopsfs::fuse {
 namespace {
@@ -28,14 +29,14 @@ fs::FileSystem& FileSystemOf(fuse_req_t request) { return Context(request).file_
 
 bool IsStatus(fuse_ino_t node) { return NodeId::From(node).is_status(); }
 
-fs::FileHandle& FileOf(fuse_req_t request, fuse_ino_t node, const fuse_file_info* info) {
+fs::FileHandle& FileOf(fuse_req_t request, fuse_ino_t node, uint64_t number) {
   return Context(request).files.Find(
-      info->fh, [&] { return FileSystemOf(request).OpenInherited(NodeId::From(node)); });
+      number, [&] { return FileSystemOf(request).OpenInherited(NodeId::From(node)); });
 }
 
-fs::DirectoryHandle& DirectoryOf(fuse_req_t request, fuse_ino_t node, const fuse_file_info* info) {
+fs::DirectoryHandle& DirectoryOf(fuse_req_t request, fuse_ino_t node, uint64_t number) {
   return Context(request).directories.Find(
-      info->fh, [&] { return FileSystemOf(request).OpenInheritedDirectory(NodeId::From(node)); });
+      number, [&] { return FileSystemOf(request).OpenInheritedDirectory(NodeId::From(node)); });
 }
 
 // A buffer of the calling thread, for one reply.
@@ -70,19 +71,26 @@ void Init(void* context, fuse_conn_info* connection) {
       ~static_cast<unsigned>(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
 }
 
-// Answers a request for `node` with what `body` does: now, or, where a schema has to be read first,
-// in the slow lane. `body` is copied then.
+// Answers a request with what `body` does: now, or where that is too much of an effort for the
+// calling thread, from the beginning in the slow lane. `body` is copied then.
 template <typename Body>
-void AnswerInTurn(fuse_req_t request, fuse_ino_t node, const char* operation, const Body& body) {
+void AnswerInTurn(fuse_req_t request, const char* operation, const Body& body,
+                  util::Effort most = util::Effort::kLittle) {
   Answer(request, operation, [&] {
-    if (!FileSystemOf(request).MayTakeLong(NodeId::From(node))) return body();
-    Context(request).slow_lane.Run(node, AtRequest::HandOn(),
-                                   [=] { Answer(request, operation, body); });
+    std::optional<util::TooMuchEffort> more;
+    try {
+      const util::EffortLimit limit(most);
+      return body();
+    } catch (const util::TooMuchEffort& effort) {
+      more = effort;
+    }
+    Context(request).slow_lane.Run(*more, AtRequest::HandOn(),
+                                   [=] { AnswerInTurn(request, operation, body, more->effort); });
   });
 }
 
 void Lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
-  AnswerInTurn(request, parent, "lookup", [=, name = std::string(name)] {
+  AnswerInTurn(request, "lookup", [=, name = std::string(name)] {
     auto& file_system = FileSystemOf(request);
     const auto directory = NodeId::From(parent);
     const auto entry = file_system.Lookup(directory, name);
@@ -109,19 +117,19 @@ void ForgetMany(fuse_req_t request, size_t count, fuse_forget_data* forgets) {
 }
 
 void GetAttr(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
-  // What is open is no name: a name is never opened.
-  AnswerInTurn(request, node, "getattr", [=] {
+  const auto open = info != nullptr ? std::optional(info->fh) : std::nullopt;
+  AnswerInTurn(request, "getattr", [=] {
     // An open member is of the version it was opened in, whatever has become of the name.
     const auto attributes =
-        info != nullptr && !IsStatus(node)
-            ? fs::Attributes{FileOf(request, node, info).attributes, fs::kForever}
+        open && !IsStatus(node)
+            ? fs::Attributes{FileOf(request, node, *open).attributes, fs::kForever}
             : FileSystemOf(request).GetAttributes(NodeId::From(node));
     IsTaken(fuse_reply_attr(request, &attributes.attributes, attributes.timeout));
   });
 }
 
 void ReadLink(fuse_req_t request, fuse_ino_t node) {
-  AnswerInTurn(request, node, "readlink", [=] {
+  AnswerInTurn(request, "readlink", [=] {
     const auto target = FileSystemOf(request).ReadLink(NodeId::From(node));
     IsTaken(fuse_reply_readlink(request, target.c_str()));
   });
@@ -139,43 +147,32 @@ void ReplyOpen(fuse_req_t request, fuse_file_info* info, Handles<Handle>& handle
   handles.Take(info->fh).reset();
 }
 
-// In the slow lane, because a source that hangs must not take one thread after the other.
-void OpenStatus(fuse_req_t request, fuse_ino_t node, const fuse_file_info& info) {
-  Context(request).slow_lane.Run(node, AtRequest::HandOn(), [=, answer = info]() mutable {
-    Answer(request, "open", [&] {
-      auto& context = Context(request);
-      if (context.open_status_files >= kMostStatusFiles) {
-        throw util::Error(ENFILE, "too many files of .skopsfs are open");
-      }
-      auto handle = std::make_unique<StatusHandle>();
-      handle->text = FileSystemOf(request).StatusText(NodeId::From(node));
-      auto& handles = context.status_files;
-      answer.direct_io = 1;  // whatever size it is said to have
-      answer.fh = handles.Give(std::move(handle));
-      ++context.open_status_files;
-      if (IsTaken(fuse_reply_open(request, &answer))) return;
-      handles.Take(answer.fh).reset();
-      --context.open_status_files;
-    });
-  });
+void OpenStatus(fuse_req_t request, fuse_ino_t node, fuse_file_info answer) {
+  auto& context = Context(request);
+  if (context.open_status_files >= kMostStatusFiles) {
+    throw util::Error(ENFILE, "too many files of .skopsfs are open");
+  }
+  auto handle = std::make_unique<StatusHandle>();
+  handle->text = FileSystemOf(request).StatusText(NodeId::From(node));
+  auto& handles = context.status_files;
+  answer.direct_io = 1;  // whatever size it is said to have
+  answer.fh = handles.Give(std::move(handle));
+  ++context.open_status_files;
+  if (IsTaken(fuse_reply_open(request, &answer))) return;
+  handles.Take(answer.fh).reset();
+  --context.open_status_files;
 }
 
 void Open(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
-  Answer(request, "open", [&] {
-    const bool writes = (info->flags & O_ACCMODE) != O_RDONLY || (info->flags & O_TRUNC) != 0;
+  AnswerInTurn(request, "open", [=, asked = *info] {
+    const bool writes = (asked.flags & O_ACCMODE) != O_RDONLY || (asked.flags & O_TRUNC) != 0;
     if (writes) throw util::Error(EROFS, "read-only");
-    if (IsStatus(node)) return OpenStatus(request, node, *info);
-    info->keep_cache = 1;
-    info->noflush = 1;
-    auto& files = Context(request).files;
-    if (auto handle = FileSystemOf(request).OpenAtOnce(NodeId::From(node))) {
-      return ReplyOpen(request, info, files, std::move(handle));
-    }
-    Context(request).slow_lane.Run(node, AtRequest::HandOn(), [=, &files, later = *info]() mutable {
-      Answer(request, "open", [&] {
-        ReplyOpen(request, &later, files, FileSystemOf(request).Open(NodeId::From(node)));
-      });
-    });
+    if (IsStatus(node)) return OpenStatus(request, node, asked);
+    fuse_file_info answer = asked;
+    answer.keep_cache = 1;
+    answer.noflush = 1;
+    ReplyOpen(request, &answer, Context(request).files,
+              FileSystemOf(request).Open(NodeId::From(node)));
   });
 }
 
@@ -185,9 +182,9 @@ void ReplyBytes(fuse_req_t request, const fs::FileHandle& handle,
   IsTaken(fuse_reply_buf(request, reinterpret_cast<const char*>(bytes.data()), bytes.size()));
 }
 
-void ReadStatus(fuse_req_t request, size_t size, uint64_t offset, const fuse_file_info* info) {
+void ReadStatus(fuse_req_t request, size_t size, uint64_t offset, uint64_t number) {
   const auto& handle =
-      Context(request).status_files.Find(info->fh, []() -> std::unique_ptr<StatusHandle> {
+      Context(request).status_files.Find(number, []() -> std::unique_ptr<StatusHandle> {
         throw util::Error(EIO, "the worker that it was opened with is gone");
       });
   // A copy: the handle may be released as soon as the kernel has the answer.
@@ -195,32 +192,19 @@ void ReadStatus(fuse_req_t request, size_t size, uint64_t offset, const fuse_fil
   IsTaken(fuse_reply_buf(request, part.data(), part.size()));
 }
 
-// Replies to a read, unless it could take long: then it returns false.
-bool ReadAtOnce(fuse_req_t request, fs::FileHandle& handle, uint64_t offset, size_t size) {
-  constexpr size_t kSmall = size_t{64} << 10;
-  if (size > ReadBuffers::kMost) throw util::Error(EINVAL, "a read of more than was agreed upon");
-  std::optional<ReadBuffers::Buffer> large;
-  if (size > kSmall) large.emplace(Context(request).read_buffers);
-  const auto buffer = large ? large->At(handle.reader.PlaceOf(offset), size) : ThreadBuffer(size);
-  const auto got = FileSystemOf(request).ReadAtOnce(handle, offset, buffer);
-  if (got) ReplyBytes(request, handle, buffer.first(*got));
-  return got.has_value();
-}
-
 void Read(fuse_req_t request, fuse_ino_t node, size_t size, off_t start, fuse_file_info* info) {
-  Answer(request, "read", [&] {
+  AnswerInTurn(request, "read", [=, number = info->fh] {
+    constexpr size_t kSmall = size_t{64} << 10;
     const auto offset = static_cast<uint64_t>(start);
-    if (IsStatus(node)) return ReadStatus(request, size, offset, info);
-    auto& handle = FileOf(request, node, info);
-    if (ReadAtOnce(request, handle, offset, size)) return;
-    // The handle outlives its requests.
-    Context(request).slow_lane.Run(node, AtRequest::HandOn(), [=, &handle] {
-      Answer(request, "read", [&] {
-        const auto buffer = ThreadBuffer(size);  // not to keep one that others share for so long
-        const size_t got = FileSystemOf(request).Read(handle, offset, buffer);
-        ReplyBytes(request, handle, buffer.first(got));
-      });
-    });
+    if (IsStatus(node)) return ReadStatus(request, size, offset, number);
+    if (size > ReadBuffers::kMost) throw util::Error(EINVAL, "a read of more than was agreed upon");
+    auto& handle = FileOf(request, node, number);
+    std::optional<ReadBuffers::Buffer> large;
+    // What takes long does not keep one that others share.
+    const bool is_quick = !util::IsWithinLimit(util::Effort::kDecode);
+    if (is_quick && size > kSmall) large.emplace(Context(request).read_buffers);
+    const auto buffer = large ? large->At(handle.reader.PlaceOf(offset), size) : ThreadBuffer(size);
+    ReplyBytes(request, handle, buffer.first(FileSystemOf(request).Read(handle, offset, buffer)));
   });
 }
 
@@ -251,7 +235,7 @@ void Release(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
 }
 
 void OpenDir(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
-  AnswerInTurn(request, node, "opendir", [=, asked = *info] {
+  AnswerInTurn(request, "opendir", [=, asked = *info] {
     auto handle = FileSystemOf(request).OpenDirectory(NodeId::From(node));
     // The listing of a version never changes; that of a folder, and of the root, may.
     const bool constant = !handle->slot->is_folder && handle->node != fs::kRoot;
@@ -285,12 +269,12 @@ bool AppendEntry(fuse_req_t request, std::span<char> buffer, size_t& used, bool 
 
 void ReadDirectory(fuse_req_t request, fuse_ino_t node, size_t size, off_t position,
                    fuse_file_info* info, bool plus) {
-  Answer(request, "readdir", [&] {
+  AnswerInTurn(request, "readdir", [=, number = info->fh] {
     const auto bytes = ThreadBuffer(size);
     const std::span buffer(reinterpret_cast<char*>(bytes.data()), bytes.size());
     size_t used = 0;
     FileSystemOf(request).ReadDirectory(
-        DirectoryOf(request, node, info), static_cast<uint64_t>(position), plus,
+        DirectoryOf(request, node, number), static_cast<uint64_t>(position), plus,
         [&](const auto& item) { return AppendEntry(request, buffer, used, plus, item); });
     IsTaken(fuse_reply_buf(request, buffer.data(), used));
   });
@@ -338,7 +322,7 @@ void ReplyXattr(fuse_req_t request, const std::string& value, size_t size) {
 }
 
 void GetXattr(fuse_req_t request, fuse_ino_t node, const char* name, size_t size) {
-  AnswerInTurn(request, node, "getxattr", [=, name = std::string(name)] {
+  AnswerInTurn(request, "getxattr", [=, name = std::string(name)] {
     const auto value = FileSystemOf(request).GetXattr(NodeId::From(node), name);
     if (value) return ReplyXattr(request, *value, size);
     IsTaken(fuse_reply_err(request, ENODATA));  // an answer rather than a failure
@@ -346,7 +330,7 @@ void GetXattr(fuse_req_t request, fuse_ino_t node, const char* name, size_t size
 }
 
 void ListXattr(fuse_req_t request, fuse_ino_t node, size_t size) {
-  AnswerInTurn(request, node, "listxattr", [=] {
+  AnswerInTurn(request, "listxattr", [=] {
     std::string names;
     for (const auto& name : FileSystemOf(request).ListXattr(NodeId::From(node))) {
       names += name + '\0';

@@ -13,7 +13,9 @@
 namespace skopsfs::fuse {
 
 // Half of the fewest threads a session has, so that others are left for what is quick.
-inline constexpr size_t kSlowThreads = 8;
+inline constexpr size_t kSlowThreads = 10;
+// Of these, so that archives can be opened while members are decoded, and the other way round.
+inline constexpr size_t kMostOfAKind = 8;
 
 // Bytes. There are no writes, but the kernel wants room for the largest with each request.
 inline constexpr unsigned kMostWrite = ReadBuffers::kMost;
@@ -31,7 +33,7 @@ struct CallbackContext {
   Handles<fs::DirectoryHandle> directories{};
   Handles<StatusHandle> status_files{};
   std::atomic<int> open_status_files = 0;
-  SlowLane slow_lane{kSlowThreads};
+  SlowLane slow_lane{kSlowThreads, kMostOfAKind};
   StaleNames stale_names{};
   ReadBuffers read_buffers{};
 };

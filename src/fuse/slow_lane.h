@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -8,26 +9,30 @@
 #include <mutex>
 
 #include "fuse/session_state.h"
+#include "util/effort.h"
 
 namespace skopsfs::fuse {
 
 // Keeps requests that may take long from occupying all threads. It has no threads of its own: a
 // thread that brings a job works in the lane until nothing is left to do there, unless as many as
 // the lane takes are in it already; then the job is put off for them, and the thread is free again.
-// Of each member one job runs at a time, because they would only wait for each other, and members
-// take turns. Thread-safe.
+// There are two kinds of jobs, those that open and those that take longer, and neither takes all
+// threads. Jobs that would only wait for each other are run one at a time; these groups take turns.
+// Thread-safe.
 class SlowLane {
  public:
   using Job = std::function<void()>;  // must not throw
 
-  explicit SlowLane(size_t most_threads) : most_(most_threads) {}
+  SlowLane(size_t most_threads, size_t most_of_a_kind)
+      : most_(most_threads), most_of_a_kind_(most_of_a_kind) {}
 
   // `record` says from now on which of the jobs that wait came first. To be called before all else.
   void KeepRecord(RequestRecord& record) { record_ = &record; }
 
-  // Runs `job`, which reads the member `node` for `request`, now or later, and others that were put
-  // off. Throws std::bad_alloc, and then has not taken the job.
-  void Run(uint64_t node, const RequestSeen& request, Job job);
+  // Runs `job`, which makes that effort for `request`, now or later, and others that were put off.
+  // A job may call it, too: then it only puts off. Throws std::bad_alloc, and then has not taken
+  // the job.
+  void Run(const util::TooMuchEffort& what, const RequestSeen& request, Job job);
 
  private:
   // The requests that wait, by when they came.
@@ -36,23 +41,29 @@ class SlowLane {
     Job job;
     Queue::iterator at;
   };
-  // A member with jobs, of which the first may be running. Lists, since moving a part of one to
-  // another cannot fail.
-  struct Member {
-    uint64_t node;
+  // Jobs that are run one at a time, of which the first may be running. Lists, since moving a part
+  // of one to another cannot fail.
+  struct Group {
+    uint64_t number;
     std::list<Waiting> jobs;
   };
-  using Members = std::list<Member>;
+  using Groups = std::list<Group>;
+  struct Kind {
+    Groups waiting;  // in the order of their turns
+    Groups running;
+  };
 
-  static bool Append(Members& members, Member& arrived);
+  static bool Append(Groups& groups, Group& arrived);
+  Kind* Next();
+  void RunNext(Kind& kind, std::unique_lock<std::mutex>& lock);
   void ShowOldest();
 
   const size_t most_;
+  const size_t most_of_a_kind_;
   RequestRecord* record_ = nullptr;
   std::mutex mutex_;
   size_t threads_ = 0;  // in the lane
-  Members waiting_;     // in the order of their turns
-  Members running_;
+  std::array<Kind, 2> kinds_;
   Queue queue_;
 };
 

@@ -45,6 +45,7 @@ struct Control {
   _Atomic uint64_t die_soon;           // inode of a program: its workers die after half a second
   _Atomic uint64_t no_landlock;        // how asking for it fails, an errno
   _Atomic uint64_t no_prune;           // the kernel looks like one that takes no nodes to drop
+  _Atomic uint64_t hang_at_start;      // only who reads its first byte does
   _Atomic uint64_t hanging;            // how often somebody has begun to wait
   _Atomic uint64_t faults;             // a bit for each kind of call that counts, and one fails
   _Atomic uint64_t fault_at;           // which one, by its number
@@ -281,8 +282,10 @@ ssize_t pread64(int fd, void* bytes, size_t size, off64_t offset) {
     control->lie_at = 0;
     Lie(control->lie, fd);
   }
-  if (Is(fd, control->hang_at)) ++control->hanging;
-  while (Is(fd, control->hang_at)) usleep(1000);
+  if (offset == 0 || !control->hang_at_start) {
+    if (Is(fd, control->hang_at)) ++control->hanging;
+    while (Is(fd, control->hang_at)) usleep(1000);
+  }
   if (Is(fd, control->slow_at)) usleep(50 * 1000);
   if (Fails(kPread)) {
     if (errno != kShort) return -1;

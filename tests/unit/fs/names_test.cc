@@ -7,6 +7,7 @@
 
 #include "fs/file_system.h"
 #include "support/archive_files.h"
+#include "support/effort.h"
 #include "support/errors.h"
 #include "support/kernel.h"
 #include "support/log_capture.h"
@@ -16,6 +17,7 @@ namespace skopsfs::fs {
 namespace {
 
 using ::testing::Contains;
+using testing::EffortOf;
 using ::testing::ElementsAre;
 using testing::ErrnoOf;
 using ::testing::HasSubstr;
@@ -97,10 +99,9 @@ TEST_F(NamesTest, TheSchemaIsReadWhenSomebodyLooks) {
   Start();
   kernel_->Names(kernel_->Node("bad.skops"));
   const auto by_name = kernel_->Node("bad.skops/by-name");
-  EXPECT_TRUE(fs_->MayTakeLong(by_name));
   EXPECT_THAT(log_.texts(), IsEmpty());
   EXPECT_EQ(ErrnoOf([&] { fs_->Lookup(by_name, "x"); }), EIO);
-  EXPECT_FALSE(fs_->MayTakeLong(by_name));
+  EXPECT_EQ(EffortOf([&] { fs_->Lookup(by_name, "x"); }), std::nullopt) << "it is known";
   EXPECT_THAT(log_.texts(), ElementsAre(HasSubstr("\"bad.skops\": by-name cannot be shown: ")));
   EXPECT_EQ(ErrnoOf([&] { fs_->OpenDirectory(by_name); }), EIO);
   EXPECT_EQ(log_.texts().size(), 1U) << "said once";
@@ -244,7 +245,6 @@ TEST_F(NpzTest, DamageInside) {
     Start({.verify_on_open = true});
     const auto bad = kernel_->Node("a.skops/by-name/root/bad.npy");
     EXPECT_EQ(ErrnoOf([&] { fs_->Open(bad); }), EIO);
-    EXPECT_EQ(fs_->OpenAtOnce(bad), nullptr);
     EXPECT_EQ(Contents("a.skops/by-name/root/good.npy"), "good");
   }
 }
@@ -259,13 +259,12 @@ TEST_F(NpzTest, OneThatIsNone) {
         .WriteTo(folder_ / "a.skops");
     Start();
     const auto node = kernel_->Node("a.skops/by-name/root");
-    EXPECT_TRUE(fs_->MayTakeLong(node));
     const size_t lines = log_.texts().size();
     for (int i = 0; i < 2; ++i) {
       EXPECT_EQ(ErrnoOf([&] { fs_->OpenDirectory(node); }), code);
       EXPECT_EQ(ErrnoOf([&] { fs_->Lookup(node, "data.npy"); }), code);
     }
-    EXPECT_FALSE(fs_->MayTakeLong(node));
+    EXPECT_EQ(EffortOf([&] { fs_->Lookup(node, "data.npy"); }), std::nullopt) << "it is known";
     EXPECT_EQ(log_.texts().size(), lines + 1) << "said once";
     EXPECT_TRUE(fs_->GetXattr(node, "user.skopsfs.error"));
     EXPECT_EQ(kernel_->Find("a.skops/by-name/root.npz").value().attributes.st_mode,

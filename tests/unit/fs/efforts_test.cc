@@ -1,0 +1,186 @@
+// What a thread that is to answer others soon does not do, and for whom it does not wait.
+
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "fs/file_system.h"
+#include "support/archive_files.h"
+#include "support/effort.h"
+#include "support/kernel.h"
+#include "support/log_capture.h"
+#include "support/samples.h"
+#include "zip/format.h"
+
+namespace skopsfs::fs {
+namespace {
+
+using testing::EffortOf;
+using util::Effort;
+
+constexpr auto kSchema =
+    R"({"__loader__": "S", "content": {"coef_": {"__loader__": "N", "file": "1.npy"},)"
+    R"( "sparse": {"__loader__": "M", "file": "2.npz"}}})";
+
+class EffortsTest : public ::testing::Test {
+ protected:
+  EffortsTest() {
+    testing::ArchiveBuilder npz;
+    npz.Add({.name = "data.npy", .data = "1"});
+    testing::ArchiveBuilder()
+        .Add({.name = "1.npy", .data = "1"})
+        .Add({.name = "2.npz", .data = npz.Build()})
+        .Add({.name = "d/deflated", .data = "22222", .method = zip::kMethodDeflated})
+        .Add({.name = "schema.json", .data = kSchema})
+        .WriteTo(folder_ / "a.skops");
+    Start();
+  }
+
+  void Start(const FileSystem::Options& options = {}) {
+    kernel_.reset();
+    fs_ = std::make_unique<FileSystem>(folder_.path().string(), options);
+    kernel_ = std::make_unique<testing::Kernel>(*fs_);
+  }
+
+  // All that can be asked of a node below an archive.
+  std::vector<std::function<void()>> CallsOf(NodeId node) {
+    return {[=, this] { fs_->GetAttributes(node); },
+            [=, this] { fs_->Open(node); },
+            [=, this] { fs_->OpenInherited(node); },
+            [=, this] { fs_->OpenDirectory(node); },
+            [=, this] { fs_->OpenInheritedDirectory(node); },
+            [=, this] { fs_->ReadLink(node); },
+            [=, this] { fs_->Lookup(node, "nothing"); },
+            [=, this] { fs_->GetXattr(node, "user.skopsfs.error"); },
+            [=, this] { fs_->ListXattr(node); }};
+  }
+
+  // As when its memory was needed for others.
+  void ForgetIndex(const NodeId& node) {
+    const auto slot = fs_->catalog().Get(node.slot);
+    const std::lock_guard lock(slot->mutex);
+    slot->CloseFile();
+    slot->index.reset();
+    slot->names.reset();
+    slot->inner.clear();
+  }
+
+  const testing::TempFolder folder_;
+  const testing::LogCapture log_;
+  std::unique_ptr<FileSystem> fs_;
+  std::unique_ptr<testing::Kernel> kernel_;
+};
+
+TEST_F(EffortsTest, NoIndexIsRead) {
+  const NodeId archive = kernel_->Node("a.skops");
+  EXPECT_EQ(EffortOf([&] { fs_->GetAttributes(archive); }), std::nullopt) << "it needs none";
+  EXPECT_EQ(EffortOf([&] { fs_->Lookup(kRoot, "a.skops"); }), std::nullopt);
+  fs_->Forget(archive, 1);
+  EXPECT_EQ(EffortOf([&] { kernel_->Names(kRoot); }), std::nullopt);
+  EXPECT_EQ(EffortOf([&] { fs_->Lookup(archive, "1.npy"); }), Effort::kOpen);
+  EXPECT_EQ(EffortOf([&] { fs_->OpenDirectory(archive); }), Effort::kOpen);
+  for (const auto* name : {"1.npy", "d", "by-name", "by-name/sparse", "by-name/sparse/data.npy"}) {
+    const NodeId node = kernel_->Node(std::string("a.skops/") + name);
+    int number = 0;
+    for (const auto& call : CallsOf(node)) {
+      ForgetIndex(node);
+      const bool is_no_link = number == 5 && !node.is_name();
+      EXPECT_EQ(EffortOf(call), is_no_link ? std::nullopt : std::optional(Effort::kOpen))
+          << name << " " << number;
+      ++number;
+    }
+  }
+  EXPECT_EQ(fs_->catalog().index_bytes(), 0U);
+}
+
+TEST_F(EffortsTest, WhatIsOpenIsAtHand) {
+  const NodeId node = kernel_->Node("a.skops/1.npy");
+  for (const auto& call : CallsOf(node)) EXPECT_EQ(EffortOf(call), std::nullopt);
+  for (const auto& call : CallsOf(kernel_->Node("a.skops/d"))) {
+    EXPECT_EQ(EffortOf(call), std::nullopt);
+  }
+  const auto handle = fs_->Open(node);
+  EXPECT_EQ(EffortOf([&] { EXPECT_EQ(kernel_->Read(*handle, 0, 10), "1"); }), std::nullopt);
+  ForgetIndex(node);
+  EXPECT_EQ(EffortOf([&] { EXPECT_EQ(kernel_->Read(*handle, 0, 10), "1"); }), std::nullopt);
+}
+
+TEST_F(EffortsTest, NothingIsDecoded) {
+  const auto deflated = fs_->Open(kernel_->Node("a.skops/d/deflated"));
+  EXPECT_EQ(EffortOf([&] { kernel_->Read(*deflated, 0, 10); }), Effort::kDecode);
+  EXPECT_EQ(EffortOf([&] { kernel_->Read(*deflated, 0, 10); }, Effort::kDecode), std::nullopt);
+  const NodeId by_name = kernel_->Node("a.skops/by-name");
+  EXPECT_EQ(EffortOf([&] { fs_->GetAttributes(by_name); }), Effort::kDecode);
+  EXPECT_EQ(EffortOf([&] { fs_->OpenDirectory(by_name); }), Effort::kDecode);
+  EXPECT_EQ(EffortOf([&] { fs_->Lookup(by_name, "x"); }), Effort::kDecode);
+  const NodeId npz = kernel_->Node("a.skops/by-name/sparse");
+  EXPECT_EQ(EffortOf([&] { fs_->GetAttributes(npz); }), std::nullopt) << "it needs no more";
+  EXPECT_EQ(EffortOf([&] { fs_->OpenDirectory(npz); }), Effort::kDecode);
+  EXPECT_EQ(EffortOf([&] { fs_->Lookup(npz, "data.npy"); }), Effort::kDecode);
+  EXPECT_EQ(EffortOf([&] { fs_->Lookup(npz, "data.npy"); }, Effort::kOpen), Effort::kDecode);
+  kernel_->Names(npz);
+  EXPECT_EQ(EffortOf([&] { fs_->OpenDirectory(npz); }), std::nullopt);
+}
+
+TEST_F(EffortsTest, NothingIsReadThrough) {
+  Start({.verify_on_open = true});
+  const NodeId node = kernel_->Node("a.skops/1.npy");
+  EXPECT_EQ(EffortOf([&] { fs_->Open(node); }), Effort::kDecode);
+  fs_->Open(node);
+  EXPECT_EQ(EffortOf([&] { fs_->Open(node); }), std::nullopt) << "once is enough";
+}
+
+TEST_F(EffortsTest, HugeIndexes) {
+  testing::ArchiveBuilder builder;
+  const std::string long_name(5000, 'x');
+  for (int i = 0; i < 250; ++i) builder.Add({.name = std::to_string(i) + "/" + long_name});
+  builder.WriteTo(folder_ / "huge.skops");
+  const NodeId huge = kernel_->Node("huge.skops");
+  const auto look = [&] { fs_->OpenDirectory(huge); };
+  EXPECT_EQ(EffortOf(look), Effort::kOpen) << "nobody knows yet";
+  EXPECT_EQ(EffortOf(look, Effort::kOpen), Effort::kHuge);
+  EXPECT_EQ(EffortOf(look), Effort::kHuge);
+  EXPECT_EQ(EffortOf(look, Effort::kHuge), std::nullopt);
+  EXPECT_EQ(EffortOf(look), std::nullopt);
+}
+
+TEST_F(EffortsTest, HugeSchemas) {
+  testing::ArchiveBuilder()
+      .Add({.name = "schema.json", .data = std::string(size_t{1} << 20, ' ') + kSchema})
+      .Add({.name = "1.npy", .data = "1"})
+      .WriteTo(folder_ / "huge.skops");
+  const NodeId by_name = kernel_->Node("huge.skops/by-name");
+  EXPECT_EQ(EffortOf([&] { fs_->OpenDirectory(by_name); }), Effort::kHuge);
+}
+
+// Other threads are at what this one is not to do.
+TEST_F(EffortsTest, NobodyIsWaitedFor) {
+  std::vector<NodeId> nodes;
+  for (const auto* name : {"", "/1.npy", "/d", "/d/deflated", "/by-name", "/by-name/sparse",
+                           "/by-name/sparse/data.npy"}) {
+    nodes.push_back(kernel_->Node(std::string("a.skops") + name));
+  }
+  const auto slot = fs_->catalog().Get(nodes[0].slot);
+  const auto handle = fs_->Open(nodes[1]);
+  const std::scoped_lock lock(slot->opening, slot->names_mutex, slot->inner_mutex);
+  std::thread([&] {
+    for (const bool is_forgotten : {false, true}) {
+      for (const auto& node : nodes) {
+        for (const auto& call : CallsOf(node)) {
+          if (is_forgotten) ForgetIndex(node);
+          const auto effort = EffortOf(call);  // returns
+          EXPECT_TRUE(is_forgotten || !effort);
+        }
+      }
+      kernel_->Names(kRoot);
+      EXPECT_EQ(kernel_->Read(*handle, 0, 10), "1");
+      fs_->Tidy();
+    }
+  }).join();
+}
+
+}  // namespace
+}  // namespace skopsfs::fs
