@@ -6,12 +6,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <climits>
 #include <deque>
 #include <optional>
 #include <string_view>
 #include <vector>
 
+#include "catalog/path_steps.h"
 #include "catalog/permissions.h"
 #include "util/error.h"
 #include "util/log.h"
@@ -24,35 +24,7 @@ using util::Error;
 using util::Quoted;
 using util::UniqueFd;
 
-constexpr int kMostLinks = 40;    // as the kernel
 constexpr size_t kDeepest = 128;  // a descriptor each
-
-UniqueFd OpenPath(int directory, const std::string& name) {
-  return UniqueFd(openat(directory, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
-}
-
-std::string ReadLink(const UniqueFd& fd) {
-  std::string target(PATH_MAX, '\0');
-  const ssize_t size = readlinkat(fd.get(), "", target.data(), target.size());
-  if (size < 0) throw ErrnoError("reading a symbolic link");
-  target.resize(static_cast<size_t>(size));
-  return target;
-}
-
-// Puts the components of `path` in front of those still to be walked. A slash at the end stands for
-// a folder, as "/." does.
-void PutFirst(std::deque<std::string>& components, std::string_view path) {
-  std::vector<std::string> parts;
-  const bool ends_in_slash = path.ends_with('/');
-  while (!path.empty()) {
-    const size_t slash = path.find('/');
-    if (slash != 0) parts.emplace_back(path.substr(0, slash));
-    if (slash == std::string_view::npos) break;
-    path.remove_prefix(slash + 1);
-  }
-  if (ends_in_slash) parts.emplace_back(".");
-  components.insert(components.begin(), parts.begin(), parts.end());
-}
 
 // What follows `root` in the absolute path `target`; nothing when it lies elsewhere.
 std::optional<std::string_view> Below(std::string_view target, std::string_view root) {
@@ -66,10 +38,11 @@ std::optional<std::string_view> Below(std::string_view target, std::string_view 
 
 }  // namespace
 
-Beneath::Beneath(UniqueFd root, std::string root_path, std::string given_path)
+Beneath::Beneath(UniqueFd root, std::string root_path, std::string given_path, OwnMount own)
     : root_(std::move(root)),
       root_path_(std::move(root_path)),
-      given_path_(std::move(given_path)) {}
+      given_path_(std::move(given_path)),
+      own_(own) {}
 
 UniqueFd Beneath::Open(const std::string& path) const {
   if (path.empty()) {  // nothing is looked up, which its mode could forbid
@@ -80,13 +53,13 @@ UniqueFd Beneath::Open(const std::string& path) const {
   struct open_how how {};
   how.flags = O_PATH | O_CLOEXEC;
   // Links are for Walk(). The kernel would follow '..' in one into a mount on top of the root,
-  // which may be our own.
-  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
+  // which may be our own. So may any mount below the root.
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV;
   UniqueFd fd(static_cast<int>(syscall(SYS_openat2, root_.get(), path.c_str(), &how, sizeof(how))));
   if (fd) return fd;
   // ELOOP: there is a link. EAGAIN: a rename got in the way. ENOSYS, EPERM: a kernel or a container
-  // that has no openat2. EXDEV: '..' in the path itself. ENAMETOOLONG: the whole path, perhaps, but
-  // no single name in it.
+  // that has no openat2. EXDEV: another mount, or '..' in the path itself. ENAMETOOLONG: the whole
+  // path, perhaps, but no single name in it.
   for (const int code : {ELOOP, EAGAIN, ENOSYS, EPERM, EXDEV, ENAMETOOLONG}) {
     if (errno == code) return Walk(path);
   }
@@ -108,8 +81,9 @@ UniqueFd Beneath::Walk(const std::string& path, const Visit& visit) const {
       below_root.pop_back();
       continue;
     }
-    UniqueFd next = OpenPath(here(), name);
+    UniqueFd next = OpenStep(here(), name);
     if (!next) throw ErrnoError("opening " + Quoted(path));
+    own_.Refuse(next.get(), path);
     struct stat st;
     if (fstat(next.get(), &st) != 0) throw ErrnoError("looking at " + Quoted(path));
     if (!S_ISLNK(st.st_mode)) {
@@ -136,7 +110,7 @@ UniqueFd Beneath::Walk(const std::string& path, const Visit& visit) const {
     PutFirst(components, *inside);
   }
   if (!below_root.empty()) return std::move(below_root.back());
-  UniqueFd root = OpenPath(root_.get(), ".");
+  UniqueFd root = OpenStep(root_.get(), ".");
   if (!root) throw ErrnoError("opening the source");
   return root;
 }

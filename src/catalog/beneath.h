@@ -5,6 +5,7 @@
 #include <functional>
 #include <string>
 
+#include "catalog/own_mount.h"
 #include "util/unique_fd.h"
 
 namespace skopsfs::catalog {
@@ -15,16 +16,17 @@ namespace skopsfs::catalog {
 class Beneath {
  public:
   // `root` is an O_PATH descriptor of the folder, `root_path` its canonical absolute path,
-  // `given_path` another one that links may use for it.
-  Beneath(util::UniqueFd root, std::string root_path, std::string given_path = {});
+  // `given_path` another one that links may use for it. Nothing of `own` is opened (EDEADLK).
+  Beneath(util::UniqueFd root, std::string root_path, std::string given_path = {},
+          OwnMount own = OwnMount());
 
   // An O_PATH descriptor of what `path` (relative; empty for the folder itself) leads to. Throws
   // util::Error: EXDEV where a link leaves the folder, else the errno of the walk.
   util::UniqueFd Open(const std::string& path) const;
 
-  // The same one component at a time: where there are links, for kernels before 5.6, and to see
-  // which folders the way leads through, which `visit` is called with (their
-  // modes within their access lists).
+  // The same one component at a time: where there are links or mounts, for kernels before 5.6, and
+  // to see which folders the way leads through, which `visit` is called with (their modes within
+  // their access lists).
   using Visit = std::function<void(const struct stat& folder)>;
   util::UniqueFd Walk(const std::string& path, const Visit& visit = {}) const;
 
@@ -34,6 +36,7 @@ class Beneath {
   util::UniqueFd root_;
   std::string root_path_;
   std::string given_path_;
+  OwnMount own_;
 };
 
 }  // namespace skopsfs::catalog

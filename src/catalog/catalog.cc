@@ -130,7 +130,7 @@ Found Catalog::OpenAgain(const Slot& slot) const {
   try {
     return source_.Open(slot.path);
   } catch (const Error& error) {
-    for (const int gone : {ENOENT, ENOTDIR, EXDEV, ELOOP}) {
+    for (const int gone : {ENOENT, ENOTDIR, EXDEV, ELOOP, EDEADLK}) {
       if (error.code() == gone) throw Error(ESTALE, error.what());
     }
     throw;
@@ -170,7 +170,7 @@ std::optional<Found> Catalog::Examine(const Slot& folder, const Found& open,
 
 std::optional<struct stat> Catalog::Glance(const Slot& folder, const Found& open,
                                            const std::string& name) const {
-  if (const auto st = Source::StatArchive(open, name)) return st;
+  if (const auto st = source_.StatArchive(open, name)) return st;
   const auto found = Examine(folder, open, name);
   return found ? std::optional(found->st) : std::nullopt;
 }

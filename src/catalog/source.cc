@@ -50,6 +50,8 @@ Found StatOf(UniqueFd fd) {
   return {std::move(fd), *st};
 }
 
+std::string ProcPath(const UniqueFd& fd) { return "/proc/self/fd/" + std::to_string(fd.get()); }
+
 bool IsChildName(std::string_view name) {
   return !name.empty() && name != "." && name != ".." && name.find('/') == std::string::npos;
 }
@@ -78,21 +80,32 @@ std::string JoinPath(const std::string& folder, std::string_view name) {
   return folder.empty() ? std::string(name) : folder + "/" + std::string(name);
 }
 
-Source::Source(const std::string& path)
+Source::Source(const std::string& path, OwnMount own)
     : path_(std::filesystem::absolute(path).lexically_normal()),
-      name_(std::filesystem::absolute(path).filename()),
-      parent_(open(std::filesystem::absolute(path).parent_path().c_str(), O_PATH | O_CLOEXEC)) {
-  if (!parent_) throw ErrnoError("source " + Quoted(path));
+      own_(own),
+      name_(std::filesystem::absolute(path).filename()) {
+  parent_ = OpenForSource(std::filesystem::absolute(path).parent_path());
   Found root = OpenRoot();
   if (!root.is_folder() && !S_ISREG(root.st.st_mode)) {
     throw Error(ENOTDIR, "source " + Quoted(path) + " is neither a folder nor an archive");
   }
-  OpenToRead();  // better said at the start than by the first user
-  std::error_code error;
-  canonical_path_ = std::filesystem::canonical(path, error);
+  OpenToRead();           // better said at the start than by the first user
+  std::error_code error;  // a look at the path itself might go through our own mount
+  canonical_path_ = std::filesystem::read_symlink(ProcPath(root.fd), error);
   if (error) throw ErrnoError("source " + Quoted(path), error.value());
   if (root.is_folder()) {
-    beneath_ = std::make_unique<Beneath>(std::move(root.fd), canonical_path_, path_);
+    beneath_ = std::make_unique<Beneath>(std::move(root.fd), canonical_path_, path_, own_);
+  }
+}
+
+// A path of the source, or of a folder that it lies in.
+UniqueFd Source::OpenForSource(const std::string& path) const {
+  try {
+    return own_.OpenPath(parent_ ? parent_.get() : AT_FDCWD, path);
+  } catch (const Error& error) {
+    const std::string label = "source " + Quoted(path_);
+    if (error.code() == EDEADLK) throw Error(ELOOP, label + ": " + error.what());
+    throw ErrnoError(label, error.code());
   }
 }
 
@@ -101,30 +114,31 @@ Source::Parts Source::Share() const {
   const auto canonical_folder = is_single_archive()
                                     ? std::filesystem::path(canonical_path_).parent_path()
                                     : std::filesystem::path(canonical_path_);
-  Parts parts{path_, canonical_path_, is_single_archive(),
+  Parts parts{path_,
+              canonical_path_,
+              is_single_archive(),
               UniqueFd(fcntl(folder, F_DUPFD_CLOEXEC, 0)),
-              UniqueFd(open(canonical_folder.c_str(), O_PATH | O_CLOEXEC))};
-  if (!parts.folder || !parts.canonical_folder) throw ErrnoError("source " + Quoted(path_));
+              OpenForSource(canonical_folder),
+              own_};
+  if (!parts.folder) throw ErrnoError("source " + Quoted(path_));
   return parts;
 }
 
 Source::Source(Parts parts)
     : path_(std::move(parts.path)),
       canonical_path_(std::move(parts.canonical_path)),
+      own_(parts.own),
       name_(std::filesystem::path(path_).filename()) {
   if (parts.is_single_archive) {
     parent_ = std::move(parts.folder);
   } else {
-    beneath_ = std::make_unique<Beneath>(std::move(parts.folder), canonical_path_, path_);
+    beneath_ = std::make_unique<Beneath>(std::move(parts.folder), canonical_path_, path_, own_);
   }
 }
 
 Found Source::OpenRoot() const {
   const util::Waiting waiting(util::WaitsFor::kSource);
-  UniqueFd fd = beneath_ ? beneath_->Open("")
-                         : UniqueFd(openat(parent_.get(), name_.empty() ? "." : name_.c_str(),
-                                           O_PATH | O_CLOEXEC));
-  if (!fd) throw ErrnoError("source " + Quoted(path_));
+  UniqueFd fd = beneath_ ? beneath_->Open("") : OpenForSource(name_.empty() ? "." : name_);
   Found found = StatOf(std::move(fd));
   found.st.st_mode = WithinAccessList(found.fd.get(), found.st.st_mode);
   return found;
@@ -133,9 +147,9 @@ Found Source::OpenRoot() const {
 UniqueFd Source::OpenToRead() const {
   const util::Waiting waiting(util::WaitsFor::kSource);
   const Found root = OpenRoot();
-  const std::string link = "/proc/self/fd/" + std::to_string(root.fd.get());
-  UniqueFd fd(root.is_folder() ? openat(root.fd.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-                               : open(link.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
+  UniqueFd fd(root.is_folder()
+                  ? openat(root.fd.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+                  : open(ProcPath(root.fd).c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
   if (!fd) throw ErrnoError("source " + Quoted(path_));
   return fd;
 }
@@ -167,6 +181,11 @@ std::optional<Found> Source::OpenChild(const Found& folder, const std::string& f
   UniqueFd fd(openat(folder.fd.get(), name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
   if (!fd && (errno == ENOENT || errno == ENOTDIR)) return std::nullopt;
   if (!fd) throw ErrnoError("opening " + Quoted(JoinPath(folder_path, name)));
+  if (own_.Has(fd.get())) {
+    util::LogWarning("{}: not shown: it is the mount that shows it",
+                     Quoted(JoinPath(folder_path, name)));
+    return std::nullopt;
+  }
   std::optional<Found> found = StatOf(std::move(fd));
   if (S_ISLNK(found->st.st_mode)) found = FollowLink(JoinPath(folder_path, name));
   if (!found) return std::nullopt;
@@ -176,9 +195,10 @@ std::optional<Found> Source::OpenChild(const Found& folder, const std::string& f
   return found;
 }
 
-std::optional<struct stat> Source::StatArchive(const Found& folder, const std::string& name) {
+std::optional<struct stat> Source::StatArchive(const Found& folder, const std::string& name) const {
   if (!IsChildName(name) || !IsArchiveName(name)) return std::nullopt;
   const util::Waiting waiting(util::WaitsFor::kSource);
+  if (own_.Has(folder.fd.get(), name.c_str())) return std::nullopt;
   const auto st = StatAt(folder.fd.get(), name.c_str(), AT_SYMLINK_NOFOLLOW);
   return st && S_ISREG(st->st_mode) ? st : std::nullopt;
 }
@@ -195,6 +215,10 @@ std::optional<Found> Source::FollowLink(const std::string& path) const {
       util::LogWarning("{}: not shown: the symbolic link leads out of the source", Quoted(path));
       return std::nullopt;
     }
+    if (error.code() == EDEADLK) {
+      util::LogWarning("{}: not shown: {}", Quoted(path), error.what());
+      return std::nullopt;
+    }
     if (error.code() == ENOENT || error.code() == ENOTDIR || error.code() == ELOOP) {
       return std::nullopt;
     }
@@ -205,8 +229,7 @@ std::optional<Found> Source::FollowLink(const std::string& path) const {
 UniqueFd Source::OpenForReading(const Found& found) {
   const util::Waiting waiting(util::WaitsFor::kSource);
   // Through the O_PATH descriptor, so that what is opened is what was looked at.
-  const std::string path = "/proc/self/fd/" + std::to_string(found.fd.get());
-  UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
+  UniqueFd fd(open(ProcPath(found.fd).c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
   if (!fd) throw ErrnoError("opening the archive");
   return fd;
 }

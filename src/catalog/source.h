@@ -30,8 +30,8 @@ struct Found {
 class Source {
  public:
   // Throws util::Error when `path` is neither a folder nor a regular file. Not explicit: a path is
-  // what a source is.
-  Source(const std::string& path);
+  // what a source is. The mount that is to show it, where there is one already, is `own`.
+  Source(const std::string& path, OwnMount own = OwnMount());
 
   // What another process needs to see the same source, whatever becomes of its path.
   struct Parts {
@@ -42,6 +42,7 @@ class Source {
     // The same of its canonical path, which differs when the single archive is a link. Opened here,
     // because later the path may lead to our own mount.
     util::UniqueFd canonical_folder;
+    OwnMount own;
   };
   Parts Share() const;
   explicit Source(Parts parts);
@@ -61,13 +62,13 @@ class Source {
 
   // The child `name` of the open folder, whose path is `folder_path`. Nothing when it is not there
   // or not shown: other files, sockets, pipes and devices, links that lead nowhere or (logged) out
-  // of the source.
+  // of the source, and (logged) the mount that shows it.
   std::optional<Found> OpenChild(const Found& folder, const std::string& folder_path,
                                  const std::string& name) const;
 
-  // The child's attributes when it is a regular file that is shown; nothing otherwise. In one
-  // system call, without opening it, and so with the mode that it has in the source.
-  static std::optional<struct stat> StatArchive(const Found& folder, const std::string& name);
+  // The child's attributes when it is a regular file that is shown; nothing otherwise. Without
+  // opening it, and so with the mode that it has in the source.
+  std::optional<struct stat> StatArchive(const Found& folder, const std::string& name) const;
 
   // Opens the regular file `found` for reading.
   static util::UniqueFd OpenForReading(const Found& found);
@@ -76,11 +77,13 @@ class Source {
   static std::vector<std::string> List(const Found& folder);
 
  private:
+  util::UniqueFd OpenForSource(const std::string& path) const;
   util::UniqueFd OpenToRead() const;
   std::optional<Found> FollowLink(const std::string& path) const;
 
   std::string path_;
   std::string canonical_path_;
+  OwnMount own_;
   std::string name_;  // the last part of the path
   // Of a single archive, the folder that its name is looked up in: not by its path, which may lead
   // to our own mount once that is there.

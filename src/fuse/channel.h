@@ -13,7 +13,8 @@ namespace skopsfs::fuse {
 // What supervisor and worker tell each other. tests/integration/shim.c knows some by their numbers.
 enum class Tell : uint32_t {
   // To the worker, in this order.
-  kMount = 1,   // fd: /dev/fuse; number: whether somebody else has mounted; text: where
+  // kMount: fd: /dev/fuse; number: whether somebody else has mounted; slot: its device; text: where
+  kMount = 1,
   kSession,     // fd: SessionState
   kSlots,       // fd: catalog::SlotStore
   kMetrics,     // fd: metrics::Counters

@@ -13,6 +13,8 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
+#include <fstream>
+#include <sstream>
 #include <string_view>
 #include <utility>
 
@@ -143,6 +145,21 @@ Mount::~Mount() {
 }
 
 int Mount::descriptor() const { return is_passed() ? passed_.get() : fuse_session_fd(session_); }
+
+dev_t Mount::device() const {
+  unsigned major = 0;
+  unsigned minor = 0;
+  char colon = 0;
+  if (found_) {
+    std::istringstream(found_->device) >> major >> colon >> minor;
+    return makedev(major, minor);
+  }
+  std::ifstream facts("/proc/self/fdinfo/" + std::to_string(descriptor()));
+  for (std::string name; facts >> name;) {
+    if (name == "fuse_connection:" && facts >> minor) return makedev(0, minor);
+  }
+  return 0;
+}
 
 void Mount::Unmount() {
   // By path, so only while it is ours that is there: after a lazy unmount another may be.

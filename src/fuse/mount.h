@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -41,6 +43,9 @@ class Mount {
 
   int descriptor() const;  // of /dev/fuse
   bool is_passed() const { return session_ == nullptr; }
+
+  // Of the files in it; 0 when it is not known, as of a passed one on older kernels.
+  dev_t device() const;
 
   // Whether it is still at its mountpoint. Never for a passed one, whose place is not known.
   bool IsThere() const;

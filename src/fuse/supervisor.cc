@@ -148,7 +148,7 @@ std::unique_ptr<Supervisor::Worker> Supervisor::Start(std::shared_ptr<UniqueFd> 
   if (worker->pid == 0) Execute(theirs, worker->program->get());
   worker->end.emplace(worker->pid);
   const Channel& channel = worker->channel;
-  channel.Send(Tell::kMount, mount_->is_passed() ? 1 : 0, 0, mount_->descriptor(),
+  channel.Send(Tell::kMount, mount_->is_passed() ? 1 : 0, mount_->device(), mount_->descriptor(),
                mount_options_.mountpoint);
   channel.Send(Tell::kSession, 0, 0, session_memory_.get());
   channel.Send(Tell::kSlots, 0, 0, slot_memory_.get());

@@ -46,7 +46,7 @@ bool CanRead(const catalog::Source::Parts& parts) {
 std::optional<catalog::Source::Parts> OpenAsServingUser(const WorkerSetup& setup) {
   const std::string label = "source " + util::Quoted(setup.source.path);
   try {
-    const catalog::Source source(setup.source.path);
+    const catalog::Source source(setup.source.path, setup.source.own);
     // Of a root that serves another user's folder, only that user's: a link of theirs may lead to
     // what only root can reach.
     if (setup.user.stays && source.OpenRoot().st.st_uid != setup.user.ids.uid) {
@@ -80,7 +80,8 @@ WorkerSetup ReceiveSetup(Channel& supervisor) {
                   .canonical_path = std::move(canonical.text),
                   .is_single_archive = (source.number & kSingleArchive) != 0,
                   .folder = std::move(source.fd),
-                  .canonical_folder = std::move(canonical.fd)};
+                  .canonical_folder = std::move(canonical.fd),
+                  .own = catalog::OwnMount(mount.slot)};
   setup.source_is_mountpoint = (source.number & kMountPoint) != 0;
   setup.opens_source_anew = (source.number & kToBeOpenedAnew) != 0;
   const auto user = supervisor.Expect(Tell::kUser);

@@ -1,0 +1,84 @@
+#include "catalog/own_mount.h"
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
+
+#include <deque>
+#include <utility>
+
+#include "catalog/path_steps.h"
+#include "util/error.h"
+#include "util/log.h"
+
+namespace skopsfs::catalog {
+namespace {
+
+using util::ErrnoError;
+using util::Quoted;
+using util::UniqueFd;
+
+// A link of /proc that no path stands for: only the kernel knows where it leads.
+bool IsOfProc(const UniqueFd& link) {
+  struct statfs st {};
+  return fstatfs(link.get(), &st) == 0 && st.f_type == PROC_SUPER_MAGIC;
+}
+
+}  // namespace
+
+bool OwnMount::Has(int folder, const char* name) const {
+  return HasAt(folder, name, AT_SYMLINK_NOFOLLOW);
+}
+
+bool OwnMount::Has(int fd) const { return HasAt(fd, "", AT_EMPTY_PATH); }
+
+// Whoever wants nothing but the device is told without a request.
+bool OwnMount::HasAt(int folder, const char* name, int flags) const {
+  if (device_ == 0) return false;
+  struct statx st {};
+  const int asking_nobody = AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT;
+  return statx(folder, name, flags | asking_nobody, 0, &st) == 0 &&
+         makedev(st.stx_dev_major, st.stx_dev_minor) == device_;
+}
+
+void OwnMount::Refuse(int fd, const std::string& path) const {
+  if (Has(fd)) throw util::Error(EDEADLK, Quoted(path) + " leads into the mount that shows it");
+}
+
+UniqueFd OwnMount::OpenPath(int folder, const std::string& path) const {
+  std::deque<std::string> steps;
+  PutFirst(steps, path);
+  UniqueFd here = path.starts_with('/') ? OpenStep(AT_FDCWD, "/") : OpenStep(folder, ".");
+  const auto check = [&](const UniqueFd& fd) {
+    if (!fd) throw ErrnoError("opening " + Quoted(path));
+    Refuse(fd.get(), path);
+  };
+  check(here);
+  for (int links = 0; !steps.empty();) {
+    const std::string name = std::move(steps.front());
+    steps.pop_front();
+    UniqueFd next = OpenStep(here.get(), name);
+    check(next);
+    struct stat st {};
+    if (fstat(next.get(), &st) != 0) throw ErrnoError("looking at " + Quoted(path));
+    if (!S_ISLNK(st.st_mode)) {
+      here = std::move(next);
+      continue;
+    }
+    if (++links > kMostLinks) throw ErrnoError("opening " + Quoted(path), ELOOP);
+    if (IsOfProc(next)) {
+      here = UniqueFd(openat(here.get(), name.c_str(), O_PATH | O_CLOEXEC));
+      check(here);
+      continue;
+    }
+    const std::string target = ReadLink(next);
+    if (target.starts_with('/')) here = OpenStep(AT_FDCWD, "/");
+    check(here);
+    PutFirst(steps, target);
+  }
+  return here;
+}
+
+}  // namespace skopsfs::catalog
