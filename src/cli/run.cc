@@ -45,6 +45,14 @@ void RaiseLimits() {
   }
   constexpr rlimit kNone{RLIM_INFINITY, RLIM_INFINITY};
   setrlimit(RLIMIT_FSIZE, &kNone);  // root may
+  constexpr rlim_t kFew = 512;
+  rlimit descriptors{};
+  if (getrlimit(RLIMIT_NOFILE, &descriptors) == 0 && descriptors.rlim_cur < kFew) {
+    util::LogWarning(
+        "the limit of {} descriptors is low, {} archives can be open at the same time: "
+        "raise it to 1024 at least (ulimit -n, LimitNOFILE)",
+        descriptors.rlim_cur, descriptors.rlim_cur / 2);
+  }
 }
 
 // A single archive is looked at again and again; behind a link that leads through the mountpoint

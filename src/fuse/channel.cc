@@ -1,11 +1,13 @@
 #include "fuse/channel.h"
 
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <cstring>
 #include <vector>
 
 #include "util/error.h"
+#include "util/log.h"
 
 namespace skopsfs::fuse {
 namespace {
@@ -19,6 +21,17 @@ struct Head {
   uint64_t number = 0;
   uint64_t slot = 0;
 };
+
+// The kernel counts what all processes of a user have sent and nobody has received.
+void TellOfTooMany() {
+  rlimit limit{};
+  getrlimit(RLIMIT_NOFILE, &limit);
+  util::LogError(
+      "the processes of this user have more descriptors under way than the limit of {} allows: "
+      "raise "
+      "it to 1024 at least (ulimit -n, LimitNOFILE)",
+      limit.rlim_cur);
+}
 
 }  // namespace
 
@@ -66,6 +79,9 @@ bool Channel::SendWith(int flags, Tell tell, uint64_t number, uint64_t slot, int
   ssize_t sent = 0;
   while ((sent = sendmsg(socket_.get(), &message, flags | MSG_NOSIGNAL)) < 0 && errno == EINTR) {
   }
+  const int reason = errno;
+  if (sent < 0 && reason == ETOOMANYREFS) TellOfTooMany();
+  errno = reason;
   return sent >= 0;
 }
 

@@ -3,10 +3,11 @@
 import errno
 import os
 import resource
+import socket
 
 import archives
 from archives import MEMBER
-from mount import MountTest, main
+from mount import MountTest, main, needs_root
 
 _HARD = 600
 _ARCHIVES = 900
@@ -57,6 +58,19 @@ class Budget(MountTest):
         for number in held:
             self.assertEqual(archives.version_of(self.files[number].read(), 0), number)
             self.assertEqual(self.read(number), 10_000 + number)
+
+    @needs_root
+    def test_a_low_limit(self):
+        """What comes of it is said at the start, and when the kernel refuses to hand over more."""
+        sending, receiving = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        with sending, receiving:
+            # All of a user's that nobody has received count, whoever sent them.
+            socket.send_fds(sending, [b"x"], [sending.fileno()] * 100)
+            mount = self.mount(
+                before=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)))
+            mount.wait_for_log("the limit of 64 descriptors is low, 32 archives")
+            self.assertEqual(self.read(0), 0)
+            mount.wait_for_log("more descriptors under way than the limit of 64 allows")
 
     def test_all_descriptors_held(self):
         """The next open fails with a clear error; everything open goes on; it recovers."""
