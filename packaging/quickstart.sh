@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 sh packaging/install_packages.sh run
 cmake -S . -B build -G Ninja -DSKOPSFS_TESTS=OFF >/dev/null
-cmake --build build --target skopsfs
+cmake --build build
 
 if [ ! -c /dev/fuse ]; then
   echo "There is no /dev/fuse here, so nothing can be mounted. On a host: modprobe fuse. In a" >&2
@@ -28,7 +28,12 @@ cat <<TEXT
 It is mounted, look around:
   ls -l $place/mnt $place/mnt/kmeans.skops
   getfattr -d $place/mnt/kmeans.skops/schema.json
+  build/src/skopsfsctl tree $place/mnt/kmeans.skops
+  build/src/skopsfsctl status $place/mnt
   /usr/bin/python3 -c "import numpy; print(numpy.load('$place/mnt/large.skops/weights.npy', mmap_mode='r'))"
 and when done, unmount and delete the sample:
   fusermount3 -u $place/mnt && rm -r $place
+
+To install both programs, with their pages of the manual (as root):
+  cmake --install build
 TEXT

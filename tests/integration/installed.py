@@ -33,7 +33,9 @@ class Installed:
             if re.fullmatch(r"\$\w+", word):
                 words += variables.get(word[1:], "").split()
             else:
-                words.append(re.sub(r"\$\{?(\w+)\}?", lambda m: variables.get(m.group(1), ""), word))
+                words.append(re.sub(
+                    r"\$(\$)|\$\{?(\w+)\}?",
+                    lambda m: m.group(1) or variables.get(m.group(2), ""), word))
         return words
 
 

@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import socket
+import stat
 import tempfile
 import threading
 import time
@@ -106,6 +107,17 @@ class Service(MountTest):
         self.manager.wait_for("^STOPPING=1$")
         self.assertEqual({process for _, process, _ in self.manager.told}, {mount_pid(self.manager)},
                          "the supervisor alone talks")
+
+    def test_the_mountpoint_is_made(self):
+        """But not where something is: a folder, a file, a dead mount."""
+        place = os.path.join(self.folder, 'of "any" name $HOME')
+        command = self.installed.command("ExecStartPre", {})
+        for _ in range(2):
+            run(*command, env=dict(os.environ, MOUNTPOINT=place), preexec_fn=lambda: os.umask(0o077))
+            self.assertEqual(os.stat(place).st_mode, stat.S_IFDIR | 0o755)
+        missing = os.path.join(self.folder, "missing", "mountpoint")
+        run(*command, env=dict(os.environ, MOUNTPOINT=missing))
+        self.assertFalse(os.path.exists(os.path.dirname(missing)))
 
     def test_not_ready_before(self):
         """What cannot be mounted never says that it is ready, but what is wrong."""

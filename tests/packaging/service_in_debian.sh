@@ -14,7 +14,6 @@ read_as_somebody() {
 
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C
 apt-get install -y -qq --no-install-recommends /debs/skopsfs_*.deb >/dev/null
-mkdir /mnt/skops
 cp /usr/share/doc/skopsfs/examples/systemd/models.conf /etc/skopsfs
 mkdir -p /etc/systemd/system/skopsfs@.service.d  # so that it is said what the hardening leaves
 printf '[Service]\nExecStartPre=/usr/bin/skopsfs -V\n' >/etc/systemd/system/skopsfs@.service.d/try.conf
