@@ -19,11 +19,13 @@
 
 #include "catalog/source.h"
 #include "cli/metrics_server.h"
+#include "cli/notifier.h"
 #include "cli/options.h"
 #include "cli/user.h"
 #include "cli/version.h"
 #include "fuse/background.h"
 #include "fuse/mountpoint.h"
+#include "fuse/notifier_process.h"
 #include "fuse/service_manager.h"
 #include "fuse/supervisor.h"
 #include "util/error.h"
@@ -189,6 +191,10 @@ metrics::Versions ThisVersion() { return {SKOPSFS_VERSION, fuse::LibraryVersion(
 int Run(std::span<const char* const> arguments) {
   if (!arguments.empty() && std::string_view(arguments[0]).starts_with(fuse::kMetricsServer)) {
     RunMetricsServer(arguments);
+  }
+  if (arguments.size() == 1 && std::string_view(arguments[0]).starts_with(fuse::kNotifierProcess)) {
+    RunNotifier(
+        std::string_view(arguments[0]).substr(std::string_view(fuse::kNotifierProcess).size()));
   }
   const auto supervisor = SupervisorOf(arguments);
   if (supervisor) arguments = arguments.subspan(1);

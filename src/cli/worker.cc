@@ -93,6 +93,7 @@ void Serve(fuse::Channel& supervisor, const Options& options) {
   for (auto& descriptor : inheritance.descriptors) catalog.Inherit(std::move(descriptor));
   auto& session = *new fuse::Session(file_system, state, supervisor,
                                      {.mount = setup.mount.Release(),
+                                      .notifier = setup.notifier.Release(),
                                       .mount_is_passed = setup.mount_is_passed,
                                       .generation = inheritance.generation,
                                       .debug = options.debug,

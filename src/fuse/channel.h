@@ -39,6 +39,9 @@ enum class Tell : uint32_t {
 
   // From the worker while it serves: the source is gone, see Catalog::SourceIsGone().
   kSourceGone,
+
+  // To the worker, after kMetrics; fd: of NotifierProcess.
+  kNotifier,
 };
 
 // What kSource says of the source. One that is to be opened anew is sent back, as kSource and

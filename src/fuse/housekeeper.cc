@@ -26,12 +26,12 @@ constexpr auto kCount = std::chrono::seconds(10);
 }  // namespace
 
 Housekeeper::Housekeeper(CallbackContext& context, SessionState& state, ::fuse_session* session,
-                         int mount, const Channel& supervisor)
+                         NameDropper dropper, const Channel& supervisor)
     : file_system_(context.file_system),
       stale_names_(context.stale_names),
       state_(state),
       session_(session),
-      mount_(mount),
+      dropper_(dropper),
       supervisor_(supervisor),
       thread_([this](const std::stop_token& stop) { Run(stop); }) {}
 
@@ -83,11 +83,10 @@ std::vector<fs::StaleName> Housekeeper::NamesOfInherited() {
 void Housekeeper::DropNames() {
   const auto is_known = [&](fs::NodeId node) { return file_system_.catalog().Get(node.slot); };
   const auto names = stale_names_.Known(is_known);
-  const NameDropper dropper(mount_, SessionState::OffersPrune(state_.init()));
-  if (dropper.prunes()) return Prune(dropper, names);
-  for (const auto& stale : names) dropper.Drop(stale);
+  if (SessionState::OffersPrune(state_.init())) return Prune(names);
+  for (const auto& stale : names) dropper_.Drop(stale);
   for (auto& stale : NamesOfInherited()) {
-    dropper.Drop(stale);
+    dropper_.Drop(stale);
     // It may be let go of, and its names are not known then.
     stale_names_.Add(std::move(stale));
   }
@@ -95,14 +94,14 @@ void Housekeeper::DropNames() {
 
 // Without knowing what is in an old version, which may not even be readable: of those nodes that it
 // may have, those that the kernel knows, what is in a directory before that.
-void Housekeeper::Prune(const NameDropper& dropper, const std::vector<fs::StaleName>& names) {
+void Housekeeper::Prune(const std::vector<fs::StaleName>& names) {
   auto slots = file_system_.catalog().OldVersionsOfPredecessors();
   std::vector<uint64_t> nodes;
   for (const auto& stale : names) {
     nodes.push_back(stale.node.number());
     slots.insert(stale.node.slot);
   }
-  dropper.Prune(nodes);
+  dropper_.Prune(nodes);
   auto slot = slots.upper_bound(last_pruned_);
   for (size_t i = 0; i < std::min(slots.size(), kPrunedAtOnce); ++i, ++slot) {
     if (slot == slots.end()) slot = slots.begin();
@@ -112,7 +111,7 @@ void Housekeeper::Prune(const NameDropper& dropper, const std::vector<fs::StaleN
       nodes.push_back(fs::NodeId{*slot, fs::NodeId::kFirstName + index}.number());
       nodes.push_back(fs::NodeId{*slot, index}.number());
     }
-    dropper.Prune(nodes);
+    dropper_.Prune(nodes);
   }
 }
 

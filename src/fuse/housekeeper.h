@@ -17,15 +17,15 @@ namespace skopsfs::fuse {
 // dropping a name waits for requests that concern it, which other threads must answer meanwhile.
 class Housekeeper {
  public:
-  Housekeeper(CallbackContext& context, SessionState& state, ::fuse_session* session, int mount,
-              const Channel& supervisor);
+  Housekeeper(CallbackContext& context, SessionState& state, ::fuse_session* session,
+              NameDropper dropper, const Channel& supervisor);
 
  private:
   void Run(const std::stop_token& stop);
   void DropNames();
   std::vector<fs::StaleName> NamesOfInherited();
   void Measure();
-  void Prune(const NameDropper& dropper, const std::vector<fs::StaleName>& names);
+  void Prune(const std::vector<fs::StaleName>& names);
   void SettleDoubts();
   bool IsKnown(uint64_t slot) const;
 
@@ -33,7 +33,7 @@ class Housekeeper {
   StaleNames& stale_names_;
   SessionState& state_;
   ::fuse_session* const session_;
-  const int mount_;            // /dev/fuse
+  const NameDropper dropper_;
   const Channel& supervisor_;  // is told when the source is gone
   // Slots of a predecessor that the kernel did not know, when they were last asked for.
   std::vector<catalog::SlotTable::Doubtful> unknown_;

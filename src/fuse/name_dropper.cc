@@ -19,13 +19,13 @@ struct PruneOut {
 
 iovec PartOf(const void* bytes, size_t size) { return {const_cast<void*>(bytes), size}; }
 
-// Answers nothing: an error means that the kernel has forgotten it already, or is gone.
-void Notify(int mount, int code, std::array<iovec, 4> parts) {
+// An error means that the kernel has forgotten it already, or that there is no room.
+void Notify(int to, int code, std::array<iovec, 4> parts) {
   fuse_out_header header{};
   header.error = code;
   parts[0] = PartOf(&header, sizeof(header));
   for (const auto& part : parts) header.len += static_cast<uint32_t>(part.iov_len);
-  [[maybe_unused]] const auto written = writev(mount, parts.data(), parts.size());
+  [[maybe_unused]] const auto written = writev(to, parts.data(), parts.size());
 }
 
 }  // namespace
@@ -43,7 +43,7 @@ void NameDropper::Drop(const fs::StaleName& stale) const {
   entry.parent = stale.parent.number();
   entry.namelen = static_cast<uint32_t>(stale.name.size());
   Notify(
-      mount_, FUSE_NOTIFY_INVAL_ENTRY,
+      notifier_, FUSE_NOTIFY_INVAL_ENTRY,
       {iovec{}, PartOf(&entry, sizeof(entry)), PartOf(stale.name.c_str(), stale.name.size() + 1)});
 }
 

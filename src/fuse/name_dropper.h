@@ -11,22 +11,20 @@ namespace skopsfs::fuse {
 // forgets them. Thread-safe.
 class NameDropper {
  public:
-  // `mount` (/dev/fuse) stays the caller's; `prunes`: the kernel takes nodes, see
-  // SessionState::OffersPrune().
-  NameDropper(int mount, bool prunes) : mount_(mount), prunes_(prunes) {}
-
-  bool prunes() const { return prunes_; }
+  // `mount` (/dev/fuse) and `notifier` (see NotifierProcess) stay the caller's.
+  NameDropper(int mount, int notifier) : mount_(mount), notifier_(notifier) {}
 
   // Those of these nodes that it knows. Waits for no folder's lock, but for pages that are being
-  // read of what it drops. Those below others come first. Only where it `prunes()`.
+  // read of what it drops. Those below others come first. Only where SessionState::OffersPrune().
   void Prune(std::span<const uint64_t> nodes) const;
 
-  // The node that a name leads to, if the name is known. Takes the lock of the folder above it.
+  // The node that a name leads to, if the name is known. That takes the lock of the folder above
+  // it, so another process does it, later; or nobody, when there is too much to do.
   void Drop(const fs::StaleName& stale) const;
 
  private:
   const int mount_;
-  const bool prunes_;
+  const int notifier_;
 };
 
 }  // namespace skopsfs::fuse

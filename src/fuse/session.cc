@@ -184,8 +184,8 @@ bool Session::Run() {
   const UniqueFd ended(eventfd(0, EFD_CLOEXEC));
   if (!ended) throw ErrnoError("eventfd");
   if (options_.generation > 1) TakeOver();
-  auto housekeeper =
-      std::make_unique<Housekeeper>(*context_, state_, session_, options_.mount, supervisor_);
+  auto housekeeper = std::make_unique<Housekeeper>(
+      *context_, state_, session_, NameDropper(options_.mount, options_.notifier), supervisor_);
   StartWorkers(ended.get());
   const bool unmounted = WaitForEnd(ended.get());
   // It ends while the workers still answer: it may be waiting for them.

@@ -25,6 +25,7 @@ class Session {
  public:
   struct Options {
     int mount = -1;                                // descriptor of /dev/fuse; stays the caller's
+    int notifier = -1;                             // of NotifierProcess; likewise
     bool mount_is_passed = false;                  // somebody else has mounted
     uint32_t generation = 0;                       // of the worker
     bool debug = false;                            // libfuse prints every request

@@ -86,6 +86,7 @@ bool Supervisor::Run() {
     metrics_server_->Start(program_->get());
   }
   mount_ = std::make_unique<Mount>(mount_options_);
+  notifier_.emplace(mount_->descriptor());
   current_ = Start(program_, false);
   while (!outcome_) Loop();
   if (*outcome_ && !ending_) service_.Stopping("it was unmounted");
@@ -96,15 +97,17 @@ bool Supervisor::Run() {
 }
 
 void Supervisor::Loop() {
-  std::array<pollfd, 3> events = {pollfd{signals_.get(), POLLIN, 0},
+  std::array<pollfd, 4> events = {pollfd{signals_.get(), POLLIN, 0},
                                   pollfd{current_ ? current_->channel.descriptor() : -1, POLLIN, 0},
-                                  pollfd{next_ ? next_->channel.descriptor() : -1, POLLIN, 0}};
+                                  pollfd{next_ ? next_->channel.descriptor() : -1, POLLIN, 0},
+                                  pollfd{notifier_->descriptor(), POLLIN, 0}};
   if (poll(events.data(), events.size(), Timeout()) < 0 && errno != EINTR) {
     throw ErrnoError("poll");
   }
   if (events[1].revents != 0) OnReadable(current_);
   if (events[2].revents != 0) OnReadable(next_);
   if (events[0].revents != 0) OnSignals();
+  if (events[3].revents != 0) notifier_->Start(program_->get());
   OnDeadlines();
 }
 
@@ -153,6 +156,7 @@ std::unique_ptr<Supervisor::Worker> Supervisor::Start(std::shared_ptr<UniqueFd> 
   channel.Send(Tell::kSession, 0, 0, session_memory_.get());
   channel.Send(Tell::kSlots, 0, 0, slot_memory_.get());
   channel.Send(Tell::kMetrics, 0, 0, metrics_memory_.get());
+  channel.Send(Tell::kNotifier, 0, 0, notifier_->sender());
   const uint64_t source_is = (source_.is_single_archive ? uint64_t{kSingleArchive} : 0) |
                              (opens_source_anew ? uint64_t{kToBeOpenedAnew} : 0) |
                              (source_is_mountpoint_ ? uint64_t{kMountPoint} : 0);
@@ -302,6 +306,7 @@ void Supervisor::GiveTurn(Worker& worker) {
 
 void Supervisor::OnDeadlines() {
   LookAtEnds();
+  notifier_->Look();
   if (outcome_) return;
   util::TellLeftOutLines();
   const auto now = Clock::now();

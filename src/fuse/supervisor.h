@@ -20,6 +20,7 @@
 #include "fuse/end_watch.h"
 #include "fuse/metrics_process.h"
 #include "fuse/mount.h"
+#include "fuse/notifier_process.h"
 #include "fuse/request_watch.h"
 #include "fuse/service_manager.h"
 #include "fuse/serving_user.h"
@@ -150,6 +151,7 @@ class Supervisor {
   util::UniqueFd metrics_memory_;
   std::optional<MetricsProcess> metrics_server_;
   std::unique_ptr<Mount> mount_;
+  std::optional<NotifierProcess> notifier_;
   bool source_is_mountpoint_ = false;
   std::optional<dev_t> source_device_;  // that its archives lie on
 

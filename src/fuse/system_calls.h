@@ -9,4 +9,8 @@ namespace skopsfs::fuse {
 // kernel has no seccomp filters.
 void RestrictSystemCalls(bool files_are_contained);
 
+// From now on the process can read from and write to what it has open, and end; all else is the end
+// of it.
+void RestrictToReadingAndWriting();
+
 }  // namespace skopsfs::fuse

@@ -74,6 +74,7 @@ WorkerSetup ReceiveSetup(Channel& supervisor) {
   setup.session = supervisor.Expect(Tell::kSession, true).fd;
   setup.slots = supervisor.Expect(Tell::kSlots, true).fd;
   setup.metrics = supervisor.Expect(Tell::kMetrics, true).fd;
+  setup.notifier = supervisor.Expect(Tell::kNotifier, true).fd;
   auto source = supervisor.Expect(Tell::kSource, true);
   auto canonical = supervisor.Expect(Tell::kSourcePath, true);
   setup.source = {.path = std::move(source.text),

@@ -21,9 +21,10 @@ struct WorkerSetup {
   util::UniqueFd mount;  // /dev/fuse
   bool mount_is_passed = false;
   std::string mountpoint;
-  util::UniqueFd session;  // of SessionState
-  util::UniqueFd slots;    // of catalog::SlotStore
-  util::UniqueFd metrics;  // of metrics::Counters
+  util::UniqueFd session;   // of SessionState
+  util::UniqueFd slots;     // of catalog::SlotStore
+  util::UniqueFd metrics;   // of metrics::Counters
+  util::UniqueFd notifier;  // of NotifierProcess
   catalog::Source::Parts source;
   bool source_is_mountpoint = false;  // so that nothing below its place is taken for it
   bool opens_source_anew = false;     // see OpenSourceAnew()

@@ -17,6 +17,7 @@ import tempfile
 import time
 import unittest
 
+from children import children_of, notifiers_of, words_of
 from read_ahead import read_ahead
 from watchdog import Watchdog
 
@@ -129,17 +130,13 @@ def _end_with_parent():
 
 def background_pid(mountpoint):
     """The skopsfs with that argument that runs in the background as a child of this process."""
-    for entry in os.listdir("/proc"):
-        if not entry.isdigit():
-            continue
+    for entry in filter(str.isdigit, os.listdir("/proc")):
         try:
-            with open(f"/proc/{entry}/cmdline", "rb") as file:
-                words = file.read().split(b"\0")
             with open(f"/proc/{entry}/stat", "rb") as file:
                 parent = int(file.read().rpartition(b")")[2].split()[1])
         except OSError:
             continue
-        if parent == os.getpid() and os.fsencode(mountpoint) in words[1:]:
+        if parent == os.getpid() and os.fsencode(mountpoint) in words_of(entry)[1:]:
             return int(entry)
     return None
 
@@ -307,8 +304,8 @@ class Mount:
 
     def workers(self):
         """The process ids of its workers, the oldest first: one, but for the time of a takeover."""
-        with open(f"/proc/{self.pid}/task/{self.pid}/children", encoding="ascii") as children:
-            return sorted(int(child) for child in children.read().split())
+        others = notifiers_of(self.pid)
+        return [pid for pid in children_of(self.pid) if pid not in others]
 
     def worker(self):
         """The process id of the worker, waiting for one if there is none now."""
