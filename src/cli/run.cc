@@ -27,6 +27,7 @@
 #include "fuse/mountpoint.h"
 #include "fuse/notifier_process.h"
 #include "fuse/service_manager.h"
+#include "fuse/serving_user.h"
 #include "fuse/supervisor.h"
 #include "util/error.h"
 #include "util/log.h"
@@ -71,11 +72,14 @@ void RefuseToWaitForItself(const catalog::Source& source, const std::string& mou
 }
 
 // Else a mistyped path would be mounted as an archive that cannot be opened. Nothing is parsed
-// here: the worker does that, which has no powers.
-void RefuseWhatIsNoZip(const catalog::Source& source) {
+// here: the worker does that, which has no powers. Looked at as the user who will serve.
+void RefuseWhatIsNoZip(const catalog::Source& source, const fuse::ServingUser& user,
+                       bool is_sandboxed) {
   constexpr size_t kTail = zip::kEndRecordSize + zip::kLongestComment;
   constexpr auto kSignature = zip::kEndRecordSignature;  // little-endian, as this machine is
   if (!source.is_single_archive()) return;
+  std::optional<fuse::AsUser> as_user;
+  if (geteuid() == 0 && is_sandboxed && !user.stays) as_user.emplace(user.ids);
   const auto found = source.OpenRoot();
   const auto file = catalog::Source::OpenForReading(found);
   std::vector<char> tail(kTail);
@@ -92,7 +96,11 @@ void RefuseWhatIsNoZip(const catalog::Source& source) {
 
 // As it is when the two paths were given the wrong way round.
 bool HasNothingToShow(const catalog::Source& source) {
-  return !source.is_single_archive() && catalog::Source::List(source.OpenRoot()).empty();
+  try {
+    return !source.is_single_archive() && catalog::Source::List(source.OpenRoot()).empty();
+  } catch (const util::Error&) {  // nobody knows: only the user who will serve may look
+    return false;
+  }
 }
 
 void RefuseToHide(const catalog::Source& source, const std::string& mountpoint) {
@@ -130,7 +138,7 @@ int Serve(const Options& options, std::span<const char* const> arguments,
           const std::function<void()>& on_ready) {
   const auto [source, user] = OpenSource(options);
   const auto passed = fuse::PassedDescriptor(options.mountpoint);
-  RefuseWhatIsNoZip(source);
+  RefuseWhatIsNoZip(source, user, options.sandbox);
   const auto mountpoint =
       passed ? options.mountpoint : FreeMountpoint(source, options.mountpoint, options.nonempty);
   util::SetLogSubject(util::Quoted(mountpoint) + ": ");

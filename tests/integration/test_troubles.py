@@ -123,6 +123,16 @@ class AtTheStart(TroubleTest):
                              f'source "{missing}": No such file or directory')
 
     @needs_root
+    def test_archive_that_only_the_user_of_it_can_read(self):
+        """Root may not, as on many network filesystems."""
+        archive = self.in_source("a.skops")
+        os.chmod(archive, 0o600)
+        os.chown(archive, OTHER_USER, OTHER_USER)
+        self.mount(f"--user={OTHER_USER}", "-oallow_other", source=archive,
+                   command=["setpriv", "--bounding-set=-dac_override,-dac_read_search", binary()])
+        self.assertIn(MEMBER, in_child(os.listdir, self.mountpoint, user=OTHER_USER))
+
+    @needs_root
     def test_user_who_cannot_read_the_source(self):
         os.chmod(self.source, 0o700)
         self.assert_one_line(self.fails("--user=nobody", self.source, self.mountpoint),
