@@ -11,10 +11,12 @@
 #include "cli/powerless.h"
 #include "cli/run.h"
 #include "fuse/metrics_process.h"
+#include "fuse/sandbox.h"
 #include "metrics/http_server.h"
 #include "util/unique_fd.h"
 
 namespace skopsfs::cli {
+
 void RunMetricsServer(std::span<const char* const> arguments) {
   // An older supervisor gives fewer.
   const auto argument = [&](size_t i) {
@@ -35,6 +37,7 @@ void RunMetricsServer(std::span<const char* const> arguments) {
     const metrics::SharedCounters counters(memory, metrics::SharedCounters::Access::kRead);
     metrics::HttpServer server(metrics::ParseAddress(argument(1)), *counters,
                                {ThisVersion(), std::string(argument(2)), std::string(argument(3))});
+    fuse::EnterMetricsSandbox();
     say(fuse::kMetricsServed);
     server.Run();
     _exit(EXIT_SUCCESS);

@@ -8,6 +8,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
+#include <vector>
 
 #include "fuse/system_calls.h"
 #include "util/error.h"
@@ -21,6 +23,8 @@ using util::ErrnoError;
 using util::UniqueFd;
 
 constexpr rlim_t kMostMemory = rlim_t{4} << 30;  // bytes that are the process's own
+// All of it, with what the first does not count: code, what is shared with the supervisor, stacks.
+constexpr rlim_t kMostAddresses = rlim_t{8} << 30;
 
 // Rights that later kernels know, by their version of Landlock; not in the headers of Debian 12.
 constexpr uint64_t kTruncate = uint64_t{1} << 14;       // 3
@@ -58,6 +62,16 @@ void AllowReading(int rules, int folder) {
   }
 }
 
+// Files below `folders`, to be read.
+void AllowOnly(const std::vector<int>& folders, long version) {
+  const auto all = AllOf(version);
+  const UniqueFd rules(
+      static_cast<int>(syscall(SYS_landlock_create_ruleset, &all, SizeFor(version), 0)));
+  if (!rules) throw ErrnoError("Landlock");
+  for (const int folder : folders) AllowReading(rules.get(), folder);
+  if (syscall(SYS_landlock_restrict_self, rules.get(), 0) != 0) throw ErrnoError("Landlock");
+}
+
 // Whether files are out of reach for everything but reading: false when the kernel cannot, or
 // cannot keep from truncating them.
 bool RestrictFiles(const catalog::Source::Parts& source) {
@@ -69,25 +83,22 @@ bool RestrictFiles(const catalog::Source::Parts& source) {
                      std::generic_category().message(static_cast<int>(-version)));
   }
   if (version < 1) return false;
-  const auto all = AllOf(version);
-  const UniqueFd rules(
-      static_cast<int>(syscall(SYS_landlock_create_ruleset, &all, SizeFor(version), 0)));
-  if (!rules) throw ErrnoError("Landlock");
-  AllowReading(rules.get(), source.folder.get());
-  if (source.is_single_archive) {
-    // Its name may be a link to a file elsewhere, whose folder counts as the source too.
-    AllowReading(rules.get(), source.canonical_folder.get());
-  }
-  if (syscall(SYS_landlock_restrict_self, rules.get(), 0) != 0) throw ErrnoError("Landlock");
+  std::vector<int> folders = {source.folder.get()};
+  // Its name may be a link to a file elsewhere, whose folder counts as the source too.
+  if (source.is_single_archive) folders.push_back(source.canonical_folder.get());
+  AllowOnly(folders, version);
   return version >= 3;
 }
 
 void BoundMemory() {
   if (kSanitized) return;  // it takes terabytes of address space
-  rlimit limit{};
-  if (getrlimit(RLIMIT_DATA, &limit) != 0) throw ErrnoError("getrlimit");
-  limit.rlim_cur = limit.rlim_max = std::min(limit.rlim_max, kMostMemory);
-  if (setrlimit(RLIMIT_DATA, &limit) != 0) throw ErrnoError("bounding the memory");
+  for (const auto& [resource, most] :
+       {std::pair(RLIMIT_DATA, kMostMemory), std::pair(RLIMIT_AS, kMostAddresses)}) {
+    rlimit limit{};
+    if (getrlimit(resource, &limit) != 0) throw ErrnoError("getrlimit");
+    limit.rlim_cur = limit.rlim_max = std::min(limit.rlim_max, most);
+    if (setrlimit(resource, &limit) != 0) throw ErrnoError("bounding the memory");
+  }
 }
 
 }  // namespace
@@ -99,11 +110,26 @@ long LandlockVersion() {
   return errno == ENOSYS || errno == EOPNOTSUPP ? 0 : -errno;
 }
 
-void EnterSandbox(const catalog::Source::Parts& source) {
+namespace {
+
+void RestrictItself() {
   if (prctl(PR_SET_DUMPABLE, 0) != 0) throw ErrnoError("PR_SET_DUMPABLE");
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) throw ErrnoError("PR_SET_NO_NEW_PRIVS");
   BoundMemory();
+}
+
+}  // namespace
+
+void EnterSandbox(const catalog::Source::Parts& source) {
+  RestrictItself();
   RestrictSystemCalls(RestrictFiles(source));
+}
+
+void EnterMetricsSandbox() {
+  RestrictItself();
+  const long version = LandlockVersion();
+  if (version > 0) AllowOnly({}, version);
+  RestrictSystemCallsToMetrics();
 }
 
 }  // namespace skopsfs::fuse

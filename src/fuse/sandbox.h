@@ -15,10 +15,13 @@ inline constexpr bool kSanitized = false;
 // Takes everything from the calling process that a worker does not need, for good, but for what
 // GiveUpPowers() has taken before: new privileges by running programs, files outside the source (as
 // far as the kernel has Landlock), all system calls but those it uses (seccomp), being looked into
-// by others, and more memory than 4 GiB of its own. To be called before there are threads and
-// before anything of an archive is read. What the kernel does not have is logged. Throws
-// util::Error when something that should work does not.
+// by others, and more memory than 4 GiB of its own or 8 GiB in all. To be called before there are
+// threads and before anything of an archive is read. What the kernel does not have is logged.
+// Throws util::Error when something that should work does not.
 void EnterSandbox(const catalog::Source::Parts& source);
+
+// The same for the server of metrics, once it listens: it opens no file, and connects to nobody.
+void EnterMetricsSandbox();
 
 // Of the kernel's Landlock; 0 when there is none, and less than that, an errno, when it may not be
 // asked.

@@ -18,7 +18,7 @@ namespace skopsfs::fuse {
 namespace {
 
 // docs/security.md lists them.
-constexpr std::array kAllowed = {
+constexpr std::array kForServing = {
     // Reading the source.
     SCMP_SYS(read),
     SCMP_SYS(pread64),
@@ -45,6 +45,9 @@ constexpr std::array kAllowed = {
     SCMP_SYS(poll),
     SCMP_SYS(ppoll),
     SCMP_SYS(eventfd2),
+};
+// What any program takes.
+constexpr std::array kForRunning = {
     // Memory and threads.
     SCMP_SYS(munmap),
     SCMP_SYS(mremap),
@@ -75,6 +78,10 @@ constexpr std::array kAllowed = {
     SCMP_SYS(getgid),
     SCMP_SYS(getegid),
     SCMP_SYS(getrlimit),
+};
+constexpr std::array kForMetrics = {
+    SCMP_SYS(poll),  SCMP_SYS(accept4), SCMP_SYS(read),     SCMP_SYS(recvfrom),
+    SCMP_SYS(write), SCMP_SYS(sendto),  SCMP_SYS(shutdown), SCMP_SYS(close),
 };
 
 class Filter {
@@ -109,29 +116,19 @@ class Filter {
   scmp_filter_ctx filter_;
 };
 
-}  // namespace
-
-void RestrictToReadingAndWriting() {
-  Filter filter(SCMP_ACT_KILL_PROCESS);
-  for (const int call : {SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(exit_group)}) filter.Allow(call);
-  filter.Load();
+// Memory that RLIMIT_DATA counts, and that of files which the supervisor has given: nothing shared
+// that is of no file, no stacks that grow.
+void AllowBoundedMemory(Filter& filter) {
+  const auto no_code = SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0);
+  constexpr uint64_t kKind = MAP_TYPE | MAP_GROWSDOWN;
+  filter.Allow(SCMP_SYS(mmap), no_code, SCMP_A3(SCMP_CMP_MASKED_EQ, kKind, MAP_PRIVATE));
+  filter.Allow(SCMP_SYS(mmap), no_code,
+               SCMP_A3(SCMP_CMP_MASKED_EQ, kKind | MAP_ANONYMOUS, MAP_SHARED));
 }
 
-void RestrictSystemCalls(bool files_are_contained) {
-  Filter filter;
-  for (const int call : kAllowed) filter.Allow(call);
-  // Files are opened for reading only, and none is made.
-  constexpr uint64_t kWrites = O_ACCMODE | O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY);
-  filter.Allow(SCMP_SYS(open), SCMP_A1(SCMP_CMP_MASKED_EQ, kWrites, O_RDONLY));
-  filter.Allow(SCMP_SYS(openat), SCMP_A2(SCMP_CMP_MASKED_EQ, kWrites, O_RDONLY));
-  // Its flags lie in memory, out of a filter's reach.
-  filter.Rule(files_are_contained ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(openat2));
-  // Not those that have the kernel send signals (F_SETOWN), nor those that change what the
-  // supervisor and a successor share (F_SETFL).
-  for (const scmp_datum_t command : {F_GETFD, F_SETFD, F_GETFL, F_DUPFD_CLOEXEC, F_SETLEASE}) {
-    filter.Allow(SCMP_SYS(fcntl), SCMP_A1(SCMP_CMP_EQ, command));
-  }
-  filter.Allow(SCMP_SYS(mmap), SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+void AllowRunning(Filter& filter) {
+  for (const int call : kForRunning) filter.Allow(call);
+  AllowBoundedMemory(filter);
   filter.Allow(SCMP_SYS(mprotect), SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
   // Threads, but no processes. The flags of clone3 lie in memory; libraries then use clone.
   filter.Allow(SCMP_SYS(clone), SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
@@ -143,6 +140,42 @@ void RestrictSystemCalls(bool files_are_contained) {
 #endif
   // Limits are asked for, not set.
   filter.Allow(SCMP_SYS(prlimit64), SCMP_A2(SCMP_CMP_EQ, 0));
+}
+
+}  // namespace
+
+void RestrictToReadingAndWriting() {
+  Filter filter(SCMP_ACT_KILL_PROCESS);
+  for (const int call : {SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(exit_group)}) filter.Allow(call);
+  filter.Load();
+}
+
+void RestrictSystemCallsToMetrics() {
+  Filter filter;
+  for (const int call : kForMetrics) filter.Allow(call);
+  AllowRunning(filter);
+  filter.Load();
+}
+
+void RestrictSystemCalls(bool files_are_contained) {
+  Filter filter;
+  for (const int call : kForServing) filter.Allow(call);
+  AllowRunning(filter);
+  // Files are opened for reading only, and none is made.
+  constexpr uint64_t kWrites = O_ACCMODE | O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY);
+  filter.Allow(SCMP_SYS(open), SCMP_A1(SCMP_CMP_MASKED_EQ, kWrites, O_RDONLY));
+  filter.Allow(SCMP_SYS(openat), SCMP_A2(SCMP_CMP_MASKED_EQ, kWrites, O_RDONLY));
+  // Its flags lie in memory, out of a filter's reach.
+  filter.Rule(files_are_contained ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(openat2));
+  // Not those that have the kernel send signals (F_SETOWN), nor those that change what the
+  // supervisor and a successor share (F_SETFL).
+  for (const scmp_datum_t command : {F_GETFD, F_SETFD, F_GETFL, F_DUPFD_CLOEXEC}) {
+    filter.Allow(SCMP_SYS(fcntl), SCMP_A1(SCMP_CMP_EQ, command));
+  }
+  // A lease for writing would hold up who opens the file, even to read it.
+  for (const scmp_datum_t lease : {F_RDLCK, F_UNLCK}) {
+    filter.Allow(SCMP_SYS(fcntl), SCMP_A1(SCMP_CMP_EQ, F_SETLEASE), SCMP_A2(SCMP_CMP_EQ, lease));
+  }
   filter.Load();
 }
 

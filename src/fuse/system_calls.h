@@ -9,6 +9,9 @@ namespace skopsfs::fuse {
 // kernel has no seccomp filters.
 void RestrictSystemCalls(bool files_are_contained);
 
+// The same with those that answering on a socket takes, which listens already.
+void RestrictSystemCallsToMetrics();
+
 // From now on the process can read from and write to what it has open, and end; all else is the end
 // of it.
 void RestrictToReadingAndWriting();

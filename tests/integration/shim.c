@@ -36,7 +36,7 @@ struct Control {
   _Atomic uint64_t hang_at;            // likewise, waits until this is 0 again
   _Atomic uint64_t slow_at;            // likewise, waits for a twentieth of a second
   _Atomic uint64_t stuck;              // decoding does not end until this is 0 again
-  _Atomic uint64_t attack_at;          // likewise, tries what it must not, once
+  _Atomic uint64_t attack_at;          // likewise, tries what it must not, once; 1: who serves metrics does
   _Atomic uint64_t lie_at;             // likewise, misuses what it shares with the supervisor, once
   _Atomic uint64_t lie;                // how
   _Atomic uint64_t no_exec;            // no worker can be started
@@ -96,6 +96,7 @@ enum { kShort = 1000 };  // rather than an errno: a read gives half of what was 
 static struct Control* control;
 static struct Control nothing;
 static int is_worker;
+static int is_metrics_server;
 static int channel = -1;  // the worker's, to the supervisor
 // What it shares with the supervisor and its successor: SessionState and SlotStore.
 static struct {
@@ -117,6 +118,7 @@ __attribute__((constructor)) static void Map(void) {
   close(line);
   const char* first = words + strlen(words) + 1;
   is_worker = got > 0 && strncmp(first, "--worker=", 9) == 0;
+  is_metrics_server = got > 0 && strncmp(first, "--metrics-server=", 17) == 0;
   if (is_worker) channel = atoi(first + 9);
   if (control->die_at_start && is_worker) raise(SIGKILL);
   struct stat program;
@@ -146,7 +148,7 @@ static void Note(int result) {
 }
 
 // In the order of ATTEMPTS in test_sandbox.py.
-static void Attack(void) {
+static void Attack(int fd) {
   Note(open("/etc/passwd", O_RDONLY));
   Note(open("/tmp/skopsfs-was-here", O_RDWR | O_CREAT, 0600));
   Note(open("/tmp", O_RDWR | O_TMPFILE, 0600));
@@ -167,6 +169,12 @@ static void Attack(void) {
   void* code =
       mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   Note(code == MAP_FAILED ? -1 : 0);
+  Note(fcntl(fd, F_SETLEASE, F_WRLCK));
+  const int kinds[] = {MAP_SHARED | MAP_ANONYMOUS, MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN};
+  for (int i = 0; i < 2; ++i) {
+    void* uncounted = mmap(NULL, 4096, PROT_READ | PROT_WRITE, kinds[i], -1, 0);
+    Note(uncounted == MAP_FAILED ? -1 : 0);
+  }
 }
 
 // A message as in fuse/channel.cc and channel.h.
@@ -247,7 +255,7 @@ static void Lie(uint64_t number, int fd) {
       return;
     case kManyLines:
       for (uint64_t i = 0; i < 5000; ++i) {
-        snprintf(text, sizeof(text), "\n\033[2Jroot: line %d of a liar\r", (int)i);
+        snprintf(text, sizeof(text), "\n\033[2J\xc2\x9b\x9b root: line %d of a liar\r", (int)i);
         Send(kLog, UINT64_MAX, -1, text);
       }
       return;
@@ -276,7 +284,7 @@ ssize_t pread64(int fd, void* bytes, size_t size, off64_t offset) {
   if (Is(fd, control->crash_at)) *(volatile int*)8 = 1;
   if (Is(fd, control->attack_at)) {
     control->attack_at = 0;
-    Attack();
+    Attack(fd);
   }
   if (Is(fd, control->lie_at)) {
     control->lie_at = 0;
@@ -300,6 +308,16 @@ int isal_inflate(void* state) {
   if (control->stuck) ++control->hanging;
   while (control->stuck) usleep(1000);
   return real(state);
+}
+
+ssize_t recv(int fd, void* bytes, size_t size, int flags) {
+  static ssize_t (*real)(int, void*, size_t, int);
+  if (!real) *(void**)&real = dlsym(RTLD_NEXT, "recv");
+  if (is_metrics_server && control->attack_at == 1) {
+    control->attack_at = 0;
+    Attack(fd);
+  }
+  return real(fd, bytes, size, flags);
 }
 
 // Calls that do nothing but fail when it is their turn.

@@ -2,6 +2,8 @@
 
 import errno
 import os
+import socket
+import urllib.request
 
 import archives
 from archives import MEMBER
@@ -14,7 +16,8 @@ _ATTEMPTS = ["open /etc/passwd", "create a file", "create an unnamed file", "ope
              "empty a file", "have the kernel send signals", "change what is shared", "fork",
              "exec", "make an internet socket", "make a local socket",
              "trace the supervisor", "kill the supervisor", "become root", "change mounts",
-             "unlink a file", "map memory to be executed"]
+             "unlink a file", "map memory to be executed", "take a lease for writing",
+             "map shared memory of no file", "map a stack that grows"]
 
 
 def read(path):
@@ -78,6 +81,22 @@ class Sandbox(ShimTest):
             self.assertRegex(version, r"\(Landlock, 5\.13\) +" + (
                 "not known: Operation not permitted" if code == errno.EPERM else "no\n"))
 
+    def test_every_wall_around_the_server_of_metrics(self):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        mount = self.mount(f"--metrics-address=127.0.0.1:{port}")
+        self.shim.attack_at = 1
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+            self.assertIn(b"skopsfs_info", answer.read())
+        until(lambda: self.shim.attempts == len(_ATTEMPTS), "all has been tried")
+        for name, result in zip(_ATTEMPTS, self.shim.results()):
+            with self.subTest(attempt=name):
+                self.assertIn(result, (errno.EPERM, errno.EACCES))
+        servers = [pid for pid in mount.workers()
+                   if b"--metrics-server=" in read(f"/proc/{pid}/cmdline")]
+        self.assertEqual([status(pid)["Seccomp"] for pid in servers], ["2"])
+
     @needs_root
     def test_what_the_kernel_says_of_the_worker(self):
         os.chown(self.source, OTHER_USER, OTHER_USER)
@@ -94,8 +113,10 @@ class Sandbox(ShimTest):
                          "not to be looked into")
         if not os.environ.get("SKOPSFS_SANITIZED"):  # which takes terabytes
             with open(f"/proc/{mount.worker()}/limits", encoding="ascii") as limits:
-                bound = next(line for line in limits if line.startswith("Max data size"))
-            self.assertEqual(bound.split()[3:5], [str(4 << 30)] * 2)
+                lines = list(limits)
+            for name, most in (("Max data size", 4 << 30), ("Max address space", 8 << 30)):
+                bound = next(line for line in lines if line.startswith(name))
+                self.assertEqual(bound.split()[3:5], [str(most)] * 2)
 
     @needs_root
     def test_links_are_not_followed(self):
