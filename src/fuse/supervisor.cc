@@ -223,10 +223,6 @@ void Supervisor::OnMessage(Worker& worker, Message message) {
           std::exchange(last_of_search_, message.text) == message.text) {
         return;
       }
-      // What a worker says is a stranger's text.
-      for (char& c : message.text) {
-        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
-      }
       util::WriteLog(static_cast<util::LogLevel>(std::min<uint64_t>(message.number, 2)),
                      message.text, util::LogOrigin::kWorker);
       return;

@@ -107,13 +107,25 @@ size_t HarmfulPrefix(std::string_view text, bool as_utf8) {
   return 0;
 }
 
+// On one line, with nothing in it that a terminal acts on, whoever has made it.
+std::string Printable(const std::string& line) {
+  const std::string valid = ReplaceInvalidUtf8(line);
+  std::string out;
+  for (std::string_view rest = valid; !rest.empty();) {
+    const size_t harmful = HarmfulPrefix(rest, true);
+    out += harmful > 0 ? '?' : rest.front();
+    rest.remove_prefix(std::max<size_t>(harmful, 1));
+  }
+  return out;
+}
+
 }  // namespace
 
 void WriteLog(LogLevel level, const std::string& line, LogOrigin origin) {
   LogState& state = State();
   const std::lock_guard lock(state.mutex);
   auto& budget = origin == LogOrigin::kWorker ? state.workers : state.own;
-  budget->Take(level, line, LineBudget::Clock::now());
+  budget->Take(level, Printable(line), LineBudget::Clock::now());
 }
 
 void TellLeftOutLines() {

@@ -108,6 +108,7 @@ class HostileWorker(ShimTest):
         for line in lines:
             self.assertFalse(line.startswith("root:"))
             self.assertNotIn("\033", line)
+            self.assertNotIn("\x9b", line)
 
     def test_records_with_flipped_bits(self):
         """Whatever a successor finds in them: what is looked up anew is right."""

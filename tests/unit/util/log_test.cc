@@ -76,6 +76,18 @@ TEST(Log, GoesToStderrAsOneLine) {
   EXPECT_EQ(::testing::internal::GetCapturedStderr(), "skopsfs: to stderr\n");
 }
 
+// Also what was not quoted, as all that a worker says.
+TEST(Log, NothingThatATerminalActsOn) {
+  const LogCapture log;
+  LogError("{}",
+           "a\n\x1b[2Jb\xc2\x9b"
+           "c\x9b"
+           "d\xe2\x80\xae"
+           "e\xc3\xa9\xff");
+  EXPECT_THAT(log.texts(), ElementsAre("a??[2Jb?c\xef\xbf\xbd"
+                                       "d?e\xc3\xa9\xef\xbf\xbd"));
+}
+
 TEST(Log, LinesThatNobodyTakesAreCounted) {
   bool taken = false;
   std::vector<std::string> lines;
