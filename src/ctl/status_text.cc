@@ -163,9 +163,9 @@ std::string StatusText(const std::vector<MountReport>& reports, const Mappings& 
   }
   if (mappings.unknown > 0) {
     text += fmt::format(
-        "\n{} could not be looked at, and may map more; {}\n",
+        "\n{} could not be looked at, and may map more{}\n",
         mappings.unknown == 1 ? "1 process" : fmt::format("{} processes", mappings.unknown),
-        geteuid() == 0 ? "that takes CAP_SYS_PTRACE" : "those of others are for root");
+        geteuid() == 0 ? "" : "; those of others are for root");
   }
   if (!sees_all) {
     text +=

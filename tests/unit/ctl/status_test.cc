@@ -251,9 +251,8 @@ TEST(Status, AsATable) {
             "  (others)                                     -          1        -\n"
             "  bad.skops: not a ZIP archive\n"
             "  7 archives more not listed\n"
-            "\n1 process could not be looked at, and may map more; " +
-                std::string(geteuid() == 0 ? "that takes CAP_SYS_PTRACE\n"
-                                           : "those of others are for root\n"));
+            "\n1 process could not be looked at, and may map more" +
+                std::string(geteuid() == 0 ? "\n" : "; those of others are for root\n"));
 }
 
 TEST(Status, AsJson) {
