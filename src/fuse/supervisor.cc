@@ -49,7 +49,9 @@ Supervisor::Supervisor(const catalog::Source& source, const MountOptions& mount,
       on_ready_(std::move(on_ready)),
       request_watch_(worker_options_.timeout) {}
 
-Supervisor::~Supervisor() = default;
+Supervisor::~Supervisor() {
+  for (auto& item : kept_) closer_.Close(std::move(item.second.fd));
+}
 
 sigset_t Supervisor::HoldSignals() {
   sigset_t set;
@@ -191,7 +193,10 @@ void Supervisor::OnReadable(std::unique_ptr<Worker>& worker) {
   std::optional<Message> message;
   try {
     message = worker->channel.Receive();
-    if (message) return OnMessage(*worker, std::move(*message));
+    if (message) {
+      OnMessage(*worker, *message);
+      return closer_.Close(std::move(message->fd));  // which nobody wanted
+    }
   } catch (const Error& error) {
     util::LogError("the worker: {}", error.what());
     kill(worker->pid, SIGKILL);
@@ -201,16 +206,16 @@ void Supervisor::OnReadable(std::unique_ptr<Worker>& worker) {
   if (worker == current_ && !kill_at_) kill_at_ = Clock::now() + kKillPatience;
 }
 
-void Supervisor::OnMessage(Worker& worker, Message message) {
+void Supervisor::OnMessage(Worker& worker, Message& message) {
   switch (message.tell) {
     case Tell::kPrepared:
       return OnPrepared(worker);
     case Tell::kServing:
       return OnServing(worker);
     case Tell::kKeep:
-      return Keep(std::move(message));
+      return Keep(message);
     case Tell::kDrop:
-      kept_.erase(message.number);
+      if (auto kept = kept_.extract(message.number)) closer_.Close(std::move(kept.mapped().fd));
       return;
     case Tell::kSource:
     case Tell::kSourcePath:
@@ -256,7 +261,7 @@ void Supervisor::OnServing(Worker& worker) {
   }
 }
 
-void Supervisor::Keep(Message message) {
+void Supervisor::Keep(Message& message) {
   rlimit limit{};
   getrlimit(RLIMIT_NOFILE, &limit);
   if (!message.fd || kept_.size() + kOwnDescriptors > limit.rlim_cur) {
@@ -264,7 +269,8 @@ void Supervisor::Keep(Message message) {
         "no descriptor left to keep an open archive by: raise the limit (ulimit -n, LimitNOFILE)");
     return;
   }
-  kept_.insert_or_assign(message.number, Kept{message.slot, std::move(message.fd)});
+  Kept kept{message.slot, std::move(message.fd)};
+  closer_.Close(std::exchange(kept_[message.number], std::move(kept)).fd);
 }
 
 void Supervisor::OnPrepared(Worker& worker) {

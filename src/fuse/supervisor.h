@@ -16,6 +16,7 @@
 #include "archive/identity.h"
 #include "catalog/source.h"
 #include "fuse/channel.h"
+#include "fuse/closer.h"
 #include "fuse/crash_record.h"
 #include "fuse/end_watch.h"
 #include "fuse/metrics_process.h"
@@ -110,9 +111,9 @@ class Supervisor {
   void LookForSource();
   void OnSignals();
   void OnReadable(std::unique_ptr<Worker>& worker);
-  void OnMessage(Worker& worker, Message message);
+  void OnMessage(Worker& worker, Message& message);
   void OnServing(Worker& worker);
-  void Keep(Message message);
+  void Keep(Message& message);
   void OnPrepared(Worker& worker);
   void GiveTurn(Worker& worker);
   void ReapWorkers();
@@ -162,6 +163,7 @@ class Supervisor {
   uint32_t generation_ = 0;
   std::optional<bool> kernel_resends_;  // once it is known
   std::map<uint64_t, Kept> kept_;       // by the keeper's number
+  Closer closer_;                       // of these
   CrashRecord crashes_;
   std::map<uint64_t, archive::Identity> quarantined_;  // by slot; those whose identity is known
   int short_lives_ = 0;    // workers that did not serve for long, one after the other

@@ -26,7 +26,8 @@ void Supervisor::ReapWorkers() {
       OnNextEnded(status);
     } else if (current_ && pid == current_->pid) {
       OnCurrentEnded(status);
-    } else if (left_behind_.erase(pid) == 0 && !notifier_->Ended(pid, status) && metrics_server_) {
+    } else if (left_behind_.erase(pid) == 0 && !notifier_->Ended(pid, status) &&
+               !closer_.Ended(pid) && metrics_server_) {
       metrics_server_->Ended(pid);
     }
   }

@@ -14,7 +14,7 @@ import unittest
 
 import archives
 from archives import MEMBER, PAGE, PAGES
-from mount import Mount, MountTest, detach, is_served, main, needs_root, until
+from mount import Mount, MountTest, detach, is_mounted, is_served, main, needs_root, until
 
 
 def read(path):
@@ -100,6 +100,19 @@ class SourceStops(MountTest):
             self.assertEqual(other(), archives.content(2))
             self.assertEqual(mount.workers(), [worker])
         self.assertEqual(mount.stop(), 0)
+
+    def test_ends_meanwhile(self):
+        """Descriptors that the supervisor has kept are of files whose closing asks the source."""
+        mount = self.start()
+        with open(self.in_mount("a.skops", MEMBER), "rb", buffering=0) as file:
+            self.assertEqual(os.pread(file.fileno(), PAGE, 0), archives.page(1, 0))
+            until(lambda: any("a.skops" in name for name in mount.descriptors(mount.pid)), "it is kept")
+            self.stop()
+            self.later(lambda: os.path.exists(self.in_mount("b.skops")))
+            mount.wait_for_log("the source does not answer")
+            mount.send(signal.SIGTERM)
+            self.assertEqual(mount.wait(), 0)  # while the source is still stopped
+            self.assertFalse(is_mounted(self.mountpoint))
 
 
 if __name__ == "__main__":
