@@ -7,10 +7,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdint>
+#include <exception>
 #include <mutex>
 #include <optional>
+#include <utility>
 
 #include "util/syslog_socket.h"
 #include "util/utf8.h"
@@ -22,13 +25,17 @@ constexpr size_t kMostDifferent = 512;
 // Of a worker, which has that budget, too: whatever it lets pass is to be seen, but for a worker
 // that does not obey.
 constexpr size_t kMostDifferentOfWorkers = 4 * kMostDifferent;
-constexpr size_t kLongestLine = 3500;  // bytes; a pipe with room has room for 4096
+constexpr size_t kLongestLine = 3500;   // bytes; a pipe with room has room for 4096
+constexpr int kMostWithoutMemory = 20;  // lines a period for which there was none
 
 struct LogState;
 void Emit(LogState& state, LogLevel level, const std::string& line);
 
 struct LogState {
-  LogState() { BeginBudgets(); }
+  LogState() {
+    BeginBudgets();
+    spare.reserve(kLongestLine);
+  }
 
   void BeginBudgets() {
     const auto write = [this](LogLevel level, const std::string& line) {
@@ -36,6 +43,8 @@ struct LogState {
     };
     own.emplace(kMostDifferent, write);
     workers.emplace(kMostDifferentOfWorkers, write);
+    spare_lines = 0;
+    without_memory = 0;
   }
 
   std::mutex mutex;
@@ -45,6 +54,10 @@ struct LogState {
   std::optional<LineBudget> own;
   std::optional<LineBudget> workers;
   uint64_t unwritten = 0;  // lines that nobody took, and that were not told of
+  std::string spare;       // for a line when there is no memory for another one
+  LineBudget::Clock::time_point spare_since;
+  int spare_lines = 0;
+  uint64_t without_memory = 0;  // lines that were left out
 };
 
 LogState& State() {
@@ -52,22 +65,29 @@ LogState& State() {
   return *state;
 }
 
-bool WriteToStderr(const std::string& text) {
+bool WriteToStderr(std::string_view line) {
   pollfd room{STDERR_FILENO, POLLOUT, 0};
   if (poll(&room, 1, 0) == 0) return false;
   // Others may fill a pipe or a socket just now.
   struct stat st {};
   const mode_t type = fstat(STDERR_FILENO, &st) == 0 ? st.st_mode & S_IFMT : 0;
-  const iovec part{const_cast<char*>(text.data()), text.size()};
+  const auto part = [](std::string_view text) {
+    return iovec{const_cast<char*>(text.data()), text.size()};
+  };
+  std::array parts = {part("skopsfs: "), part(line.substr(0, kLongestLine)), part("\n")};
   ssize_t written = -1;
   errno = EOPNOTSUPP;
   if (type == S_IFSOCK) {
-    written = send(STDERR_FILENO, text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    msghdr message{};
+    message.msg_iov = parts.data();
+    message.msg_iovlen = parts.size();
+    written = sendmsg(STDERR_FILENO, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
   } else if (type == S_IFIFO) {
-    written = pwritev2(STDERR_FILENO, &part, 1, -1, RWF_NOWAIT);  // since Linux 6.4
+    // Since Linux 6.4.
+    written = pwritev2(STDERR_FILENO, parts.data(), parts.size(), -1, RWF_NOWAIT);
   }
   if (written < 0 && errno == EOPNOTSUPP) {
-    written = write(STDERR_FILENO, text.data(), text.size());
+    written = writev(STDERR_FILENO, parts.data(), parts.size());
   }
   // What cannot be written at all has nowhere to say so.
   return written >= 0 || errno != EAGAIN;
@@ -76,7 +96,7 @@ bool WriteToStderr(const std::string& text) {
 bool Write(LogState& state, LogLevel level, const std::string& line) {
   if (state.sink) return state.sink(level, line);
   if (state.syslog) return state.syslog->Send(level, state.subject + line);
-  return WriteToStderr("skopsfs: " + line.substr(0, kLongestLine) + "\n");
+  return WriteToStderr(line);
 }
 
 void TellUnwritten(LogState& state) {
@@ -90,6 +110,33 @@ void TellUnwritten(LogState& state) {
 void Emit(LogState& state, LogLevel level, const std::string& line) {
   TellUnwritten(state);
   if (state.unwritten > 0 || !Write(state, level, line)) ++state.unwritten;
+}
+
+// Nothing here allocates, but for syslog, and where lines found no reader.
+void WriteWithoutMemory(LogLevel level, fmt::string_view format,
+                        fmt::format_args arguments) noexcept {
+  try {
+    LogState& state = State();
+    const std::lock_guard lock(state.mutex);
+    const auto now = LineBudget::Clock::now();
+    if (now - state.spare_since > LineBudget::kPeriod) {
+      state.spare_since = now;
+      state.spare_lines = 0;
+    }
+    ++state.without_memory;
+    if (++state.spare_lines > kMostWithoutMemory) return;
+    state.spare.resize(kLongestLine);
+    const auto made = fmt::vformat_to_n(state.spare.data(), kLongestLine, format, arguments);
+    state.spare.resize(std::min(made.size, kLongestLine));
+    // As Printable() has it, but without memory for a copy.
+    for (char& c : state.spare) {
+      if (c < ' ' || c > '~') c = '?';
+    }
+    Emit(state, level, state.spare);
+    --state.without_memory;
+  } catch (const std::exception&) {
+    // It is counted.
+  }
 }
 
 // How many bytes at the front of `text` must not reach a terminal or break a line: control
@@ -121,19 +168,42 @@ std::string Printable(const std::string& line) {
 
 }  // namespace
 
-void WriteLog(LogLevel level, const std::string& line, LogOrigin origin) {
-  LogState& state = State();
-  const std::lock_guard lock(state.mutex);
-  auto& budget = origin == LogOrigin::kWorker ? state.workers : state.own;
-  budget->Take(level, Printable(line), LineBudget::Clock::now());
+void WriteLog(LogLevel level, const std::string& line, LogOrigin origin) noexcept {
+  try {
+    LogState& state = State();
+    const std::lock_guard lock(state.mutex);
+    auto& budget = origin == LogOrigin::kWorker ? state.workers : state.own;
+    budget->Take(level, Printable(line), LineBudget::Clock::now());
+  } catch (const std::exception&) {
+    WriteWithoutMemory(level, "{}", fmt::make_format_args(line));
+  }
 }
 
-void TellLeftOutLines() {
-  LogState& state = State();
-  const std::lock_guard lock(state.mutex);
-  const auto now = LineBudget::Clock::now();
-  for (auto* budget : {&state.own, &state.workers}) (*budget)->EndPeriod(now);
-  TellUnwritten(state);
+void WriteLog(LogLevel level, fmt::string_view format, fmt::format_args arguments) noexcept {
+  std::string line;
+  try {
+    line = fmt::vformat(format, arguments);
+  } catch (const std::exception&) {
+    return WriteWithoutMemory(level, format, arguments);
+  }
+  WriteLog(level, line);
+}
+
+void TellLeftOutLines() noexcept {
+  try {
+    LogState& state = State();
+    const std::lock_guard lock(state.mutex);
+    const auto now = LineBudget::Clock::now();
+    for (auto* budget : {&state.own, &state.workers}) (*budget)->EndPeriod(now);
+    TellUnwritten(state);
+    if (state.without_memory == 0) return;
+    state.own->Take(
+        LogLevel::kWarning,
+        fmt::format("out of memory for the log; {} lines left out", state.without_memory), now);
+    state.without_memory = 0;
+  } catch (const std::exception&) {
+    // There is no memory yet.
+  }
 }
 
 void UseSyslog(const char* program) {

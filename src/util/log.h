@@ -5,35 +5,40 @@
 #include <functional>
 #include <string>
 #include <string_view>
-#include <utility>
 
 #include "util/line_budget.h"
 
 // The program's log: one line an event, to stderr until UseSyslog() is called, as many as a
 // LineBudget allows. Nobody who logs ever waits for who reads it: lines that nobody takes are
-// counted, and their number is said as soon as somebody does. All functions are thread-safe.
+// counted, and their number is said as soon as somebody does. Nor does what writes a line throw:
+// where there is no memory for it, it is written all the same, with a small budget of its own. All
+// functions are thread-safe.
 namespace skopsfs::util {
 
 // Whose line it is. Each has a budget of its own, so that neither can silence the other.
 enum class LogOrigin { kThisProcess, kWorker };
 
-void WriteLog(LogLevel level, const std::string& line, LogOrigin origin = LogOrigin::kThisProcess);
+void WriteLog(LogLevel level, const std::string& line,
+              LogOrigin origin = LogOrigin::kThisProcess) noexcept;
+
+// The same for a line that is made here.
+void WriteLog(LogLevel level, fmt::string_view format, fmt::format_args arguments) noexcept;
 
 // To be called every few seconds: says how many lines were left out or found no reader, when it is
 // time to.
-void TellLeftOutLines();
+void TellLeftOutLines() noexcept;
 
 template <typename... Args>
-void LogError(fmt::format_string<Args...> format, Args&&... args) {
-  WriteLog(LogLevel::kError, fmt::format(format, std::forward<Args>(args)...));
+void LogError(fmt::format_string<Args...> format, Args&&... args) noexcept {
+  WriteLog(LogLevel::kError, format, fmt::make_format_args(args...));
 }
 template <typename... Args>
-void LogWarning(fmt::format_string<Args...> format, Args&&... args) {
-  WriteLog(LogLevel::kWarning, fmt::format(format, std::forward<Args>(args)...));
+void LogWarning(fmt::format_string<Args...> format, Args&&... args) noexcept {
+  WriteLog(LogLevel::kWarning, format, fmt::make_format_args(args...));
 }
 template <typename... Args>
-void LogInfo(fmt::format_string<Args...> format, Args&&... args) {
-  WriteLog(LogLevel::kInfo, fmt::format(format, std::forward<Args>(args)...));
+void LogInfo(fmt::format_string<Args...> format, Args&&... args) noexcept {
+  WriteLog(LogLevel::kInfo, format, fmt::make_format_args(args...));
 }
 
 // From now on lines go to syslog (facility daemon), named `program`.

@@ -15,7 +15,7 @@ import sys
 
 # The number of the argument that is the message, by call.
 CARRIERS = {"LogError": 0, "LogWarning": 0, "LogInfo": 0, "UsageError": 0, "ErrnoError": 0, "GiveUp": 0,
-            "Error": 1, "Blame": 1, "report": 1, "write_": 1, "Write": 2, "print": 1, "format": 0}
+            "Error": 1, "Blame": 1, "report": 1, "write_": 1, "Write": 2, "Take": 1, "print": 1, "format": 0}
 # Functions whose literals are handed on as reasons.
 REASONS = {"ReasonToHide", "ReasonOf", "RemedyFor"}
 ONLY_HANDED_ON = {"error.what()", "reason", "TakeLastMessage()", '"{}"', "line"}
