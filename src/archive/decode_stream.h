@@ -33,8 +33,8 @@ class DecodeStream {
  public:
   virtual ~DecodeStream() = default;
 
-  // As many of the next decoded bytes as fit; fewer only at the end. Throws util::Error(EIO), or
-  // the error of a read of the source.
+  // As many of the next decoded bytes as fit; fewer only at the end. Throws util::Error(EIO) or
+  // the error of a read of the source; std::bad_alloc, which says nothing of the data.
   virtual size_t Read(std::span<std::byte> out) = 0;
 
   // A checkpoint at the byte that is read next, or nullptr where there can be none.

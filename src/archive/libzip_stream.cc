@@ -3,6 +3,8 @@
 #include <zip.h>
 
 #include <exception>
+#include <memory>
+#include <new>
 #include <string>
 
 #include "archive/single_member_zip.h"
@@ -21,21 +23,15 @@ class LibzipStream : public DecodeStream {
     zip_error_init(&error);
     zip_source_t* zip_source = zip_source_function_create(&LibzipStream::Command, this, &error);
     if (zip_source != nullptr) {
-      archive_ = zip_open_from_source(zip_source, ZIP_RDONLY, &error);
-      if (archive_ == nullptr) zip_source_free(zip_source);
+      archive_.reset(zip_open_from_source(zip_source, ZIP_RDONLY, &error));
+      if (!archive_) zip_source_free(zip_source);
     }
-    const std::string reason = zip_error_strerror(&error);
     zip_error_fini(&error);
-    if (archive_ != nullptr) file_ = zip_fopen_index(archive_, 0, 0);
-    if (file_ == nullptr) {
-      const std::string why = archive_ != nullptr ? zip_strerror(archive_) : reason;
-      if (archive_ != nullptr) zip_discard(archive_);
-      Fail(why);
-    }
-  }
-  ~LibzipStream() override {
-    zip_fclose(file_);
-    zip_discard(archive_);
+    if (!archive_ && failure_) std::rethrow_exception(failure_);
+    if (!archive_)
+      throw std::bad_alloc();  // it says "Not a zip archive", but what is made up is one
+    file_.reset(zip_fopen_index(archive_.get(), 0, 0));
+    if (!file_) Fail(*zip_get_error(archive_.get()));
   }
   LibzipStream(const LibzipStream&) = delete;
   LibzipStream& operator=(const LibzipStream&) = delete;
@@ -43,8 +39,8 @@ class LibzipStream : public DecodeStream {
   size_t Read(std::span<std::byte> out) override {
     size_t done = 0;
     while (done < out.size()) {
-      const auto got = zip_fread(file_, out.data() + done, out.size() - done);
-      if (got < 0) Fail(zip_file_strerror(file_));
+      const auto got = zip_fread(file_.get(), out.data() + done, out.size() - done);
+      if (got < 0) Fail(*zip_file_get_error(file_.get()));
       if (got == 0) break;
       done += static_cast<size_t>(got);
     }
@@ -52,9 +48,12 @@ class LibzipStream : public DecodeStream {
   }
 
  private:
-  [[noreturn]] void Fail(const std::string& why) {
+  [[noreturn]] void Fail(zip_error_t& error) {
     if (failure_) std::rethrow_exception(failure_);
-    throw Error(EIO, "cannot be decoded: " + why);
+    if (zip_error_code_zip(&error) == ZIP_ER_MEMORY) throw std::bad_alloc();
+    // The text is the error's.
+    const std::unique_ptr<zip_error_t, void (*)(zip_error_t*)> text(&error, zip_error_fini);
+    throw Error(EIO, "cannot be decoded: " + std::string(zip_error_strerror(&error)));
   }
 
   static zip_int64_t Command(void* self, void* data, zip_uint64_t size, zip_source_cmd_t command) {
@@ -114,8 +113,12 @@ class LibzipStream : public DecodeStream {
   SingleMemberZip zip_;
   uint64_t position_ = 0;
   std::exception_ptr failure_;
-  zip_t* archive_ = nullptr;
-  zip_file_t* file_ = nullptr;
+  struct Close {
+    void operator()(zip_t* archive) const { zip_discard(archive); }
+    void operator()(zip_file_t* file) const { zip_fclose(file); }
+  };
+  std::unique_ptr<zip_t, Close> archive_;
+  std::unique_ptr<zip_file_t, Close> file_;  // goes first
 };
 
 }  // namespace

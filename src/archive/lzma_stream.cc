@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <new>
 #include <vector>
 
 #include "util/error.h"
@@ -29,7 +30,7 @@ class LzmaStream : public DecodeStream {
     const std::array<lzma_filter, 2> filters = {
         lzma_filter{LZMA_FILTER_LZMA1, const_cast<lzma_options_lzma*>(&options)},
         lzma_filter{LZMA_VLI_UNKNOWN, nullptr}};
-    if (lzma_raw_decoder(&lzma_, filters.data()) != LZMA_OK) Fail();
+    Check(lzma_raw_decoder(&lzma_, filters.data()));
   }
   ~LzmaStream() override { lzma_end(&lzma_); }
   LzmaStream(const LzmaStream&) = delete;
@@ -43,8 +44,8 @@ class LzmaStream : public DecodeStream {
       const lzma_ret result = lzma_code(&lzma_, LZMA_RUN);
       if (result == LZMA_STREAM_END || (result == LZMA_BUF_ERROR && left_ == 0)) {
         at_end_ = true;
-      } else if (result != LZMA_OK) {
-        Fail();
+      } else {
+        Check(result);
       }
     }
     return out.size() - lzma_.avail_out;
@@ -52,6 +53,11 @@ class LzmaStream : public DecodeStream {
 
  private:
   [[noreturn]] static void Fail() { throw Error(EIO, "cannot be decoded: bad LZMA data"); }
+
+  static void Check(lzma_ret result) {
+    if (result == LZMA_MEM_ERROR) throw std::bad_alloc();
+    if (result != LZMA_OK) Fail();
+  }
 
   void Take(std::span<std::byte> out) {
     if (out.size() > left_ || source_.ReadAt(next_, out) != out.size()) Fail();
@@ -75,7 +81,7 @@ class LzmaStream : public DecodeStream {
     }
     lzma_filter filter{LZMA_FILTER_LZMA1, nullptr};
     const auto* properties = reinterpret_cast<const uint8_t*>(head.data()) + kHeaderSize;
-    if (lzma_properties_decode(&filter, nullptr, properties, kPropertiesSize) != LZMA_OK) Fail();
+    Check(lzma_properties_decode(&filter, nullptr, properties, kPropertiesSize));
     const auto options = *static_cast<lzma_options_lzma*>(filter.options);
     std::free(filter.options);
     return options;
