@@ -11,11 +11,11 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
-#include <cstdlib>
 #include <string>
 #include <utility>
 
 #include "util/progress.h"
+#include "util/thread_memory.h"
 
 namespace skopsfs::archive {
 namespace {
@@ -84,16 +84,13 @@ bool DirectFile::Read(uint64_t offset, std::span<std::byte> out) const {
 }
 
 bool DirectFile::ReadAround(uint64_t offset, std::span<std::byte> out) const {
-  struct Free {
-    void operator()(std::byte* memory) const { std::free(memory); }
-  };
-  constexpr size_t kSize = kMostAround + 2 * kBlock;
-  thread_local const std::unique_ptr<std::byte, Free> memory(
-      static_cast<std::byte*>(std::aligned_alloc(kBlock, kSize)));
+  static_assert(kBlock == util::ThreadMemory::kBlock);
+  static const util::ThreadMemory of_thread(kMostAround + 2 * kBlock);
+  std::byte* const memory = of_thread.Get();
   if (memory == nullptr || out.size() > kMostAround) return false;
   const size_t before = offset % kBlock;
   const size_t size = (before + out.size() + kBlock - 1) / kBlock * kBlock;
-  const std::span<std::byte> blocks(memory.get(), size);
+  const std::span<std::byte> blocks(memory, size);
   if (!Read(offset - before, blocks)) return false;
   std::copy_n(blocks.begin() + static_cast<ptrdiff_t>(before), out.size(), out.begin());
   return true;

@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "util/json_memory.h"
 #include "util/utf8.h"
 
 namespace skopsfs::ctl {
@@ -42,8 +43,11 @@ class Json {
  private:
   Json& Done(bool /*written*/) { return *this; }
 
-  rapidjson::StringBuffer buffer_;
-  rapidjson::Writer<rapidjson::StringBuffer> writer_{buffer_};
+  using Utf8 = rapidjson::UTF8<>;
+  using Buffer = rapidjson::GenericStringBuffer<Utf8, util::JsonMemory>;
+
+  Buffer buffer_;
+  rapidjson::Writer<Buffer, Utf8, Utf8, util::JsonMemory> writer_{buffer_};
 };
 
 }  // namespace skopsfs::ctl

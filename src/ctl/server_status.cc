@@ -8,11 +8,14 @@
 #include <tuple>
 
 #include "util/error.h"
+#include "util/json_memory.h"
 
 namespace skopsfs::ctl {
 namespace {
 
-using JsonValue = rapidjson::Value;
+using Pool = rapidjson::MemoryPoolAllocator<util::JsonMemory>;
+using JsonValue = rapidjson::GenericValue<rapidjson::UTF8<>, Pool>;
+using JsonDocument = rapidjson::GenericDocument<rapidjson::UTF8<>, Pool, util::JsonMemory>;
 
 // The value of a key, if it has that type; nullptr otherwise.
 const JsonValue* Find(const JsonValue& object, const char* key) {
@@ -53,7 +56,7 @@ ServerStatus::Archive ArchiveOf(const JsonValue& value) {
 }  // namespace
 
 ServerStatus ParseServerStatus(std::string_view json) {
-  rapidjson::Document document;
+  JsonDocument document;
   document.Parse<rapidjson::kParseIterativeFlag>(json.data(), json.size());
   if (document.HasParseError()) {
     throw util::Error(EIO, fmt::format("its status is no JSON: {} At byte {}.",

@@ -8,12 +8,15 @@
 
 #include "util/clock.h"
 #include "util/error.h"
+#include "util/json_memory.h"
 #include "util/utf8.h"
 
 namespace skopsfs::fs {
 namespace {
 
-using Json = rapidjson::Writer<rapidjson::StringBuffer>;
+using Utf8 = rapidjson::UTF8<>;
+using Buffer = rapidjson::GenericStringBuffer<Utf8, util::JsonMemory>;
+using Json = rapidjson::Writer<Buffer, Utf8, Utf8, util::JsonMemory>;
 using State = catalog::ArchiveSeen::State;
 
 void Text(Json& json, std::string_view text) {
@@ -136,7 +139,7 @@ struct stat StatusAttributes(NodeId node, const struct stat& root) {
 
 std::string StatusJson(const MountFacts& facts, const std::string& source, bool source_is_archive,
                        const catalog::Census& census, const metrics::Counters& counters) {
-  rapidjson::StringBuffer text;
+  Buffer text;
   Json json(text);
   json.StartObject();
   AddMount(json, facts, source, source_is_archive, counters);
