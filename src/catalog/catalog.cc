@@ -196,9 +196,8 @@ std::shared_ptr<const KeptDescriptor> Catalog::Keep(Slot& slot, const archive::A
   if (slot.inherited_kept) return slot.inherited_kept;
   const bool is_open = slot.file.get() == &file;
   if (is_open && slot.kept) return slot.kept;
-  const uint64_t number = keeper_->Keep(slot.id, file.descriptor());
-  if (number == 0) return nullptr;
-  auto kept = std::make_shared<KeptDescriptor>(*keeper_, number);
+  auto kept = std::make_shared<KeptDescriptor>(*keeper_, slot.id, file.descriptor());
+  if (!kept->is_kept()) return nullptr;
   if (is_open) slot.kept = kept;
   return kept;
 }

@@ -59,9 +59,9 @@ class Catalog {
   std::shared_ptr<Slot> Get(uint64_t slot_id) { return slots_.Get(slot_id); }
   // False when the slot has left the table meanwhile.
   bool AddLookups(Slot& slot, uint64_t count) { return slots_.AddLookups(slot, count); }
-  void Forget(uint64_t slot_id, uint64_t count) { slots_.Forget(slot_id, count); }
+  void Forget(uint64_t slot_id, uint64_t count) noexcept { slots_.Forget(slot_id, count); }
   std::vector<SlotTable::Doubtful> Doubtful();
-  void ForgetAll(const SlotTable::Doubtful& doubtful) { slots_.ForgetAll(doubtful); }
+  void ForgetAll(const SlotTable::Doubtful& doubtful) noexcept { slots_.ForgetAll(doubtful); }
   size_t slot_count() { return slots_.size(); }
 
   // The folder of `slot`, if it still is the one it was; util::Error(ESTALE) otherwise.

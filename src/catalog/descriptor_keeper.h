@@ -18,13 +18,20 @@ class DescriptorKeeper {
   virtual void Drop(uint64_t number) noexcept = 0;
 };
 
-// A descriptor that is kept for as long as this lives.
+// A descriptor that is kept for as long as this lives; it may be that it cannot be.
 class KeptDescriptor {
  public:
+  // Has it kept: only when there is this, which will have it dropped.
+  KeptDescriptor(DescriptorKeeper& keeper, uint64_t slot_id, int fd)
+      : KeptDescriptor(keeper, keeper.Keep(slot_id, fd)) {}
   KeptDescriptor(DescriptorKeeper& keeper, uint64_t number) : keeper_(keeper), number_(number) {}
-  ~KeptDescriptor() { keeper_.Drop(number_); }
+  ~KeptDescriptor() {
+    if (is_kept()) keeper_.Drop(number_);
+  }
   KeptDescriptor(const KeptDescriptor&) = delete;
   KeptDescriptor& operator=(const KeptDescriptor&) = delete;
+
+  bool is_kept() const { return number_ != 0; }
 
  private:
   DescriptorKeeper& keeper_;

@@ -56,19 +56,20 @@ template <typename Index>
 std::shared_ptr<const Index> OpenArchives::Adopt(std::unique_ptr<Index> index,
                                                  const Slot& opening) {
   const size_t bytes = index->memory_bytes();
-  const size_t all = in_use_->index_bytes += bytes;
-  if (all > budget_.idle_index_bytes) {
+  in_use_->index_bytes += bytes;
+  std::shared_ptr<const Index> adopted(index.release(),
+                                       [in_use = in_use_, bytes](const Index* old) {
+                                         delete old;
+                                         in_use->index_bytes -= bytes;
+                                       });
+  if (in_use_->index_bytes > budget_.idle_index_bytes) {
     Evict(What::kIndex, &opening,
           [&] { return in_use_->index_bytes <= Target(budget_.idle_index_bytes); });
   }
   if (in_use_->index_bytes > budget_.index_bytes) {
-    in_use_->index_bytes -= bytes;
     throw util::Error(ENOMEM, "the members of open archives take all of the memory for them");
   }
-  return {index.release(), [in_use = in_use_, bytes](const Index* old) {
-            delete old;
-            in_use->index_bytes -= bytes;
-          }};
+  return adopted;
 }
 
 template std::shared_ptr<const archive::ArchiveIndex> OpenArchives::Adopt(

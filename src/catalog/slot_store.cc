@@ -129,6 +129,7 @@ std::vector<SlotRecord*> SlotStore::Recover() {
   std::vector<SlotRecord*> live;
   size_t unsound = 0;
   const uint32_t used = std::min<uint32_t>(header_->used, kMostSlots);
+  free_.reserve(used);  // for Remove()
   for (uint32_t i = 0; i < used; ++i) {
     SlotRecord* record = At(i);
     if (record->state == SlotRecord::kLive && IsSound(*record)) {
@@ -165,6 +166,9 @@ SlotRecord* SlotStore::Take() {
   if (header_->used == kMostSlots) {
     throw Error(ENFILE, "the kernel holds too many archives and folders");
   }
+  // So that there is room for it when it is removed, whatever memory there is then.
+  const uint32_t used = header_->used;
+  if (free_.capacity() <= used) free_.reserve(size_t{2} * (used + 1));
   return At(header_->used++);
 }
 
@@ -192,11 +196,7 @@ void SlotStore::Remove(SlotRecord* record) noexcept {
   if (held_) return;
   record->state = 0;
   const std::lock_guard lock(mutex_);
-  try {
-    free_.push_back(static_cast<uint32_t>(record - At(0)));
-  } catch (const std::bad_alloc&) {
-    // A successor finds it again.
-  }
+  free_.push_back(static_cast<uint32_t>(record - At(0)));  // there is room: it was reserved
 }
 
 }  // namespace skopsfs::catalog

@@ -105,7 +105,7 @@ bool SlotTable::AddLookups(Slot& slot, uint64_t count) {
   return true;
 }
 
-void SlotTable::Forget(uint64_t id, uint64_t count) {
+void SlotTable::Forget(uint64_t id, uint64_t count) noexcept {
   std::shared_ptr<Slot> gone;  // destroyed after the lock: it may close a file
   const std::lock_guard lock(mutex_);
   const auto found = by_id_.find(id);
@@ -116,10 +116,10 @@ void SlotTable::Forget(uint64_t id, uint64_t count) {
   if (lookups == 0) gone = Remove(id);
 }
 
-std::shared_ptr<Slot> SlotTable::Remove(uint64_t id) {
+std::shared_ptr<Slot> SlotTable::Remove(uint64_t id) noexcept {
   auto slot = std::move(by_id_.extract(id).mapped());
   if (slot->recovered) --recovered_;
-  const auto current = current_.find({slot->parent->id, slot->name});
+  const auto current = current_.find(Place(slot->parent->id, slot->name));
   if (current != current_.end() && current->second == slot) current_.erase(current);
   return slot;
 }
@@ -157,7 +157,7 @@ std::vector<uint64_t> SlotTable::RecoveredOld() {
   return found;
 }
 
-void SlotTable::ForgetAll(const Doubtful& doubtful) {
+void SlotTable::ForgetAll(const Doubtful& doubtful) noexcept {
   std::shared_ptr<Slot> gone;
   const std::lock_guard lock(mutex_);
   const auto found = by_id_.find(doubtful.id);
@@ -167,7 +167,7 @@ void SlotTable::ForgetAll(const Doubtful& doubtful) {
 
 std::shared_ptr<Slot> SlotTable::Current(uint64_t parent, const std::string& name) {
   const std::lock_guard lock(mutex_);
-  const auto found = current_.find({parent, name});
+  const auto found = current_.find(Place(parent, name));
   return found == current_.end() ? nullptr : found->second;
 }
 

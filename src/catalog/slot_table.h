@@ -4,6 +4,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -35,7 +36,8 @@ class SlotTable {
 
   // False when the slot is no longer in the table.
   bool AddLookups(Slot& slot, uint64_t count);
-  void Forget(uint64_t id, uint64_t count);
+  // Takes no memory, so that what the kernel lets go of is let go of whatever there is.
+  void Forget(uint64_t id, uint64_t count) noexcept;
 
   size_t size();
   std::vector<std::shared_ptr<Slot>> All();
@@ -54,7 +56,7 @@ class SlotTable {
 
   // The kernel does not know the slot: it leaves the table, unless it was given to the kernel since
   // it was seen in doubt.
-  void ForgetAll(const Doubtful& doubtful);
+  void ForgetAll(const Doubtful& doubtful) noexcept;
 
   // The slot that `name` in `parent` led to when last looked at; nullptr when it is not known.
   std::shared_ptr<Slot> Current(uint64_t parent, const std::string& name);
@@ -63,16 +65,28 @@ class SlotTable {
   struct Key {
     uint64_t parent;
     std::string name;
-    bool operator==(const Key&) const = default;
   };
-  struct KeyHash {
-    size_t operator()(const Key& key) const {
-      return std::hash<std::string>()(key.name) ^ (key.parent * 0x9e3779b97f4a7c15);
+  struct Place {  // to look a key up with, which takes no memory
+    uint64_t parent;
+    std::string_view name;
+    Place(uint64_t in, std::string_view what) : parent(in), name(what) {}
+    Place(const Key& key) : parent(key.parent), name(key.name) {}
+  };
+  struct PlaceHash {
+    using is_transparent = void;
+    size_t operator()(const Place& place) const {
+      return std::hash<std::string_view>()(place.name) ^ (place.parent * 0x9e3779b97f4a7c15);
+    }
+  };
+  struct SamePlace {
+    using is_transparent = void;
+    bool operator()(const Place& a, const Place& b) const {
+      return a.parent == b.parent && a.name == b.name;
     }
   };
 
   void Recover(SlotRecord* record);
-  std::shared_ptr<Slot> Remove(uint64_t id);
+  std::shared_ptr<Slot> Remove(uint64_t id) noexcept;
   void Insert(const std::shared_ptr<Slot>& slot, const std::shared_ptr<Slot>& parent);
 
   SlotStore& store_;
@@ -80,7 +94,7 @@ class SlotTable {
   std::shared_ptr<Slot> root_;
   size_t recovered_ = 0;
   std::unordered_map<uint64_t, std::shared_ptr<Slot>> by_id_;
-  std::unordered_map<Key, std::shared_ptr<Slot>, KeyHash> current_;  // by name
+  std::unordered_map<Key, std::shared_ptr<Slot>, PlaceHash, SamePlace> current_;  // by name
 };
 
 // What a slot remembers of a file's state: all of an archive's, a folder's device and inode.

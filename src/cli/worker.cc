@@ -74,7 +74,8 @@ void Serve(fuse::Channel& supervisor, const Options& options) {
 
   // What follows is never destroyed, whatever is thrown: that would undo what a successor needs.
   store->Hold();
-  auto& keeper = *new fuse::KeptBySupervisor(supervisor, inheritance.generation);
+  auto& keeper = *new fuse::KeptBySupervisor(supervisor, inheritance.generation,
+                                             inheritance.descriptors.size());
   auto& file_system = *new fs::FileSystem(
       catalog::Source(std::move(setup.source)),
       {.revalidate = options.revalidate,

@@ -132,6 +132,22 @@ void FileSystem::Fill(DirectoryHandle& handle, const Located& located) {
 
 void FileSystem::ReadDirectory(DirectoryHandle& handle, uint64_t position, bool lookup,
                                const DirectorySink& sink) {
+  bool has_taken = false;
+  const DirectorySink noting = [&](const DirectoryEntry& entry) {
+    const bool taken = sink(entry);
+    has_taken = has_taken || taken;
+    return taken;
+  };
+  try {
+    ReadEntries(handle, position, lookup, noting);
+  } catch (const std::exception&) {
+    // What was taken counts, and is to be told. Who asks for the rest is told why not.
+    if (!has_taken) throw;
+  }
+}
+
+void FileSystem::ReadEntries(DirectoryHandle& handle, uint64_t position, bool lookup,
+                             const DirectorySink& sink) {
   if (!ReadDots(handle, position, sink)) return;
   position = std::max(position, kFirstChild);
   if (handle.node.is_status()) {

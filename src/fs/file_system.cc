@@ -145,7 +145,7 @@ Timeout FileSystem::NegativeTimeout(NodeId parent) {
   return inside_a_version ? kForever : options_.revalidate;
 }
 
-void FileSystem::Forget(NodeId node, uint64_t count) { catalog_.Forget(node.slot, count); }
+void FileSystem::Forget(NodeId node, uint64_t count) noexcept { catalog_.Forget(node.slot, count); }
 
 Attributes FileSystem::GetAttributes(NodeId node) {
   if (node.is_status()) return {StatusAttributes(node, catalog_.root()->st), kForever};

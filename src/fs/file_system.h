@@ -78,7 +78,7 @@ struct DirectoryEntry {
   uint64_t next = 0;     // the position of the entry after it
 };
 
-// Takes an entry; returns false when there is no room for it.
+// Takes an entry; returns false when there is no room for it. Must not throw.
 using DirectorySink = std::function<bool(const DirectoryEntry&)>;
 
 // A node of an old version that the kernel should drop, with its pages: by the name that leads to
@@ -113,7 +113,7 @@ class FileSystem {
   // With one lookup more on the node. Nothing where there is no such name, for `NegativeTimeout`.
   std::optional<Entry> Lookup(NodeId parent, const std::string& name);
   Timeout NegativeTimeout(NodeId parent);
-  void Forget(NodeId node, uint64_t count);
+  void Forget(NodeId node, uint64_t count) noexcept;
 
   Attributes GetAttributes(NodeId node);
   std::string ReadLink(NodeId node);
@@ -203,6 +203,8 @@ class FileSystem {
   std::optional<Entry> EntryOf(const std::shared_ptr<catalog::Slot>& folder,
                                const catalog::Found& open, const std::string& name, bool lookup);
   void Fill(DirectoryHandle& handle, const Located& located);
+  void ReadEntries(DirectoryHandle& handle, uint64_t position, bool lookup,
+                   const DirectorySink& sink);
   void ReadFolder(DirectoryHandle& handle, uint64_t position, bool lookup,
                   const DirectorySink& sink);
   std::optional<DirectoryEntry> ChildAt(const DirectoryHandle& handle, uint64_t number);

@@ -184,8 +184,10 @@ std::optional<Entry> FileSystem::LookupName(NodeId parent, const std::string& na
   if (kind == NameTree::Kind::kNpz) return LookupInNpz(located, parent, name);
   const auto found = located.names->Find(parent.name(), name);
   if (!found) return std::nullopt;
+  // First: once it is counted, nothing may fail.
+  auto entry = NameEntry(*located.slot, *located.open.index, *located.names, *found);
   if (!catalog_.AddLookups(*located.slot, 1)) throw Error(ESTALE, "another version by now");
-  return NameEntry(*located.slot, *located.open.index, *located.names, *found);
+  return entry;
 }
 
 std::optional<Entry> FileSystem::LookupInNpz(const LocatedNames& located, NodeId parent,

@@ -3,15 +3,19 @@
 #include <fcntl.h>
 
 #include <algorithm>
+#include <array>
+#include <climits>
 #include <exception>
 #include <memory>
+#include <new>
 #include <optional>
 #include <string>
-#include <vector>
 
+#include "fuse/dispatch.h"
 #include "fuse/reply.h"
 #include "fuse/session_state.h"
 #include "util/effort.h"
+#include "util/thread_memory.h"
 
 namespace skopsfs::fuse {
 namespace {
@@ -41,9 +45,10 @@ fs::DirectoryHandle& DirectoryOf(fuse_req_t request, fuse_ino_t node, uint64_t n
 
 // A buffer of the calling thread, for one reply.
 std::span<std::byte> ThreadBuffer(size_t size) {
-  thread_local std::vector<std::byte> buffer;
-  if (buffer.size() < size) buffer.resize(size);
-  return std::span(buffer).first(size);
+  static const util::ThreadMemory of_thread(ReadBuffers::kMost);
+  std::byte* const memory = of_thread.Get();
+  if (memory == nullptr) throw std::bad_alloc();
+  return {memory, std::min(size, ReadBuffers::kMost)};
 }
 
 fuse_entry_param EntryParam(const fs::Entry& entry) {
@@ -56,8 +61,10 @@ fuse_entry_param EntryParam(const fs::Entry& entry) {
 }
 
 void Init(void* context, fuse_conn_info* connection) {
+  auto& ours = *static_cast<CallbackContext*>(context);
+  ours.is_initialized = true;
   // To the kernel this means default_permissions too, and that is what it is for.
-  if (static_cast<CallbackContext*>(context)->checks_permissions) {
+  if (ours.checks_permissions) {
     connection->want |= connection->capable & FUSE_CAP_POSIX_ACL;
   }
   connection->want |= connection->capable & FUSE_CAP_CACHE_SYMLINKS;
@@ -89,8 +96,15 @@ void AnswerInTurn(fuse_req_t request, const char* operation, const Body& body,
   });
 }
 
-void Lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
-  AnswerInTurn(request, "lookup", [=, name = std::string(name)] {
+// The same for a request with a name, which is libfuse's, and copied before all else.
+template <typename Body>
+void AnswerNamed(fuse_req_t request, const char* operation, const char* name, const Body& body) {
+  Answer(request, operation,
+         [&] { AnswerInTurn(request, operation, [=, name = std::string(name)] { body(name); }); });
+}
+
+void Lookup(fuse_req_t request, fuse_ino_t parent, const char* called) {
+  AnswerNamed(request, "lookup", called, [=](const std::string& name) {
     auto& file_system = FileSystemOf(request);
     const auto directory = NodeId::From(parent);
     const auto entry = file_system.Lookup(directory, name);
@@ -102,18 +116,6 @@ void Lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
     }
     if (!IsTaken(fuse_reply_entry(request, &param)) && entry) file_system.Forget(entry->node, 1);
   });
-}
-
-void Forget(fuse_req_t request, fuse_ino_t node, uint64_t count) {
-  FileSystemOf(request).Forget(NodeId::From(node), count);
-  fuse_reply_none(request);
-}
-
-void ForgetMany(fuse_req_t request, size_t count, fuse_forget_data* forgets) {
-  for (const auto& forget : std::span(forgets, count)) {
-    FileSystemOf(request).Forget(NodeId::From(forget.ino), forget.nlookup);
-  }
-  fuse_reply_none(request);
 }
 
 void GetAttr(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
@@ -220,18 +222,17 @@ void NoteStaleName(CallbackContext& context, NodeId node, const fs::FileHandle* 
 }
 
 void Release(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
-  Answer(request, "release", [&] {
-    auto& context = Context(request);
-    if (IsStatus(node)) {
-      if (context.status_files.Take(info->fh)) --context.open_status_files;
-      return ReplyRelease(request, nullptr);
-    }
-    const auto handle = context.files.Take(info->fh);
-    const auto id = NodeId::From(node);
-    const auto slot = handle ? handle->slot : context.file_system.catalog().Get(id.slot);
-    ReplyRelease(request, slot.get());
-    NoteStaleName(context, id, handle.get());
-  });
+  auto& context = Context(request);
+  const auto id = NodeId::From(node);
+  NoteRelease();
+  if (IsStatus(node)) {
+    LetGoOfFile(context, id, info->fh);
+    return ReplyRelease(request, nullptr);
+  }
+  const auto handle = context.files.Take(info->fh);
+  const auto slot = handle ? handle->slot : context.file_system.catalog().Get(id.slot);
+  ReplyRelease(request, slot.get());
+  NoteStaleName(context, id, handle.get());
 }
 
 void OpenDir(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
@@ -249,17 +250,18 @@ void OpenDir(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
 // Appends one entry to a reply of `size` bytes; false when it does not fit.
 bool AppendEntry(fuse_req_t request, std::span<char> buffer, size_t& used, bool plus,
                  const fs::DirectoryEntry& item) {
-  const std::string name(item.name);
+  std::array<char, NAME_MAX + 1> name{};  // must not throw
+  item.name.copy(name.data(), NAME_MAX);
   const auto rest = buffer.subspan(used);
   size_t needed = 0;
   if (plus) {
     auto param = EntryParam(item.entry);
     // The kernel takes no reference to these two, and asks for no attributes of node 0.
-    if (name == "." || name == ".." || !item.is_known) param.ino = 0;
-    needed = fuse_add_direntry_plus(request, rest.data(), rest.size(), name.c_str(), &param,
+    if (item.name == "." || item.name == ".." || !item.is_known) param.ino = 0;
+    needed = fuse_add_direntry_plus(request, rest.data(), rest.size(), name.data(), &param,
                                     static_cast<off_t>(item.next));
   } else {
-    needed = fuse_add_direntry(request, rest.data(), rest.size(), name.c_str(),
+    needed = fuse_add_direntry(request, rest.data(), rest.size(), name.data(),
                                &item.entry.attributes, static_cast<off_t>(item.next));
   }
   if (needed > rest.size()) return false;
@@ -291,16 +293,8 @@ void ReadDirPlus(fuse_req_t request, fuse_ino_t node, size_t size, off_t positio
 }
 
 void ReleaseDir(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
-  Answer(request, "releasedir", [&] {
-    auto& directories = Context(request).directories;
-    const bool is_own = directories.IsOwn(info->fh);
-    auto handle = directories.Take(info->fh);
-    // One that was made again for the root of a single archive may be of another version.
-    const auto slot =
-        is_own ? handle->slot : FileSystemOf(request).catalog().Get(NodeId::From(node).slot);
-    handle.reset();
-    ReplyRelease(request, slot.get());
-  });
+  NoteRelease();
+  ReplyRelease(request, LetGoOfDirectory(Context(request), NodeId::From(node), info->fh).get());
 }
 
 void StatFs(fuse_req_t request, fuse_ino_t) {
@@ -321,8 +315,8 @@ void ReplyXattr(fuse_req_t request, const std::string& value, size_t size) {
   }
 }
 
-void GetXattr(fuse_req_t request, fuse_ino_t node, const char* name, size_t size) {
-  AnswerInTurn(request, "getxattr", [=, name = std::string(name)] {
+void GetXattr(fuse_req_t request, fuse_ino_t node, const char* called, size_t size) {
+  AnswerNamed(request, "getxattr", called, [=](const std::string& name) {
     const auto value = FileSystemOf(request).GetXattr(NodeId::From(node), name);
     if (value) return ReplyXattr(request, *value, size);
     IsTaken(fuse_reply_err(request, ENODATA));  // an answer rather than a failure
@@ -350,8 +344,6 @@ fuse_lowlevel_ops Callbacks() {
   fuse_lowlevel_ops ops{};
   ops.init = Init;
   ops.lookup = Lookup;
-  ops.forget = Forget;
-  ops.forget_multi = ForgetMany;
   ops.getattr = GetAttr;
   ops.readlink = ReadLink;
   ops.open = Open;

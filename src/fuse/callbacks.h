@@ -28,7 +28,8 @@ struct StatusHandle {
 // What the callbacks work on; libfuse hands it to each of them.
 struct CallbackContext {
   fs::FileSystem& file_system;
-  bool checks_permissions = false;  // has the kernel do so on a mount that was not made to
+  bool checks_permissions = false;           // has the kernel do so on a mount that was not made to
+  std::atomic<bool> is_initialized = false;  // libfuse has said hello to the kernel
   Handles<fs::FileHandle> files{};
   Handles<fs::DirectoryHandle> directories{};
   Handles<StatusHandle> status_files{};

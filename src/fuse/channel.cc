@@ -87,7 +87,7 @@ bool Channel::SendWith(int flags, Tell tell, uint64_t number, uint64_t slot, int
 
 std::optional<Message> Channel::Receive() const {
   Head head;
-  std::string text(Message::kMostText, '\0');
+  std::array<char, Message::kMostText> text;
   std::array<iovec, 2> parts = {iovec{&head, sizeof(head)}, iovec{text.data(), text.size()}};
   alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
   msghdr message{};
@@ -116,8 +116,7 @@ std::optional<Message> Channel::Receive() const {
   received.tell = static_cast<Tell>(head.tell);
   received.number = head.number;
   received.slot = head.slot;
-  text.resize(head.text_size);
-  received.text = std::move(text);
+  received.text.assign(text.data(), head.text_size);
   return received;
 }
 

@@ -4,23 +4,37 @@
 #include <cstdarg>
 #include <cstdio>
 #include <mutex>
+#include <string_view>
 #include <utility>
+
+#include "util/log.h"
 
 namespace skopsfs::fuse {
 namespace {
 
 std::mutex last_message_mutex;
-std::string last_message;
+std::array<char, 1024> last_message{};  // nothing may throw into libfuse
+bool logs = false;
 
-void Keep(fuse_log_level level, const char* format, va_list arguments) {
+void Take(fuse_log_level level, const char* format, va_list arguments) noexcept {
   std::array<char, 1024> text;
   vsnprintf(text.data(), text.size(), format, arguments);
-  std::string line = text.data();
-  while (!line.empty() && (line.back() == '\n' || line.back() == ' ')) line.pop_back();
+  std::string_view line = text.data();
+  line = line.substr(0, line.find_last_not_of(" \n") + 1);
   if (line.empty()) return;
-  if (level >= FUSE_LOG_DEBUG) return static_cast<void>(fprintf(stderr, "%s\n", line.c_str()));
+  text.at(line.size()) = '\0';
+  if (level >= FUSE_LOG_DEBUG) return static_cast<void>(fprintf(stderr, "%s\n", text.data()));
   const std::lock_guard lock(last_message_mutex);
-  last_message = line;
+  if (logs) return util::LogError("libfuse: {}", line);
+  last_message = text;
+}
+
+void SetLog(bool to_log) {
+  {
+    const std::lock_guard lock(last_message_mutex);
+    logs = to_log;
+  }
+  fuse_set_log_func(Take);
 }
 
 }  // namespace
@@ -29,9 +43,11 @@ std::string LibraryVersion() { return fuse_pkgversion(); }
 
 std::string TakeLastMessage() {
   const std::lock_guard lock(last_message_mutex);
-  return std::exchange(last_message, {});
+  return std::exchange(last_message, {}).data();
 }
 
-void KeepMessages() { fuse_set_log_func(Keep); }
+void KeepMessages() { SetLog(false); }
+
+void LogMessages() { SetLog(true); }
 
 }  // namespace skopsfs::fuse

@@ -15,6 +15,8 @@ std::string TakeLastMessage();
 
 // From now on what libfuse has to say goes there, or to stderr when it is about debugging.
 void KeepMessages();
+// The same, but to the log.
+void LogMessages();
 
 // libfuse's argument list.
 class Arguments {

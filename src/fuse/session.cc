@@ -14,6 +14,7 @@
 #include <system_error>
 
 #include "fuse/callbacks.h"
+#include "fuse/dispatch.h"
 #include "fuse/housekeeper.h"
 #include "fuse/reply.h"
 #include "util/error.h"
@@ -73,6 +74,7 @@ Session::Session(fs::FileSystem& file_system, SessionState& state, Channel& supe
   if (session_ == nullptr) throw Error(EINVAL, TakeLastMessage());
   const std::string mounted = "/dev/fd/" + std::to_string(options_.mount);
   if (fuse_session_mount(session_, mounted.c_str()) != 0) throw Error(EBADF, TakeLastMessage());
+  LogMessages();
 }
 
 Session::~Session() { fuse_session_destroy(session_); }
@@ -89,6 +91,7 @@ void Session::ReplayInit() {
   buffer.size = request.size();
   buffer.mem = request.data();
   fuse_session_process_buf(session_, &buffer);
+  if (!context_->is_initialized) throw ErrnoError("saying hello to the kernel", ENOMEM);
   state_.InitAnswered();
 }
 
@@ -131,8 +134,13 @@ void Session::Process(fuse_buf& buffer) {
       !IsForAnybody(header.opcode)) {
     return Refuse(header.unique);
   }
-  fuse_session_process_buf(session_, &buffer);
+  Dispatch(*context_, session_, buffer);
   if (header.opcode != FUSE_INIT) return;
+  if (!context_->is_initialized) {  // libfuse had no memory; the kernel never asks again
+    state_.ForgetInit();
+    error_ = ENOMEM;
+    return;
+  }
   state_.InitAnswered();
   supervisor_.Send(Tell::kServing);
 }
@@ -142,20 +150,20 @@ void Session::Refuse(uint64_t unique) const {
   IsTaken(write(options_.mount, &reply, sizeof(reply)) < 0 ? -errno : 0);
 }
 
-void Session::Serve(RequestRecord& record) {
+// `memory` is for requests: ours rather than libfuse's, and touched before it is used: when this
+// process is killed while the kernel copies a request to pages that are not there yet, the request
+// fails.
+void Session::Serve(RequestRecord& record, std::byte* memory) {
   KeepRecord(&record, &file_system_.counters());
-  // Ours rather than libfuse's, and touched before it is used: when this process is killed while
-  // the kernel copies a request to pages that are not there yet, the request fails.
-  const auto memory = std::make_unique_for_overwrite<std::byte[]>(kRequestSize);
-  std::memset(memory.get(), 0, kTouched);
+  std::memset(memory, 0, kTouched);
   while (fuse_session_exited(session_) == 0 && error_ == 0) {
-    const ssize_t got = read(options_.mount, memory.get(), kRequestSize);
+    const ssize_t got = read(options_.mount, memory, kRequestSize);
     if (got < 0 && (errno == EINTR || errno == ENOENT)) continue;
     if (got < 0 && errno != ENODEV) error_ = errno;
     if (got <= 0) break;
     fuse_buf buffer{};
     buffer.size = static_cast<size_t>(got);
-    buffer.mem = memory.get();
+    buffer.mem = memory;
     Process(buffer);
   }
 }
@@ -221,14 +229,15 @@ void Session::StartWorkers(int ended) {
   for (size_t i = 0; i < count; ++i) {
     ++running_;
     try {
-      workers_.emplace_back(
-          [this, ended, says_so = serves_at_once && i == 0, &record = state_.request(i)] {
-            if (says_so) supervisor_.Send(Tell::kServing);
-            Serve(record);
-            --running_;
-            eventfd_write(ended, 1);
-          });
-    } catch (const std::system_error& error) {
+      workers_.emplace_back([this, ended, says_so = serves_at_once && i == 0,
+                             &record = state_.request(i),
+                             memory = std::make_unique_for_overwrite<std::byte[]>(kRequestSize)] {
+        if (says_so) supervisor_.Send(Tell::kServing);
+        Serve(record, memory.get());
+        --running_;
+        eventfd_write(ended, 1);
+      });
+    } catch (const std::exception& error) {
       --running_;
       if (workers_.empty()) throw;
       util::LogWarning("only {} of {} threads could be started: {}", i, count, error.what());

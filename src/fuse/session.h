@@ -3,6 +3,7 @@
 #include <sys/types.h>
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -47,7 +48,7 @@ class Session {
   void ReplayInit();
   void Process(::fuse_buf& buffer);
   void Refuse(uint64_t unique) const;
-  void Serve(RequestRecord& record);
+  void Serve(RequestRecord& record, std::byte* memory);
   void StartWorkers(int ended);
   bool WaitForEnd(int worker_ended);
   void Finish();

@@ -28,6 +28,18 @@ thread_local RequestRecord* current = nullptr;
 thread_local metrics::Counters* counting = nullptr;
 thread_local bool handed_on = false;  // what it is at
 
+// What OnCrash() runs on, since the crash may be that a stack has no room left. The thread's own
+// from its start, so that there is no moment without.
+alignas(16) thread_local std::array<std::byte, size_t{32} << 10> crash_stack;
+
+// Unless a sanitizer has given the thread another one.
+void UseCrashStack() {
+  stack_t stack{};
+  if (sigaltstack(nullptr, &stack) != 0 || (stack.ss_flags & SS_DISABLE) == 0) return;
+  stack = {.ss_sp = crash_stack.data(), .ss_flags = 0, .ss_size = crash_stack.size()};
+  sigaltstack(&stack, nullptr);
+}
+
 constexpr std::array kCrashes = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGSYS, SIGTRAP};
 std::array<struct sigaction, 65> previous_handlers;
 
@@ -235,6 +247,7 @@ void KeepRecord(RequestRecord* record, metrics::Counters* counters) {
   current = record;
   counting = counters;
   util::KeepProgress(record != nullptr ? &record->progress : nullptr);
+  UseCrashStack();
 }
 
 void CountFailure(int error) noexcept {

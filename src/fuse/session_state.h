@@ -81,6 +81,7 @@ class SessionState {
   // The INIT request of the kernel as it came; empty before it came.
   std::span<const std::byte> init() const;
   void SaveInit(std::span<const std::byte> request);
+  void ForgetInit() { memory_->init_size = 0; }  // it could not be answered
   // Whether it was answered for sure; if not, it may have been.
   bool init_answered() const { return memory_->init_answered != 0; }
   void InitAnswered() { memory_->init_answered = 1; }
@@ -110,7 +111,7 @@ class SessionState {
 void Write(RequestRecord& record, const RequestSeen& request);
 
 // The record that the calling thread keeps from now on, and what its requests are counted in;
-// nullptr for none.
+// nullptr for none. Where its stack overflows, that is noted, too, from now on.
 void KeepRecord(RequestRecord* record, metrics::Counters* counters = nullptr);
 
 // What the calling thread is at is answered with this error.

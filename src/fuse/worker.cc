@@ -8,8 +8,10 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <sstream>
 #include <system_error>
@@ -146,20 +148,39 @@ void BecomeWorker(const Channel& supervisor) {
   if (getppid() != parent) _exit(EXIT_FAILURE);
 }
 
+KeptBySupervisor::KeptBySupervisor(Channel& supervisor, uint32_t generation, size_t inherited)
+    : supervisor_(supervisor), last_(uint64_t{generation} << 32), held_(inherited) {
+  undropped_.reserve(held_);
+}
+
+// So that there is room for it when it is to be dropped, whatever memory there is then.
+bool KeptBySupervisor::ReserveOneMore() noexcept {
+  const std::lock_guard lock(mutex_);
+  try {
+    if (undropped_.capacity() <= held_) undropped_.reserve(2 * (held_ + 1));
+  } catch (const std::bad_alloc&) {
+    errno = ENOMEM;
+    return false;
+  }
+  ++held_;
+  return true;
+}
+
 uint64_t KeptBySupervisor::Keep(uint64_t slot_id, int fd) noexcept {
   const uint64_t number = ++last_;
-  if (!supervisor_.Send(Tell::kKeep, number, slot_id, fd)) {
-    util::LogWarning("an open archive cannot be given to the supervisor: {}",
-                     std::generic_category().message(errno));
-    return 0;
-  }
-  return number;
+  const bool has_room = ReserveOneMore();
+  if (has_room && supervisor_.Send(Tell::kKeep, number, slot_id, fd)) return number;
+  util::LogWarning("an open archive cannot be given to the supervisor: {}", strerrordesc_np(errno));
+  const std::lock_guard lock(mutex_);
+  if (has_room) --held_;
+  return 0;
 }
 
 void KeptBySupervisor::Drop(uint64_t number) noexcept {
   const std::lock_guard lock(mutex_);
-  undropped_.push_back(number);
-  std::erase_if(undropped_, [&](uint64_t told) { return supervisor_.Send(Tell::kDrop, told); });
+  undropped_.push_back(number);  // there is room: it was reserved
+  held_ -=
+      std::erase_if(undropped_, [&](uint64_t told) { return supervisor_.Send(Tell::kDrop, told); });
 }
 
 }  // namespace skopsfs::fuse

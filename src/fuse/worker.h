@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -62,17 +63,21 @@ void BecomeWorker(const Channel& supervisor);
 // disk.
 class KeptBySupervisor : public catalog::DescriptorKeeper {
  public:
-  KeptBySupervisor(Channel& supervisor, uint32_t generation)
-      : supervisor_(supervisor), last_(uint64_t{generation} << 32) {}
+  // `inherited`: how many a predecessor had kept.
+  KeptBySupervisor(Channel& supervisor, uint32_t generation, size_t inherited);
 
   uint64_t Keep(uint64_t slot_id, int fd) noexcept override;
   void Drop(uint64_t number) noexcept override;
 
  private:
+  bool ReserveOneMore() noexcept;
+
   Channel& supervisor_;
   std::atomic<uint64_t> last_;
-  std::mutex mutex_;                 // guards what follows
-  std::vector<uint64_t> undropped_;  // numbers that the supervisor is still to be told
+  std::mutex mutex_;  // guards what follows
+  size_t held_;       // by the supervisor
+  std::vector<uint64_t>
+      undropped_;  // of these, numbers that it is still to be told; has room for all
 };
 
 }  // namespace skopsfs::fuse

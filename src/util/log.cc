@@ -168,14 +168,15 @@ std::string Printable(const std::string& line) {
 
 }  // namespace
 
-void WriteLog(LogLevel level, const std::string& line, LogOrigin origin) noexcept {
+void WriteLog(LogLevel level, const std::string& text, LogOrigin origin) noexcept {
   try {
+    const std::string line = Printable(text);
     LogState& state = State();
     const std::lock_guard lock(state.mutex);
     auto& budget = origin == LogOrigin::kWorker ? state.workers : state.own;
-    budget->Take(level, Printable(line), LineBudget::Clock::now());
+    budget->Take(level, line, LineBudget::Clock::now());
   } catch (const std::exception&) {
-    WriteWithoutMemory(level, "{}", fmt::make_format_args(line));
+    WriteWithoutMemory(level, "{}", fmt::make_format_args(text));
   }
 }
 

@@ -33,6 +33,7 @@ enum { kAttempts = 24 };
 // As in shim.py.
 struct Control {
   _Atomic uint64_t crash_at;           // inode of a file: who reads it dies of a bad address
+  _Atomic uint64_t overflow_at;        // likewise, of a stack without room
   _Atomic uint64_t hang_at;            // likewise, waits until this is 0 again
   _Atomic uint64_t slow_at;            // likewise, waits for a twentieth of a second
   _Atomic uint64_t stuck;              // decoding does not end until this is 0 again
@@ -278,10 +279,19 @@ static int Is(int fd, uint64_t inode) {
   return inode != 0 && fstat(fd, &st) == 0 && st.st_ino == inode;
 }
 
+// Until there is no stack left.
+static volatile int deeper = 1;
+static int Overflow(int depth) {
+  volatile char room[4096];
+  room[0] = (char)depth;
+  return (deeper ? Overflow(depth + 1) : 0) + room[0];
+}
+
 ssize_t pread64(int fd, void* bytes, size_t size, off64_t offset) {
   static ssize_t (*real)(int, void*, size_t, off64_t);
   if (!real) *(void**)&real = dlsym(RTLD_NEXT, "pread64");
   if (Is(fd, control->crash_at)) *(volatile int*)8 = 1;
+  if (Is(fd, control->overflow_at)) Overflow(0);
   if (Is(fd, control->attack_at)) {
     control->attack_at = 0;
     Attack(fd);

@@ -85,6 +85,15 @@ class Crashes(ShimTest):
         archives.write_version(self.poison, 3)
         self.assertEqual(read(self.in_mount("poison.skops", MEMBER)), archives.content(3))
 
+    def test_an_archive_that_overflows_the_stack_is_served_no_more(self):
+        """Whoever notes the crash needs a stack of its own."""
+        mount = self.mount("--revalidate=0")
+        self.shim.overflow_at = self.poison
+        self.assert_errno(errno.EIO, os.listdir, self.in_mount("poison.skops"))
+        line = mount.wait_for_log("poison.skops", "is not served any more")
+        self.assertIn("it made the server crash 3 times (Segmentation fault)", line)
+        self.assert_good()
+
     def test_a_member_that_crashes_the_worker_while_it_is_open(self):
         mount = self.mount()
         with open(self.in_mount("poison.skops", MEMBER), "rb", buffering=0) as file:

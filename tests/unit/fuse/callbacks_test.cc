@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "fuse/dispatch.h"
 #include "support/archive_files.h"
 #include "support/log_capture.h"
 #include "support/samples.h"
@@ -70,7 +71,9 @@ class CallbacksTest : public ::testing::Test {
   const testing::LogCapture log_;
   fs::FileSystem fs_{folder_.path().string(), {.revalidate = 7}};
   CallbackContext context_{fs_};
-  testing::FakeKernel kernel_{Callbacks(), &context_};
+  testing::FakeKernel kernel_{Callbacks(), &context_, [this](auto* session, const auto& request) {
+                                Dispatch(context_, session, request);
+                              }};
 };
 
 TEST(CallbacksInit, AsksForWhatTheDesignNeeds) {

@@ -6,8 +6,10 @@
 
 #include <cerrno>
 #include <cstring>
+#include <functional>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "fuse/libfuse.h"
@@ -39,7 +41,11 @@ class FakeKernel {
     }
   };
 
-  FakeKernel(const fuse_lowlevel_ops& operations, void* context) {
+  // How a request gets to the session: by `dispatch`, or straight to it.
+  using Dispatch = std::function<void(fuse_session*, const fuse_buf&)>;
+
+  FakeKernel(const fuse_lowlevel_ops& operations, void* context, Dispatch dispatch = {})
+      : dispatch_(std::move(dispatch)) {
     fuse_args arguments = FUSE_ARGS_INIT(0, nullptr);
     fuse_opt_add_arg(&arguments, "skopsfs");
     session_ = fuse_session_new(&arguments, &operations, sizeof(operations), context);
@@ -83,7 +89,11 @@ class FakeKernel {
     fuse_buf buffer{};
     buffer.mem = request.data();
     buffer.size = request.size();
-    fuse_session_process_buf(session_, &buffer);
+    if (dispatch_) {
+      dispatch_(session_, buffer);
+    } else {
+      fuse_session_process_buf(session_, &buffer);
+    }
     return reply_;
   }
 
@@ -109,6 +119,7 @@ class FakeKernel {
   // libfuse hands TakeReply() the context of the callbacks and nothing of ours.
   static inline FakeKernel* current_ = nullptr;
 
+  const Dispatch dispatch_;
   fuse_session* session_ = nullptr;
   uint64_t unique_ = 0;
   bool gone_ = false;
