@@ -57,6 +57,9 @@ class Source {
   // Throws util::Error when that cannot be read now.
   void CheckReadable() const;
 
+  // Opens it, as who this process is just now, and reads nothing. Throws likewise.
+  util::UniqueFd OpenToRead() const;
+
   // What `path`, relative to the source, leads to; throws util::Error, EXDEV when out of it.
   Found Open(const std::string& path) const;
 
@@ -78,7 +81,6 @@ class Source {
 
  private:
   util::UniqueFd OpenForSource(const std::string& path) const;
-  util::UniqueFd OpenToRead() const;
   std::optional<Found> FollowLink(const std::string& path) const;
 
   std::string path_;

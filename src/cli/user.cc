@@ -58,7 +58,7 @@ OpenedSource OpenSource(const Options& options) {
   if (geteuid() != 0 || !options.sandbox) return opened;
   try {
     const fuse::AsUser as_user(opened.user.ids);
-    opened.source.CheckReadable();
+    opened.source.OpenToRead();
   } catch (const util::Error& error) {
     opened.user.stays = true;
     util::LogWarning("source {}: {}; the worker stays root, without capabilities",
