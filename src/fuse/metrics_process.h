@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "fuse/mount.h"
+#include "util/unique_fd.h"
 
 namespace skopsfs::fuse {
 
@@ -39,18 +40,30 @@ class MetricsProcess {
   // descriptor of what to execute.
   void Start(int program);
 
-  // To be told of a process that has ended; if it was this one, it is started again soon.
+  // To be told of a process that has ended; if it was this one, it is started again soon, which
+  // nobody waits for.
   void Ended(pid_t pid);
-  std::optional<Clock::time_point> start_again_at() const { return start_again_at_; }
+  // Until when to call OnDeadline() at the latest.
+  std::optional<Clock::time_point> due() const { return due_; }
   void OnDeadline(Clock::time_point now, int program);
+  // It can be read when one that is being started has something to say; else -1.
+  int descriptor() const { return answer_.get(); }
+  void OnReadable();
 
  private:
+  void Begin(int program);
+  void TakeAnswer();
+  void Kill();
+  void TryLater(const std::string& reason);
+
   const std::string address_;
   const std::string source_;
   const std::string mountpoint_;
   const int memory_;
   pid_t pid_ = -1;
-  std::optional<Clock::time_point> start_again_at_;
+  util::UniqueFd answer_;  // of one that is being started
+  // When it is started again, or, while that goes on, when it has taken too long.
+  std::optional<Clock::time_point> due_;
 };
 
 }  // namespace skopsfs::fuse

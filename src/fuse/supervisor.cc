@@ -99,10 +99,12 @@ bool Supervisor::Run() {
 }
 
 void Supervisor::Loop() {
-  std::array<pollfd, 4> events = {pollfd{signals_.get(), POLLIN, 0},
-                                  pollfd{current_ ? current_->channel.descriptor() : -1, POLLIN, 0},
-                                  pollfd{next_ ? next_->channel.descriptor() : -1, POLLIN, 0},
-                                  pollfd{notifier_->descriptor(), POLLIN, 0}};
+  std::array<pollfd, 5> events = {
+      pollfd{signals_.get(), POLLIN, 0},
+      pollfd{current_ ? current_->channel.descriptor() : -1, POLLIN, 0},
+      pollfd{next_ ? next_->channel.descriptor() : -1, POLLIN, 0},
+      pollfd{notifier_->descriptor(), POLLIN, 0},
+      pollfd{metrics_server_ ? metrics_server_->descriptor() : -1, POLLIN, 0}};
   if (poll(events.data(), events.size(), Timeout()) < 0 && errno != EINTR) {
     throw ErrnoError("poll");
   }
@@ -110,6 +112,7 @@ void Supervisor::Loop() {
   if (events[2].revents != 0) OnReadable(next_);
   if (events[0].revents != 0) OnSignals();
   if (events[3].revents != 0) notifier_->Start(program_->get());
+  if (events[4].revents != 0) metrics_server_->OnReadable();
   OnDeadlines();
 }
 
@@ -124,9 +127,7 @@ int Supervisor::Timeout() const {
   if (leave_at_) consider(*leave_at_);
   if (look_for_source_at_) consider(*look_for_source_at_);
   if (service_.due()) consider(*service_.due());
-  if (metrics_server_ && metrics_server_->start_again_at()) {
-    consider(*metrics_server_->start_again_at());
-  }
+  if (metrics_server_ && metrics_server_->due()) consider(*metrics_server_->due());
   for (const auto* worker : {current_.get(), next_.get()}) {
     if (worker != nullptr) consider(worker->end->look_at());
     if (worker != nullptr && (worker->stage == Worker::Stage::kStarting ||

@@ -32,19 +32,20 @@ enum { kAttempts = 24 };
 
 // As in shim.py.
 struct Control {
-  _Atomic uint64_t crash_at;           // inode of a file: who reads it dies of a bad address
-  _Atomic uint64_t overflow_at;        // likewise, of a stack without room
-  _Atomic uint64_t hang_at;            // likewise, waits until this is 0 again
-  _Atomic uint64_t slow_at;            // likewise, waits for a twentieth of a second
-  _Atomic uint64_t stuck;              // decoding does not end until this is 0 again
-  _Atomic uint64_t attack_at;          // likewise, tries what it must not, once; 1: who serves metrics does
-  _Atomic uint64_t lie_at;             // likewise, misuses what it shares with the supervisor, once
-  _Atomic uint64_t lie;                // how
-  _Atomic uint64_t no_exec;            // no worker can be started
+  _Atomic uint64_t crash_at;     // inode of a file: who reads it dies of a bad address
+  _Atomic uint64_t overflow_at;  // likewise, of a stack without room
+  _Atomic uint64_t hang_at;      // likewise, waits until this is 0 again
+  _Atomic uint64_t slow_at;      // likewise, waits for a twentieth of a second
+  _Atomic uint64_t stuck;        // decoding does not end until this is 0 again
+  _Atomic uint64_t attack_at;  // likewise, tries what it must not, once; 1: who serves metrics does
+  _Atomic uint64_t lie_at;     // likewise, misuses what it shares with the supervisor, once
+  _Atomic uint64_t lie;        // how
+  _Atomic uint64_t no_exec;    // no worker can be started
   _Atomic uint64_t old_kernel;         // the kernel looks like one that asks nothing again
   _Atomic uint64_t die_at_start;       // a worker kills itself before it does anything
   _Atomic uint64_t die_soon;           // inode of a program: its workers die after half a second
   _Atomic uint64_t no_landlock;        // how asking for it fails, an errno
+  _Atomic uint64_t metrics_hang;       // who is to serve metrics does nothing until this is 0 again
   _Atomic uint64_t no_prune;           // the kernel looks like one that takes no nodes to drop
   _Atomic uint64_t hang_at_start;      // only who reads its first byte does
   _Atomic uint64_t hanging;            // how often somebody has begun to wait
@@ -122,6 +123,8 @@ __attribute__((constructor)) static void Map(void) {
   is_metrics_server = got > 0 && strncmp(first, "--metrics-server=", 17) == 0;
   if (is_worker) channel = atoi(first + 9);
   if (control->die_at_start && is_worker) raise(SIGKILL);
+  if (control->metrics_hang && is_metrics_server) ++control->hanging;
+  while (control->metrics_hang && is_metrics_server) usleep(10 * 1000);
   struct stat program;
   if (is_worker && stat("/proc/self/exe", &program) == 0 && program.st_ino == control->die_soon) {
     const struct itimerval soon = {.it_value = {.tv_usec = 500 * 1000}};
@@ -214,8 +217,8 @@ static void FlipBits(uint64_t seed) {
   }
 }
 
-// Requests from long ago, as many as there may be, for what lies in folder below folder, at the end of
-// records of which there seem to be as many as there may be.
+// Requests from long ago, as many as there may be, for what lies in folder below folder, at the end
+// of records of which there seem to be as many as there may be.
 static void ClaimOldRequests(void) {
   enum { kRequests = 536, kRequest = 64, kSlots = 4096, kId = 40, kRecords = 1 << 22, kDeep = 70 };
   const uint32_t live = 0x4c495645;
@@ -224,7 +227,8 @@ static void ClaimOldRequests(void) {
   const uint64_t first = kRecords - kDeep;
   for (uint64_t i = 0; i < kRecords; i += i < first - 1024 ? 1024 : 1) {
     unsigned char* record = shared[1].bytes + kSlots + i * size;
-    const uint64_t ids[3] = {i + 1, i > first ? i : 0, i + 1};  // its own, its folder's, when it was made
+    const uint64_t ids[3] = {i + 1, i > first ? i : 0,
+                             i + 1};  // its own, its folder's, when it was made
     memcpy(record + kId, ids, sizeof(ids));
     if (i >= first) memcpy(record, &live, sizeof(live));
   }

@@ -8,9 +8,9 @@ from mount import MountTest
 
 # As in shim.c.
 _FIELDS = ("crash_at", "overflow_at", "hang_at", "slow_at", "stuck", "attack_at", "lie_at", "lie",
-           "no_exec", "old_kernel", "die_at_start", "die_soon", "no_landlock", "no_prune",
-           "hang_at_start", "hanging", "faults", "fault_at", "fault_errno", "fault_calls", "faulty",
-           "slow_lease", "like_nfs", "attempts")
+           "no_exec", "old_kernel", "die_at_start", "die_soon", "no_landlock",
+           "metrics_hang", "no_prune", "hang_at_start", "hanging", "faults", "fault_at",
+           "fault_errno", "fault_calls", "faulty", "slow_lease", "like_nfs", "attempts")
 _ATTEMPTS = 24
 
 

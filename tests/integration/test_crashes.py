@@ -7,6 +7,7 @@ import os
 import resource
 import shutil
 import signal
+import socket
 import struct
 import threading
 import time
@@ -132,6 +133,21 @@ class Crashes(ShimTest):
             mount.wait_for_log("is not served any more")
             self.assert_good()
         self.assertEqual(read(self.in_mount("poison.skops", MEMBER)), archives.content(3))
+
+    def test_a_server_of_metrics_that_hangs_when_started_again_holds_nobody_up(self):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        mount = self.mount(f"--metrics-address={port}")
+
+        def server():
+            return next((pid for pid in mount.workers()
+                         if read(f"/proc/{pid}/comm") == b"skopsfs-metrics\n"), None)
+        self.shim.metrics_hang = 1
+        os.kill(until(server, "metrics are served"), signal.SIGKILL)
+        until(lambda: self.shim.hanging, "another one hangs")
+        self.assertEqual(mount.stop(), 0)
+        self.assertNotIn("does not come up", mount.log())
 
     def test_no_worker_can_be_started(self):
         mount = self.start()
