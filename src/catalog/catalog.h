@@ -137,6 +137,7 @@ class Catalog {
   void Tidy() {
     open_.Tidy();
     replaced_.Tidy();
+    if (keeper_ != nullptr) keeper_->TryAgain();
   }
   void DropLastPages() { open_.DropLastPages(); }
   size_t open_files() const { return open_.open_files(); }

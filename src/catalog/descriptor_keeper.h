@@ -7,7 +7,7 @@
 namespace skopsfs::catalog {
 
 // Whoever keeps descriptors of archive versions beyond the end of this process, so that a successor
-// can go on reading what has no name any more. Thread-safe.
+// can go on reading what has no name any more. Nobody waits for it. Thread-safe.
 class DescriptorKeeper {
  public:
   virtual ~DescriptorKeeper() = default;
@@ -16,6 +16,9 @@ class DescriptorKeeper {
   // Drop(), never the same twice; 0 when it cannot.
   virtual uint64_t Keep(uint64_t slot_id, int fd) noexcept = 0;
   virtual void Drop(uint64_t number) noexcept = 0;
+
+  // Goes on with what could not be done at once. To be called about once a second.
+  virtual void TryAgain() noexcept {}
 };
 
 // A descriptor that is kept for as long as this lives; it may be that it cannot be.

@@ -102,6 +102,7 @@ void Serve(fuse::Channel& supervisor, const Options& options) {
   catalog.TakeOver();
   CountStart(*counters, inheritance.generation);
   session.Run();
+  keeper.SendRest();
   catalog.DropLastPages();
 }
 

@@ -28,8 +28,7 @@ void TellOfTooMany() {
   getrlimit(RLIMIT_NOFILE, &limit);
   util::LogError(
       "the processes of this user have more descriptors under way than the limit of {} allows: "
-      "raise "
-      "it to 1024 at least (ulimit -n, LimitNOFILE)",
+      "raise it to 1024 at least (ulimit -n, LimitNOFILE)",
       limit.rlim_cur);
 }
 
@@ -53,8 +52,9 @@ bool Channel::Send(Tell tell, uint64_t number, uint64_t slot, int fd,
   return SendWith(0, tell, number, slot, fd, text);
 }
 
-bool Channel::TrySend(Tell tell, uint64_t number, const std::string& text) const {
-  return SendWith(MSG_DONTWAIT, tell, number, 0, -1, text);
+bool Channel::TrySend(Tell tell, uint64_t number, uint64_t slot, int fd,
+                      const std::string& text) const {
+  return SendWith(MSG_DONTWAIT, tell, number, slot, fd, text);
 }
 
 bool Channel::SendWith(int flags, Tell tell, uint64_t number, uint64_t slot, int fd,

@@ -76,9 +76,9 @@ class Channel {
   bool Send(Tell tell, uint64_t number = 0, uint64_t slot = 0, int fd = -1,
             const std::string& text = {}) const;
 
-  // The same without a descriptor, and without waiting: false also when the other end does not
-  // read.
-  bool TrySend(Tell tell, uint64_t number, const std::string& text) const;
+  // The same without waiting: false also when the other end does not read.
+  bool TrySend(Tell tell, uint64_t number = 0, uint64_t slot = 0, int fd = -1,
+               const std::string& text = {}) const;
 
   // Waits for a message. Nothing when the other end is gone. Throws util::Error(EPROTO) when it is
   // not to be understood.

@@ -5,6 +5,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
@@ -140,7 +141,7 @@ void OpenSourceAnew(const Channel& supervisor, WorkerSetup& setup) {
 
 void BecomeWorker(const Channel& supervisor) {
   util::SetLogSink([&supervisor](util::LogLevel level, const std::string& line) {
-    return supervisor.TrySend(Tell::kLog, static_cast<uint64_t>(level), line);
+    return supervisor.TrySend(Tell::kLog, static_cast<uint64_t>(level), 0, -1, line);
   });
   prctl(PR_SET_NAME, "skopsfs-worker");
   const pid_t parent = getppid();
@@ -151,11 +152,11 @@ void BecomeWorker(const Channel& supervisor) {
 KeptBySupervisor::KeptBySupervisor(Channel& supervisor, uint32_t generation, size_t inherited)
     : supervisor_(supervisor), last_(uint64_t{generation} << 32), held_(inherited) {
   undropped_.reserve(held_);
+  unkept_.reserve(kMostUnkept);
 }
 
 // So that there is room for it when it is to be dropped, whatever memory there is then.
 bool KeptBySupervisor::ReserveOneMore() noexcept {
-  const std::lock_guard lock(mutex_);
   try {
     if (undropped_.capacity() <= held_) undropped_.reserve(2 * (held_ + 1));
   } catch (const std::bad_alloc&) {
@@ -166,21 +167,63 @@ bool KeptBySupervisor::ReserveOneMore() noexcept {
   return true;
 }
 
+// The supervisor takes nothing just now; the descriptor may be closed before it does.
+bool KeptBySupervisor::PutOff(uint64_t number, uint64_t slot_id, int fd) noexcept {
+  if (errno != EAGAIN || unkept_.size() == kMostUnkept) return false;
+  util::UniqueFd duplicate(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+  if (!duplicate) return false;
+  unkept_.push_back({number, slot_id, std::move(duplicate)});  // there is room: it was reserved
+  return true;
+}
+
 uint64_t KeptBySupervisor::Keep(uint64_t slot_id, int fd) noexcept {
+  const std::lock_guard lock(mutex_);
   const uint64_t number = ++last_;
   const bool has_room = ReserveOneMore();
-  if (has_room && supervisor_.Send(Tell::kKeep, number, slot_id, fd)) return number;
+  if (has_room &&
+      (supervisor_.TrySend(Tell::kKeep, number, slot_id, fd) || PutOff(number, slot_id, fd))) {
+    return number;
+  }
   util::LogWarning("an open archive cannot be given to the supervisor: {}", strerrordesc_np(errno));
-  const std::lock_guard lock(mutex_);
   if (has_room) --held_;
   return 0;
 }
 
 void KeptBySupervisor::Drop(uint64_t number) noexcept {
   const std::lock_guard lock(mutex_);
+  if (std::erase_if(unkept_, [&](auto& unkept) { return unkept.number == number; }) > 0) {
+    --held_;
+    return;
+  }
   undropped_.push_back(number);  // there is room: it was reserved
-  held_ -=
-      std::erase_if(undropped_, [&](uint64_t told) { return supervisor_.Send(Tell::kDrop, told); });
+  SendDrops();
+}
+
+void KeptBySupervisor::SendDrops() noexcept {
+  const auto sent = std::find_if_not(undropped_.begin(), undropped_.end(), [&](uint64_t number) {
+    return supervisor_.TrySend(Tell::kDrop, number);
+  });
+  held_ -= static_cast<size_t>(sent - undropped_.begin());
+  undropped_.erase(undropped_.begin(), sent);
+}
+
+void KeptBySupervisor::TryAgain() noexcept {
+  const std::lock_guard lock(mutex_);
+  SendDrops();
+  const auto sent = std::find_if_not(unkept_.begin(), unkept_.end(), [&](auto& unkept) {
+    return supervisor_.TrySend(Tell::kKeep, unkept.number, unkept.slot_id, unkept.fd.get());
+  });
+  unkept_.erase(unkept_.begin(), sent);
+}
+
+void KeptBySupervisor::SendRest() noexcept {
+  const std::lock_guard lock(mutex_);
+  for (const auto& unkept : unkept_) {
+    supervisor_.Send(Tell::kKeep, unkept.number, unkept.slot_id, unkept.fd.get());
+  }
+  for (const uint64_t number : undropped_) supervisor_.Send(Tell::kDrop, number);
+  unkept_.clear();
+  undropped_.clear();
 }
 
 }  // namespace skopsfs::fuse

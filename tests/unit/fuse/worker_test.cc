@@ -1,6 +1,13 @@
 #include "fuse/worker.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <poll.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <utility>
+#include <vector>
 
 #include "support/errors.h"
 
@@ -29,6 +36,58 @@ TEST_F(WaitForTurnTest, ASupervisorThatGivesNoneIsOfAnotherVersion) {
 TEST_F(WaitForTurnTest, ToldToEndBefore) {
   supervisor_.Send(Tell::kEnd);
   EXPECT_EQ(testing::ErrnoOf([&] { WaitForTurn(worker_); }), ECANCELED);
+}
+
+// A supervisor that takes nothing for a while.
+class KeptBySupervisorTest : public ::testing::Test {
+ protected:
+  // Keeps until nothing more is taken; how many were kept.
+  uint64_t KeepAll() {
+    uint64_t kept = 0;
+    while (keeper_.Keep(kSlot, file_.get()) != 0) ++kept;
+    return kept;
+  }
+
+  // What the supervisor was told since the last call.
+  std::vector<std::pair<Tell, uint64_t>> Hear() {
+    std::vector<std::pair<Tell, uint64_t>> heard;
+    pollfd event{supervisor_.descriptor(), POLLIN, 0};
+    while (poll(&event, 1, 0) > 0) {
+      const auto message = supervisor_.Receive();
+      EXPECT_EQ(bool{message->fd}, message->tell == Tell::kKeep);
+      heard.emplace_back(message->tell, message->number);
+    }
+    return heard;
+  }
+
+  static constexpr uint64_t kSlot = 5;
+  std::pair<Channel, Channel> ends_ = Channel::Pair();
+  Channel& supervisor_ = ends_.first;
+  util::UniqueFd file_{open("/proc/self/exe", O_RDONLY | O_CLOEXEC)};
+  KeptBySupervisor keeper_{ends_.second, 0, 0};
+};
+
+TEST_F(KeptBySupervisorTest, WhatIsNotTakenIsSaidLater) {
+  const uint64_t kept = KeepAll();
+  EXPECT_GT(kept, KeptBySupervisor::kMostUnkept);
+  const auto first = Hear();
+  EXPECT_EQ(first.size(), kept - KeptBySupervisor::kMostUnkept);
+  keeper_.TryAgain();
+  const auto rest = Hear();
+  ASSERT_EQ(rest.size(), KeptBySupervisor::kMostUnkept);
+  EXPECT_EQ(rest.back(), std::pair(Tell::kKeep, kept));
+}
+
+TEST_F(KeptBySupervisorTest, WhatIsDroppedBeforeItIsTakenIsNeverSaid) {
+  const uint64_t kept = KeepAll();
+  keeper_.Drop(kept);
+  keeper_.Drop(1);
+  Hear();
+  keeper_.SendRest();
+  const auto rest = Hear();
+  EXPECT_EQ(rest.size(), KeptBySupervisor::kMostUnkept);  // one less, and what is dropped
+  EXPECT_EQ(std::count(rest.begin(), rest.end(), std::pair(Tell::kKeep, kept)), 0);
+  EXPECT_EQ(std::count(rest.begin(), rest.end(), std::pair(Tell::kDrop, uint64_t{1})), 1);
 }
 
 }  // namespace
