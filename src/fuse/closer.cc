@@ -11,6 +11,7 @@
 #include <chrono>
 #include <csignal>
 #include <fstream>
+#include <new>
 #include <sstream>
 #include <string>
 #include <thread>
@@ -46,10 +47,13 @@ bool Closer::MayWait(int fd) {
   return known->second;
 }
 
-void Closer::Close(util::UniqueFd fd) {
+void Closer::Close(util::UniqueFd fd) noexcept try {
   if (!fd || !MayWait(fd.get())) return;
-  pending_.push_back(fd.Release());
+  pending_.push_back(fd.get());
+  fd.Release();
   if (child_ < 0) Start();
+} catch (const std::bad_alloc&) {
+  return;
 }
 
 bool Closer::Ended(pid_t pid) {

@@ -23,7 +23,8 @@ class Closer {
   Closer(const Closer&) = delete;
   Closer& operator=(const Closer&) = delete;
 
-  void Close(util::UniqueFd fd);
+  // Where there is no memory to have it done, it is done here.
+  void Close(util::UniqueFd fd) noexcept;
 
   // To be told of a process that has ended; whether it was one of these.
   bool Ended(pid_t pid);

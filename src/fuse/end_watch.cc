@@ -1,14 +1,17 @@
 #include "fuse/end_watch.h"
 
+#include <dirent.h>
+#include <unistd.h>
+
+#include <cerrno>
 #include <csignal>
 #include <cstdint>
 #include <cstdlib>
-#include <filesystem>
 #include <fstream>
+#include <memory>
 #include <sstream>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
 
 namespace skopsfs::fuse {
@@ -18,7 +21,7 @@ constexpr auto kPatience = std::chrono::milliseconds(300);  // with one that end
 constexpr auto kPause = std::chrono::milliseconds(20);
 constexpr auto kSeldom = std::chrono::seconds(1);  // while nobody knows that it ends
 
-std::string Read(const std::filesystem::path& path) {
+std::string Read(const std::string& path) {
   std::ifstream file(path);
   return {std::istreambuf_iterator<char>(file), {}};
 }
@@ -54,28 +57,33 @@ bool HasKillPending(const std::string& status) {
 // would be lost; when it waits and only what it waits for can wake it, it is past that: where the
 // kernel copies a request to memory that is not there, it gives up when SIGKILL is pending. That is
 // not pending any more for one that has begun to end.
-bool RunsNoMore(const std::filesystem::path& thread) {
+bool RunsNoMore(const std::string& thread) {
   constexpr uint64_t kEnds = 0x4 | 0x400;  // PF_EXITING, PF_SIGNALED
-  const auto stat = Read(thread / "stat");
-  if (stat.empty()) return !std::filesystem::exists(thread);
+  const auto stat = Read(thread + "/stat");
+  if (stat.empty()) return access(thread.c_str(), F_OK) != 0 && errno == ENOENT;
   const auto [letter, flags] = StateOf(stat);
   if (letter == 'Z' || letter == 'X') return true;
-  return letter == 'D' && ((flags & kEnds) != 0 || HasKillPending(Read(thread / "status")));
+  return letter == 'D' && ((flags & kEnds) != 0 || HasKillPending(Read(thread + "/status")));
 }
 
 }  // namespace
 
 bool RunsNoMore(pid_t pid) {
-  // None is made any more when the others were killed.
-  std::error_code error;
+  // None is made any more when the others were killed. Not by std::filesystem, whose iterators end
+  // the program where there is no memory.
+  const std::string folder = "/proc/" + std::to_string(pid) + "/task/";
+  const std::unique_ptr<DIR, int (*)(DIR*)> tasks(opendir(folder.c_str()), closedir);
+  if (!tasks) return false;
   size_t threads = 0;
-  const std::string folder = "/proc/" + std::to_string(pid) + "/task";
-  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
-       entry.increment(error)) {
+  const dirent* entry = nullptr;
+  errno = 0;
+  while ((entry = readdir(tasks.get())) != nullptr) {
+    if (entry->d_name[0] == '.') continue;
     ++threads;
-    if (!RunsNoMore(entry->path())) return false;
+    if (!RunsNoMore(folder + entry->d_name)) return false;
+    errno = 0;
   }
-  return !error && threads > 0;
+  return errno == 0 && threads > 0;
 }
 
 void EndWatch::Hurry() {

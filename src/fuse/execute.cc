@@ -8,7 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <climits>
-#include <system_error>
+#include <cstring>
 
 #include "fuse/service_manager.h"
 #include "util/log.h"
@@ -28,15 +28,17 @@ void CloseAllOnExecute() {
 
 }  // namespace
 
-void Execute(int program, const std::vector<std::string>& arguments, std::span<const int> kept) {
-  CloseAllOnExecute();
-  ServiceManager::Leave();
-  for (const int fd : kept) fcntl(fd, F_SETFD, 0);
+pid_t Execute(int program, const std::vector<std::string>& arguments, std::span<const int> kept) {
   std::vector<const char*> words = {"skopsfs"};
   for (const auto& argument : arguments) words.push_back(argument.c_str());
   words.push_back(nullptr);
+  const pid_t child = fork();
+  if (child != 0) return child;
+  CloseAllOnExecute();
+  ServiceManager::Leave();
+  for (const int fd : kept) fcntl(fd, F_SETFD, 0);
   execveat(program, "", const_cast<char* const*>(words.data()), environ, AT_EMPTY_PATH);
-  util::LogError("cannot run a worker: {}", std::generic_category().message(errno));
+  util::LogError("cannot run a worker: {}", strerrordesc_np(errno));
   _exit(127);
 }
 

@@ -44,13 +44,10 @@ void MetricsProcess::Begin(int program) {
   const std::string link = "/proc/self/fd/" + std::to_string(memory_);
   const util::UniqueFd memory(open(link.c_str(), O_RDONLY | O_CLOEXEC));
   if (!memory) throw util::ErrnoError(kWhat);
-  pid_ = fork();
+  const std::array kept = {memory.get(), theirs.get()};
+  const auto numbers = std::to_string(memory.get()) + "," + std::to_string(theirs.get());
+  pid_ = Execute(program, {kMetricsServer + numbers, address_, source_, mountpoint_}, kept);
   if (pid_ < 0) throw util::ErrnoError(kWhat);
-  if (pid_ == 0) {
-    const std::array kept = {memory.get(), theirs.get()};
-    const auto numbers = std::to_string(memory.get()) + "," + std::to_string(theirs.get());
-    Execute(program, {kMetricsServer + numbers, address_, source_, mountpoint_}, kept);
-  }
   answer_ = std::move(ours);
   due_ = Clock::now() + kPatience;
 }
@@ -88,7 +85,7 @@ void MetricsProcess::Ended(pid_t pid) {
 void MetricsProcess::OnReadable() {
   try {
     TakeAnswer();
-  } catch (const util::Error& error) {
+  } catch (const std::exception& error) {
     TryLater(error.what());
   }
 }
@@ -101,12 +98,12 @@ void MetricsProcess::OnDeadline(Clock::time_point now, int program) {
   }
   try {
     Begin(program);
-  } catch (const util::Error& error) {
+  } catch (const std::exception& error) {
     TryLater(error.what());
   }
 }
 
-void MetricsProcess::TryLater(const std::string& reason) {
+void MetricsProcess::TryLater(const char* reason) {
   util::LogError("{}; it is tried again", reason);
   due_ = Clock::now() + 10 * kPause;
 }

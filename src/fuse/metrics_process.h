@@ -54,7 +54,7 @@ class MetricsProcess {
   void Begin(int program);
   void TakeAnswer();
   void Kill();
-  void TryLater(const std::string& reason);
+  void TryLater(const char* reason);
 
   const std::string address_;
   const std::string source_;

@@ -42,16 +42,14 @@ int NotifierProcess::descriptor() const {
 
 void NotifierProcess::Start(int program) {
   started_ = Clock::now();
-  pid_ = fork();
+  const std::array kept = {mount_, receiver_.get()};
+  pid_ = Execute(
+      program, {kNotifierProcess + std::to_string(mount_) + "," + std::to_string(receiver_.get())},
+      kept);
   if (pid_ < 0) {
     util::LogError("starting the process that has the kernel drop names: {}",
-                   std::generic_category().message(errno));
+                   strerrordesc_np(errno));
   }
-  if (pid_ != 0) return;
-  const std::array kept = {mount_, receiver_.get()};
-  Execute(program,
-          {kNotifierProcess + std::to_string(mount_) + "," + std::to_string(receiver_.get())},
-          kept);
 }
 
 bool NotifierProcess::Ended(pid_t pid, int status) {

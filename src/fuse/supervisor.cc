@@ -12,6 +12,7 @@
 #include <array>
 #include <csignal>
 #include <cstdlib>
+#include <new>
 
 #include "catalog/slot_store.h"
 #include "fs/file_system.h"
@@ -90,7 +91,13 @@ bool Supervisor::Run() {
   mount_ = std::make_unique<Mount>(mount_options_);
   notifier_.emplace(mount_->descriptor());
   current_ = Start(program_, false);
-  while (!outcome_) Loop();
+  while (!outcome_) {
+    try {
+      Loop();
+    } catch (const std::bad_alloc&) {
+      OnNoMemory();
+    }
+  }
   if (*outcome_ && !ending_) service_.Stopping("it was unmounted");
   // Whoever waits for an answer would wait for ever.
   if (!*outcome_ || current_ || !left_behind_.empty()) mount_->Abort();
@@ -149,9 +156,10 @@ std::unique_ptr<Supervisor::Worker> Supervisor::Start(std::shared_ptr<UniqueFd> 
   worker->program = std::move(program);
   worker->opens_source_anew = opens_source_anew;
   worker->since = Clock::now();
-  worker->pid = fork();
+  std::vector<std::string> words = {"--worker=" + std::to_string(theirs.descriptor())};
+  words.insert(words.end(), worker_options_.arguments.begin(), worker_options_.arguments.end());
+  worker->pid = Execute(worker->program->get(), words, std::array{theirs.descriptor()});
   if (worker->pid < 0) throw ErrnoError("starting a worker");
-  if (worker->pid == 0) Execute(theirs, worker->program->get());
   worker->end.emplace(worker->pid);
   const Channel& channel = worker->channel;
   channel.Send(Tell::kMount, mount_->is_passed() ? 1 : 0, mount_->device(), mount_->descriptor(),
@@ -168,13 +176,6 @@ std::unique_ptr<Supervisor::Worker> Supervisor::Start(std::shared_ptr<UniqueFd> 
   channel.Send(Tell::kUser, worker_options_.user.ids.uid, worker_options_.user.ids.gid, -1,
                worker_options_.user.stays ? "stays" : "required");
   return worker;
-}
-
-void Supervisor::Execute(const Channel& channel, int program) const {
-  std::vector<std::string> words = {"--worker=" + std::to_string(channel.descriptor())};
-  words.insert(words.end(), worker_options_.arguments.begin(), worker_options_.arguments.end());
-  const std::array kept = {channel.descriptor()};
-  fuse::Execute(program, words, kept);
 }
 
 void Supervisor::OnSignals() {
@@ -198,7 +199,7 @@ void Supervisor::OnReadable(std::unique_ptr<Worker>& worker) {
       OnMessage(*worker, *message);
       return closer_.Close(std::move(message->fd));  // which nobody wanted
     }
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {  // of its making, or no memory for what it said
     util::LogError("the worker: {}", error.what());
     kill(worker->pid, SIGKILL);
   }
@@ -340,15 +341,15 @@ void Supervisor::OnDeadlines() {
 void Supervisor::End() {
   if (ending_) return;
   ending_ = true;
-  service_.Stopping("ending, as it was told to");
   if (next_) kill(next_->pid, SIGKILL);
-  if (!current_) {
+  if (current_) {
+    current_->told_to_end = true;
+    current_->channel.Send(Tell::kEnd);
+    kill_at_ = Clock::now() + kEndPatience;
+  } else {
     outcome_ = true;
-    return;
   }
-  current_->told_to_end = true;
-  current_->channel.Send(Tell::kEnd);
-  kill_at_ = Clock::now() + kEndPatience;
+  service_.Stopping("ending, as it was told to");
 }
 
 }  // namespace skopsfs::fuse

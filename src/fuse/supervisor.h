@@ -98,10 +98,10 @@ class Supervisor {
   };
 
   void Loop();
+  void OnNoMemory();
   int Timeout() const;
   std::unique_ptr<Worker> Start(std::shared_ptr<util::UniqueFd> program, bool opens_source_anew);
   void StartAgain();
-  [[noreturn]] void Execute(const Channel& channel, int program) const;
   void Upgrade();
   void OnNextEnded(Status status);
   bool MayOpenSourceAnew() const;

@@ -5,6 +5,7 @@
 
 #include <csignal>
 #include <cstdlib>
+#include <thread>
 #include <utility>
 
 #include "fuse/session_state.h"
@@ -65,6 +66,25 @@ void Supervisor::OnCurrentEnded(Status status) {
   }
   current_ = std::move(next_);
   if (current_->stage == Worker::Stage::kPrepared) GiveTurn(*current_);
+}
+
+// In the middle of anything. What was begun with one of the workers ends with that worker, and what
+// was to be looked at is looked at again.
+void Supervisor::OnNoMemory() {
+  constexpr auto kPause = std::chrono::milliseconds(100);
+  util::LogError("the supervisor has no memory for what it does; it tries again");
+  std::this_thread::sleep_for(kPause);
+  if (ending_ && !current_) {
+    outcome_ = true;
+    return;
+  }
+  if (!current_) current_ = std::move(next_);
+  if (!current_ && !start_again_at_) start_again_at_ = Clock::now();
+  // It has not got all that it takes over.
+  if (current_ && current_->stage == Worker::Stage::kPrepared) kill(current_->pid, SIGKILL);
+  look_at_ = Clock::now();
+  raise(SIGCHLD);  // there may be more
+  if (upgrade_wanted_) raise(SIGUSR2);
 }
 
 void Supervisor::Kill(Worker& worker) {

@@ -33,27 +33,26 @@ void Supervisor::Upgrade() {
     util::LogError("no upgrade: {} workers that were killed cannot end", left_behind_.size());
     return;
   }
-  auto program = std::make_shared<UniqueFd>(open(program_path_.c_str(), O_PATH | O_CLOEXEC));
-  if (!*program) {
+  UniqueFd program(open(program_path_.c_str(), O_PATH | O_CLOEXEC));
+  if (!program) {
     util::LogError("no upgrade: {}: {}", util::Quoted(program_path_),
                    std::generic_category().message(errno));
     return;
   }
   util::LogInfo("a new worker is started, to take over");
   try {
-    next_ = Start(std::move(program), MayOpenSourceAnew());
-  } catch (const Error& error) {
+    next_ = Start(std::make_shared<UniqueFd>(std::move(program)), MayOpenSourceAnew());
+  } catch (const std::exception& error) {
     util::LogError("no upgrade: {}; the old worker stays", error.what());
   }
 }
 
 void Supervisor::OnNextEnded(Status status) {
   // One that looks for the source has said what it found.
-  const bool is_upgrade = next_->program != program_;
+  const bool is_upgrade = std::exchange(next_, nullptr)->program != program_;
   if (!ending_ && is_upgrade) {
     util::LogError("no upgrade: the new worker {}; the old one stays", Describe(status));
   }
-  next_.reset();
   if (upgrade_wanted_) Upgrade();
 }
 
@@ -103,7 +102,7 @@ void Supervisor::LookForSource() {
   if (ending_ || next_ || !current_ || current_->stage != Worker::Stage::kServing) return;
   try {
     next_ = Start(program_, true);
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     util::LogError("{}", error.what());
   }
 }

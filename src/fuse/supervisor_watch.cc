@@ -92,9 +92,9 @@ void Supervisor::OnCrash(const Worker& ended, Status status, std::vector<Request
 }
 
 void Supervisor::GiveUp(const std::string& reason) {
+  outcome_ = false;
   if (!reason.empty()) util::LogError("{}", reason);
   service_.Stopping(reason.empty() ? "the mount is given up; the log says why" : reason);
-  outcome_ = false;
 }
 
 // Before the next start, longer each time.
