@@ -4,10 +4,10 @@
 #include <atomic>
 #include <condition_variable>
 #include <deque>
+#include <exception>
 #include <map>
 #include <mutex>
 #include <new>
-#include <system_error>
 #include <thread>
 
 #include "util/error.h"
@@ -29,11 +29,27 @@ class Readers {
     }
   }
 
-  // What each thread does until all is done.
+  // What each thread does until all is done, or there is no memory for one of them to go on.
+  void Run() noexcept {
+    try {
+      Work();
+    } catch (...) {
+      const std::lock_guard lock(mutex_);
+      if (!failure_) failure_ = std::current_exception();
+      changed_.notify_all();
+    }
+  }
+
+  // When all threads have ended: throws what one of them has thrown.
+  void Check() const {
+    if (failure_) std::rethrow_exception(failure_);
+  }
+
+ private:
   void Work() {
     std::vector<std::byte> buffer(kBuffer);
     std::unique_lock lock(mutex_);
-    while (true) {
+    while (!failure_) {
       if (const auto job = TakeMember()) {
         lock.unlock();
         ReadMember(*job, buffer);
@@ -52,7 +68,6 @@ class Readers {
     }
   }
 
- private:
   struct Running {
     size_t number = 0;
     std::unique_ptr<Target> target;
@@ -170,6 +185,7 @@ class Readers {
   std::deque<std::shared_ptr<Running>> opened_;  // those with members that nobody has taken
   std::map<size_t, Report> done_;                // which wait for others before them
   size_t taken_ = 0;                             // reports
+  std::exception_ptr failure_;                   // after which nobody goes on
 };
 
 }  // namespace
@@ -178,13 +194,15 @@ void ReadThrough(std::vector<std::unique_ptr<Target>> targets, unsigned threads,
                  const std::function<void(const Report&)>& take) {
   Readers readers(std::move(targets), progress, take);
   std::vector<std::thread> others;
+  others.reserve(threads);
   try {
-    while (others.size() + 1 < threads) others.emplace_back([&] { readers.Work(); });
-  } catch (const std::system_error&) {
+    while (others.size() + 1 < threads) others.emplace_back([&] { readers.Run(); });
+  } catch (const std::exception&) {
     // It goes slower with those that there are.
   }
-  readers.Work();
+  readers.Run();
   for (auto& thread : others) thread.join();
+  readers.Check();
 }
 
 }  // namespace skopsfs::ctl
