@@ -59,13 +59,13 @@ void MetricsProcess::TakeAnswer() {
   do {
     got = read(descriptor(), text.data(), text.size());
   } while (got < 0 && errno == EINTR);
-  const std::string answer(text.data(), got > 0 ? static_cast<size_t>(got) : 0);
+  const std::string reason(text.data(), got > 0 ? static_cast<size_t>(got) : 0);
   answer_.Reset();
   due_.reset();
-  if (answer == kMetricsServed) return;
+  if (reason == kMetricsServed) return;
   Kill();
-  if (answer.empty()) throw util::Error(EIO, "the server of metrics dies when it is started");
-  throw util::Error(EADDRNOTAVAIL, answer);
+  if (reason.empty()) throw util::Error(EIO, "the server of metrics dies when it is started");
+  throw util::Error(EADDRNOTAVAIL, reason);
 }
 
 void MetricsProcess::Kill() {
