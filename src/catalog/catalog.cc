@@ -1,5 +1,7 @@
 #include "catalog/catalog.h"
 
+#include <tuple>
+
 #include "util/error.h"
 #include "util/log.h"
 
@@ -214,16 +216,15 @@ void Catalog::DropHandle(Slot& slot) {
 }
 
 void Catalog::LetGoOfInherited() {
-  // Destroyed after the lock: what is closed is told to the keeper.
-  std::vector<std::pair<std::shared_ptr<Slot>, std::shared_ptr<const KeptDescriptor>>> closed;
+  // Destroyed after the locks: the filesystem of what is closed may be asked, and the keeper is told.
+  std::vector<std::tuple<std::shared_ptr<Slot>, File, std::shared_ptr<const KeptDescriptor>>> closed;
   const std::lock_guard lock(inherited_mutex_);
   std::erase_if(inherited_, [&](const auto& inherited) {
     auto slot = inherited.lock();
     if (!slot || !slot->record) return true;
     const std::unique_lock slot_lock(slot->mutex, std::try_to_lock);
     if (!slot_lock || slot->record->handles > 0) return false;
-    slot->inherited.reset();
-    closed.emplace_back(slot, std::move(slot->inherited_kept));
+    closed.emplace_back(slot, std::move(slot->inherited), std::move(slot->inherited_kept));
     return true;
   });
 }

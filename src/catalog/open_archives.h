@@ -46,7 +46,7 @@ class OpenArchives {
   template <typename Index>
   std::shared_ptr<const Index> Adopt(std::unique_ptr<Index> index, const Slot& opening);
 
-  // Notes that `slot` is used; to be called with its mutex held, before it gets a file or an index.
+  // Notes that `slot` is used, so that it is among the last to be closed.
   void Used(const std::shared_ptr<Slot>& slot);
 
   // To be called about once a second: closes files that nobody holds and that were not used since
