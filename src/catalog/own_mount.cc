@@ -20,10 +20,9 @@ using util::ErrnoError;
 using util::Quoted;
 using util::UniqueFd;
 
-// A link of /proc that no path stands for: only the kernel knows where it leads.
-bool IsOfProc(const UniqueFd& link) {
+bool IsOf(const UniqueFd& fd, uint32_t filesystem) {
   struct statfs st {};
-  return fstatfs(link.get(), &st) == 0 && st.f_type == PROC_SUPER_MAGIC;
+  return fstatfs(fd.get(), &st) == 0 && static_cast<uint32_t>(st.f_type) == filesystem;
 }
 
 }  // namespace
@@ -61,6 +60,11 @@ UniqueFd OwnMount::OpenPath(int folder, const std::string& path) const {
     steps.pop_front();
     UniqueFd next = OpenStep(here.get(), name);
     check(next);
+    if (IsOf(next, AUTOFS_SUPER_MAGIC)) {  // what is to be there is mounted for a folder alone
+      next = UniqueFd(
+          openat(here.get(), name.c_str(), O_PATH | O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC));
+      check(next);
+    }
     struct stat st {};
     if (fstat(next.get(), &st) != 0) throw ErrnoError("looking at " + Quoted(path));
     if (!S_ISLNK(st.st_mode)) {
@@ -68,7 +72,8 @@ UniqueFd OwnMount::OpenPath(int folder, const std::string& path) const {
       continue;
     }
     if (++links > kMostLinks) throw ErrnoError("opening " + Quoted(path), ELOOP);
-    if (IsOfProc(next)) {
+    // A link of /proc that no path stands for: only the kernel knows where it leads.
+    if (IsOf(next, PROC_SUPER_MAGIC)) {
       here = UniqueFd(openat(here.get(), name.c_str(), O_PATH | O_CLOEXEC));
       check(here);
       continue;

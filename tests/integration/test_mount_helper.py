@@ -6,6 +6,7 @@ namespace there is a link to it in the first of the folders that programs are lo
 
 import fcntl
 import os
+import select
 import shutil
 import struct
 import subprocess
@@ -147,6 +148,35 @@ class MountHelper(MountTest):
             run("umount", self.mountpoint)
             return said, listed
         self.assertEqual(in_child(use), (("", 0), "a.skops\n"))
+
+    def test_source_of_an_automounter(self):
+        """What is to be there is mounted when skopsfs looks for it (mount(8) would do so before)."""
+        with open("/proc/filesystems", encoding="ascii") as known:
+            if "autofs" not in known.read():
+                self.skipTest("there is no autofs")
+        place = self.make_folder("place")
+
+        def use(source):
+            self.enter_namespace()
+            os.setpgid(0, 0)
+            asked, told = os.pipe()
+            mount_autofs(place, told)
+            os.close(told)
+            folder = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
+            with subprocess.Popen([self.installed.binary, source, self.mountpoint],
+                                  start_new_session=True) as mount:
+                until(lambda: select.select([asked], [], [], 0)[0] or mount.poll() is not None,
+                      "the automounter is asked")
+                if mount.poll() is not None:
+                    return mount.returncode, "the automounter was not asked"
+                token = struct.unpack_from("=iiI", os.read(asked, 4096))[2]
+                run("mount", "--bind", self.folder, place)
+                fcntl.ioctl(folder, _AUTOFS_READY, token)
+            listed = os.listdir(self.mountpoint)
+            run("umount", self.mountpoint)
+            return mount.returncode, listed
+        below = os.path.relpath(self.source, self.folder)
+        self.assertEqual(in_child(use, os.path.join(place, below)), (0, ["a.skops"]))
 
     def test_what_is_wrong_is_said(self):
         missing = self.in_source("missing")
