@@ -216,8 +216,10 @@ void Catalog::DropHandle(Slot& slot) {
 }
 
 void Catalog::LetGoOfInherited() {
-  // Destroyed after the locks: the filesystem of what is closed may be asked, and the keeper is told.
-  std::vector<std::tuple<std::shared_ptr<Slot>, File, std::shared_ptr<const KeptDescriptor>>> closed;
+  // Destroyed after the locks: the filesystem of what is closed may be asked, and the keeper is
+  // told.
+  std::vector<std::tuple<std::shared_ptr<Slot>, File, std::shared_ptr<const KeptDescriptor>>>
+      closed;
   const std::lock_guard lock(inherited_mutex_);
   std::erase_if(inherited_, [&](const auto& inherited) {
     auto slot = inherited.lock();

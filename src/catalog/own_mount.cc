@@ -61,8 +61,8 @@ UniqueFd OwnMount::OpenPath(int folder, const std::string& path) const {
     UniqueFd next = OpenStep(here.get(), name);
     check(next);
     if (IsOf(next, AUTOFS_SUPER_MAGIC)) {  // what is to be there is mounted for a folder alone
-      next = UniqueFd(
-          openat(here.get(), name.c_str(), O_PATH | O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC));
+      next =
+          UniqueFd(openat(here.get(), name.c_str(), O_PATH | O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC));
       check(next);
     }
     struct stat st {};
