@@ -51,6 +51,30 @@ class SupervisorWithoutMemory(MountTest):
     def test_one_fails_while_a_worker_is_replaced(self):
         self.sweep(ONE, lambda worker, _: os.kill(worker, signal.SIGKILL))
 
+    def test_one_fails_at_an_upgrade(self):
+        allocations = Allocations(os.path.join(self.folder, "allocations"))
+        archives.write(self.in_source("m.skops"), archives.version_bytes(1, PAGES))
+        mount = self.mount("--revalidate=0", env=allocations.environment, guard=2 * HANG)
+        supervisor, number, delivered = mount.pid, 0, 0
+        with open(self.in_mount("m.skops", MEMBER), "rb", buffering=0) as held:
+            while number < MOST:
+                until(lambda: len(mount.workers()) == 1, "one worker serves")
+                worker = mount.worker()
+                allocations.fail(ONE, number, supervisor)
+                mount.send(signal.SIGUSR2)
+                until(lambda w=worker: allocations.failed or w not in mount.workers(),
+                      "an allocation has failed, or none was left to")
+                failed = allocations.failed
+                allocations.stop()
+                delivered += failed
+                self.read(held)
+                self.assertEqual(mount.pid, supervisor)
+                if not failed:
+                    break
+                number += STRIDE
+        print(f"{delivered} allocations of the supervisor failed", file=sys.stderr)
+        self.assertGreater(delivered, 3)
+
     def test_all_fail_while_a_worker_is_replaced(self):
         self.sweep(ALL_FROM, lambda worker, _: os.kill(worker, signal.SIGKILL))
 
