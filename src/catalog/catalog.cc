@@ -20,10 +20,10 @@ std::shared_ptr<Slot> RootSlot(const Source& source) {
   return root;
 }
 
-// Whether what a predecessor had open there is another version than its name leads to.
-bool IsOld(const Slot& slot, const archive::ArchiveFile& inherited) {
+// Whether what is open there is another version than its name leads to.
+bool IsOldVersion(const Slot& slot, const archive::ArchiveFile& file) {
   try {
-    return slot.superseded || !inherited.IsCurrent();
+    return slot.superseded || !file.IsCurrent();
   } catch (const Error&) {
     return true;  // it cannot even be looked at
   }
@@ -53,6 +53,16 @@ void Catalog::Inherit(InheritedDescriptor descriptor) {
   inherited_.push_back(slot);
 }
 
+bool Catalog::IsOld(uint64_t slot_id) {
+  const auto slot = Get(slot_id);
+  if (!slot) return false;
+  const auto file = [&] {
+    const std::lock_guard lock(slot->mutex);
+    return slot->file;
+  }();
+  return file ? IsOldVersion(*slot, *file) : slot->superseded.load();
+}
+
 std::vector<std::shared_ptr<Slot>> Catalog::InheritedOldVersions() {
   const std::lock_guard lock(inherited_mutex_);
   std::vector<std::shared_ptr<Slot>> old;
@@ -63,7 +73,7 @@ std::vector<std::shared_ptr<Slot>> Catalog::InheritedOldVersions() {
       const std::lock_guard slot_lock(slot->mutex);
       return slot->inherited;
     }();
-    if (file && IsOld(*slot, *file)) old.push_back(slot);
+    if (file && IsOldVersion(*slot, *file)) old.push_back(slot);
     return !file;
   });
   return old;

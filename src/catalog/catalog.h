@@ -38,6 +38,10 @@ class Catalog {
   // The slots whose descriptor was inherited, and which are not the present version of their name.
   std::vector<std::shared_ptr<Slot>> InheritedOldVersions();
 
+  // Whether the slot is of another version than its name leads to, as far as that is known or its
+  // open file tells. Looks at the source.
+  bool IsOld(uint64_t slot_id);
+
   // Closes what was inherited and nobody has open any more. To be called about once a second, after
   // what the kernel is to drop of these was looked for.
   void LetGoOfInherited();

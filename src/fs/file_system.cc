@@ -287,15 +287,13 @@ void FileSystem::MemberFailed(Slot& slot, uint32_t index, const std::string& mem
   if (is_wrong && slot.wrong_members.size() < kRememberedFailures) slot.wrong_members.insert(index);
 }
 
-std::optional<StaleName> FileSystem::StaleNameOf(NodeId node, const FileHandle* handle) {
-  const auto slot = handle != nullptr ? handle->slot : catalog_.Get(node.slot);
-  if (!slot || !slot->superseded) return std::nullopt;
-  if (handle == nullptr) return StaleName{.node = node};
+StaleName FileSystem::NameOfClosed(NodeId node, const FileHandle* handle) const {
+  if (handle == nullptr) return {.node = node};
   const bool in_root = handle->parent == 0 && catalog_.source().is_single_archive();
-  const NodeId parent{.slot = slot->id, .index = handle->parent};
-  return StaleName{.node = node,
-                   .parent = in_root ? kRoot : parent,
-                   .name = handle->member.substr(handle->member.rfind('/') + 1)};
+  const NodeId parent{.slot = node.slot, .index = handle->parent};
+  return {.node = node,
+          .parent = in_root ? kRoot : parent,
+          .name = handle->member.substr(handle->member.rfind('/') + 1)};
 }
 
 std::vector<StaleName> FileSystem::StaleNamesOfInherited(size_t most,

@@ -124,9 +124,9 @@ class FileSystem {
   std::unique_ptr<FileHandle> OpenInherited(NodeId node);
   // Fewer bytes than asked for only at the end of the member.
   size_t Read(FileHandle& handle, uint64_t offset, std::span<std::byte> out);
-  // What the kernel should be told to drop after that node was closed; nothing for a present
-  // version. `handle` is what it was open as, if that is known. Opens nothing.
-  std::optional<StaleName> StaleNameOf(NodeId node, const FileHandle* handle);
+  // What the kernel should be told to drop after that node was closed, if it is of an old version.
+  // `handle` is what it was open as, if that is known. Opens nothing.
+  StaleName NameOfClosed(NodeId node, const FileHandle* handle) const;
 
   std::unique_ptr<DirectoryHandle> OpenDirectory(NodeId node);
   std::unique_ptr<DirectoryHandle> OpenInheritedDirectory(NodeId node);

@@ -211,11 +211,13 @@ void Read(fuse_req_t request, fuse_ino_t node, size_t size, off_t start, fuse_fi
 }
 
 // After the release was answered, so nothing may be thrown.
-void NoteStaleName(CallbackContext& context, NodeId node, const fs::FileHandle* handle) noexcept {
+void NoteClosed(CallbackContext& context, NodeId node, const catalog::Slot* slot,
+                const fs::FileHandle* handle) noexcept {
+  if (slot == nullptr) return;
   try {
-    if (auto stale = context.file_system.StaleNameOf(node, handle)) {
-      context.stale_names.Add(std::move(*stale));
-    }
+    auto name = context.file_system.NameOfClosed(node, handle);
+    if (slot->superseded) return context.stale_names.Add(std::move(name));
+    if (handle != nullptr) context.stale_names.AddClosed(std::move(name));
   } catch (const std::exception&) {
     // No memory: the kernel drops it when it is short of memory, too.
   }
@@ -232,7 +234,7 @@ void Release(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
   const auto handle = context.files.Take(info->fh);
   const auto slot = handle ? handle->slot : context.file_system.catalog().Get(id.slot);
   ReplyRelease(request, slot.get());
-  NoteStaleName(context, id, handle.get());
+  NoteClosed(context, id, slot.get(), handle.get());
 }
 
 void OpenDir(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {

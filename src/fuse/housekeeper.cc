@@ -46,6 +46,7 @@ void Housekeeper::Run(const std::stop_token& stop) {
     try {
       util::TellLeftOutLines();
       if (file_system_.catalog().SourceIsGone()) supervisor_.Send(Tell::kSourceGone);
+      LookAtClosed();
       file_system_.Tidy();
       Measure();
       DropNames();
@@ -54,6 +55,17 @@ void Housekeeper::Run(const std::stop_token& stop) {
     } catch (const std::exception& error) {
       util::LogError("housekeeping: {}", error.what());
     }
+  }
+}
+
+// While the files of their archives are still open, so that nobody has to look the names up.
+void Housekeeper::LookAtClosed() {
+  std::optional<uint64_t> slot;
+  bool is_old = false;
+  for (auto& [node, closed] : stale_names_.TakeClosed()) {
+    if (slot != closed.node.slot) is_old = file_system_.catalog().IsOld(closed.node.slot);
+    slot = closed.node.slot;
+    if (is_old) stale_names_.Add(std::move(closed));
   }
 }
 

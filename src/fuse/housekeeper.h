@@ -24,6 +24,7 @@ class Housekeeper {
   void Run(const std::stop_token& stop);
   void DropNames();
   std::vector<fs::StaleName> NamesOfInherited();
+  void LookAtClosed();
   void Measure();
   void Prune(const std::vector<fs::StaleName>& names);
   void SettleDoubts();

@@ -23,6 +23,16 @@ class StaleNames {
     if (names_.size() > kMost) names_.erase(names_.begin());
   }
 
+  // The same for one that may be of an old version: who keeps house finds out.
+  void AddClosed(fs::StaleName name) {
+    const std::lock_guard lock(mutex_);
+    if (closed_.size() < kMost) closed_.try_emplace(name.node.number(), std::move(name));
+  }
+  std::map<uint64_t, fs::StaleName> TakeClosed() {
+    const std::lock_guard lock(mutex_);
+    return std::exchange(closed_, {});
+  }
+
   // Those that are `known` to the kernel; the others are forgotten.
   template <typename IsKnown>
   std::vector<fs::StaleName> Known(const IsKnown& is_known) {
@@ -39,6 +49,7 @@ class StaleNames {
 
   std::mutex mutex_;
   std::map<uint64_t, fs::StaleName> names_;  // by node, so those of the oldest slots first
+  std::map<uint64_t, fs::StaleName> closed_;
 };
 
 }  // namespace skopsfs::fuse

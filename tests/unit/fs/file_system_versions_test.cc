@@ -140,22 +140,21 @@ TEST_F(FileSystemVersions, NamesOfOldVersionsAreStale) {
   const auto first = fs_.Open(stored);
   const NodeId top = kernel_.Node("a.skops/top");
   const auto second = fs_.Open(top);
-  EXPECT_FALSE(fs_.StaleNameOf(stored, first.get())) << "it is the present version";
+  EXPECT_FALSE(fs_.catalog().IsOld(stored.slot)) << "it is the present version";
   testing::ReplaceFile(path_, new_archive_);
+  EXPECT_TRUE(fs_.catalog().IsOld(stored.slot)) << "though nobody has looked";
   kernel_.Find("a.skops");
-  const auto stale = fs_.StaleNameOf(stored, first.get());
-  ASSERT_TRUE(stale);
-  EXPECT_EQ(stale->node, stored);
-  EXPECT_EQ(stale->parent, directory);
-  EXPECT_EQ(stale->name, "stored");
-  const auto other = fs_.StaleNameOf(top, second.get());
-  ASSERT_TRUE(other);
-  EXPECT_EQ(other->parent, (NodeId{.slot = directory.slot, .index = 0}));
-  EXPECT_EQ(other->name, "top");
-  const auto unknown = fs_.StaleNameOf(top, nullptr);
-  ASSERT_TRUE(unknown) << "which a predecessor had open";
-  EXPECT_EQ(unknown->node, top);
-  EXPECT_EQ(unknown->name, "");
+  EXPECT_TRUE(fs_.catalog().IsOld(stored.slot));
+  const auto stale = fs_.NameOfClosed(stored, first.get());
+  EXPECT_EQ(stale.node, stored);
+  EXPECT_EQ(stale.parent, directory);
+  EXPECT_EQ(stale.name, "stored");
+  const auto other = fs_.NameOfClosed(top, second.get());
+  EXPECT_EQ(other.parent, (NodeId{.slot = directory.slot, .index = 0}));
+  EXPECT_EQ(other.name, "top");
+  const auto unknown = fs_.NameOfClosed(top, nullptr);  // which a predecessor had open
+  EXPECT_EQ(unknown.node, top);
+  EXPECT_EQ(unknown.name, "");
 }
 
 TEST_F(FileSystemVersions, AnyChangeMakesANameStale) {
@@ -169,9 +168,9 @@ TEST_F(FileSystemVersions, AnyChangeMakesANameStale) {
     const auto handle = fs_.Open(top);
     testing::WaitForNewTime(path_);
     change();
-    EXPECT_FALSE(fs_.StaleNameOf(top, handle.get())) << "nobody has looked";
+    EXPECT_TRUE(fs_.catalog().IsOld(top.slot)) << "though nobody has looked";
     kernel_.Find("a.skops");
-    EXPECT_TRUE(fs_.StaleNameOf(top, handle.get()));
+    EXPECT_TRUE(fs_.catalog().IsOld(top.slot));
   }
 }
 
@@ -238,8 +237,8 @@ TEST_F(FileSystemOfOneArchive, StaleNamesInTheRoot) {
   const auto opened_below = single_.Open(below);
   testing::ReplaceFile(path_, new_archive_);
   single_.GetAttributes(kRoot);
-  const std::vector stale = {single_.StaleNameOf(top, opened.get()).value(),
-                             single_.StaleNameOf(below, opened_below.get()).value()};
+  const std::vector stale = {single_.NameOfClosed(top, opened.get()),
+                             single_.NameOfClosed(below, opened_below.get())};
   EXPECT_EQ(stale[0].parent, kRoot);
   EXPECT_EQ(stale[0].name, "top");
   EXPECT_EQ(stale[1].parent, directory);
