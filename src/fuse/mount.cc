@@ -172,11 +172,11 @@ void Mount::Unmount() {
 }
 
 void Mount::Abort() const {
-  if (!mounted_ || !IsThere()) return;
-  if (umount2(mountpoint_.c_str(), MNT_FORCE | MNT_DETACH | UMOUNT_NOFOLLOW) == 0) return;
-  // Its user may do so, where that is mounted.
-  const auto minor = found_->device.substr(found_->device.find(':') + 1);
-  const std::string path = "/sys/fs/fuse/connections/" + minor + "/abort";
+  if (!mounted_ || !IsConnected()) return;
+  const int flags = MNT_FORCE | MNT_DETACH | UMOUNT_NOFOLLOW;
+  if (IsThere() && umount2(mountpoint_.c_str(), flags) == 0) return;
+  // It was moved or detached; or its user may do so, where that is mounted.
+  const std::string path = "/sys/fs/fuse/connections/" + std::to_string(minor(device())) + "/abort";
   const UniqueFd abort(open(path.c_str(), O_WRONLY | O_CLOEXEC));
   if (!abort || write(abort.get(), "1", 1) < 0) {
     util::LogWarning("{}: what waits for an answer of this mount cannot be made to fail: {}",

@@ -14,7 +14,7 @@ import time
 
 import archives
 from archives import MEMBER, PAGE
-from mount import HANG, Mount, is_mounted, main, until
+from mount import HANG, Mount, detach, is_mounted, main, until
 from processes import Child
 from shim import ShimTest
 from slow_source import SlowSource
@@ -148,6 +148,15 @@ class SlowSourceTest(ShimTest):
             self.assertEqual(mount.stop(), 0)
             self.assertIn(self.result(listing).errno, (errno.ENOTCONN, errno.ECONNABORTED))
         self.assertFalse(is_mounted(self.mountpoint))
+
+    def test_ended_while_the_source_stalls_and_the_mount_is_at_no_place(self):
+        """Detached lazily: then it has a number only."""
+        mount = self.serve()
+        with self.old_version_that_was_inherited(mount):
+            listing = self.stall()
+            detach(self.mountpoint)
+            self.assertEqual(mount.stop(), 0)
+            self.assertIn(self.result(listing).errno, (errno.ENOTCONN, errno.ECONNABORTED))
 
     def test_given_up_while_the_source_stalls(self):
         mount = Mount(self.below, self.mountpoint, env=self.shim.environment).start()
