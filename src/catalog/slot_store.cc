@@ -155,21 +155,23 @@ std::vector<SlotRecord*> SlotStore::Recover() {
   return live;
 }
 
-// A free record, for the next id of it. The caller holds the mutex.
+// A free record, for the next id of it. One that has none left, or whose id was damaged, is never
+// used again. The caller holds the mutex.
 SlotRecord* SlotStore::Take() {
-  while (!free_.empty()) {
-    const uint32_t number = free_.back();
-    free_.pop_back();
+  for (;;) {
+    uint32_t number = header_->used;
+    if (!free_.empty()) {
+      number = free_.back();
+      free_.pop_back();
+    } else if (number == kMostSlots) {
+      throw Error(ENFILE, "the kernel holds too many archives and folders");
+    } else {
+      // So that there is room for it when it is removed, whatever memory there is then.
+      if (free_.capacity() <= number) free_.reserve(size_t{2} * (number + 1));
+      ++header_->used;
+    }
     if (IdAfter(At(number)->id, number) != 0) return At(number);
   }
-  // A record that has no id left is never used again.
-  if (header_->used == kMostSlots) {
-    throw Error(ENFILE, "the kernel holds too many archives and folders");
-  }
-  // So that there is room for it when it is removed, whatever memory there is then.
-  const uint32_t used = header_->used;
-  if (free_.capacity() <= used) free_.reserve(size_t{2} * (used + 1));
-  return At(header_->used++);
 }
 
 SlotRecord* SlotStore::Add(uint64_t parent, std::string_view name, const struct stat& st) {

@@ -161,6 +161,18 @@ TEST_F(SlotStoreTest, ReadingEndsWhateverTheRecordsSay) {
   EXPECT_FALSE(SlotStore::Read(memory_.get(), UINT64_MAX));
 }
 
+TEST_F(SlotStoreTest, RecordsNeverUsedWhoseIdsAreDamagedAreLeftOut) {
+  const uint64_t first = Add(0, "first.skops")->id;
+  SlotRecord* const records = Add(0, "second.skops") + 1;
+  records[0].id = 1;  // another one's
+  records[1].id = SlotStore::kMostIds + 1;
+  EXPECT_EQ(Add(0, "third.skops")->id, first + 4);
+  records[3].id = UINT64_MAX;
+  store_ = Open();
+  store_->Recover();
+  EXPECT_EQ(Add(0, "fourth.skops")->id, first + 6);
+}
+
 TEST_F(SlotStoreTest, ARecordWithoutIdsLeftIsNotUsedAgain) {
   auto* record = Add(0, "a.skops");
   record->id += (SlotStore::kMostIds / SlotStore::kMostSlots) * SlotStore::kMostSlots;
