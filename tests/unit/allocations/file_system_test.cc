@@ -297,7 +297,7 @@ TEST_F(FileSystemAllocationsTest, Changes) {
         world.Walk(archive);
       },
       [](World& world) {
-        world.value = world.fs.StaleNameOf(world.node, world.file.get()).value().name;
+        world.value = world.fs.NameOfClosed(world.node, world.file.get()).name;
       });
   // Which nobody could be told of.
   Try("forget and housekeeping", Walk(member), [](World& world) {
