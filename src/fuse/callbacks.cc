@@ -217,7 +217,7 @@ void NoteClosed(CallbackContext& context, NodeId node, const catalog::Slot* slot
   try {
     auto name = context.file_system.NameOfClosed(node, handle);
     if (slot->superseded) return context.stale_names.Add(std::move(name));
-    if (handle != nullptr) context.stale_names.AddClosed(std::move(name));
+    if (handle != nullptr) context.stale_names.AddClosed(name);
   } catch (const std::exception&) {
     // No memory: the kernel drops it when it is short of memory, too.
   }

@@ -24,9 +24,9 @@ class StaleNames {
   }
 
   // The same for one that may be of an old version: who keeps house finds out.
-  void AddClosed(fs::StaleName name) {
+  void AddClosed(const fs::StaleName& name) {
     const std::lock_guard lock(mutex_);
-    if (closed_.size() < kMost) closed_.try_emplace(name.node.number(), std::move(name));
+    if (closed_.size() < kMost) closed_.try_emplace(name.node.number(), name);
   }
   std::map<uint64_t, fs::StaleName> TakeClosed() {
     const std::lock_guard lock(mutex_);
