@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <malloc.h>
+#include <pthread.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -42,6 +43,16 @@ void GiveMemoryBack() {
   mallopt(M_ARENA_MAX, 1);
 }
 
+// Rather than what `ulimit -s` says, which may be less than reading a schema takes.
+void SetStackSize() {
+  constexpr size_t kSize = size_t{fuse::kSanitized ? 8 : 2} << 20;
+  pthread_attr_t attributes;
+  if (pthread_attr_init(&attributes) != 0) return;
+  pthread_attr_setstacksize(&attributes, kSize);
+  pthread_setattr_default_np(&attributes);
+  pthread_attr_destroy(&attributes);
+}
+
 void CountStart(metrics::Counters& counters, uint32_t generation) {
   const int64_t now = util::RealNow();
   int64_t never = 0;
@@ -52,6 +63,7 @@ void CountStart(metrics::Counters& counters, uint32_t generation) {
 
 void Serve(fuse::Channel& supervisor, const Options& options) {
   GiveMemoryBack();
+  SetStackSize();
   // Who has mounted; the sandbox may make this process another user.
   const auto& words = options.mount_options;
   const bool for_owner = std::find(words.begin(), words.end(), "allow_root") != words.end();

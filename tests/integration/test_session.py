@@ -9,6 +9,7 @@ import socket
 import subprocess
 import threading
 import time
+import zipfile
 
 import archives
 from archives import MEMBER, PAGE
@@ -199,6 +200,15 @@ class Session(MountTest):
         self.assertEqual(read(self.member), archives.content(1))
         self.assertEqual(mount.processes(), processes)
         self.assertEqual(mount.stop(), 0)
+
+    def test_limit_of_stacks(self):
+        """Reading a schema takes more than a shell may allow."""
+        data = os.path.join(os.path.dirname(__file__), "..", "data", "arrays.deflated.skops")
+        limit = lambda: resource.setrlimit(resource.RLIMIT_STACK, (128 << 10, 128 << 10))
+        with zipfile.ZipFile(data) as archive, Mount(data, self.mountpoint, before=limit):
+            self.assertTrue(os.listdir(self.in_mount("by-name")))
+            for name in archive.namelist():
+                self.assertEqual(read(self.in_mount(name)), archive.read(name))
 
     def test_limit_of_files(self):
         """Memory that processes share is a file to `ulimit -f`."""
