@@ -296,9 +296,7 @@ TEST_F(FileSystemAllocationsTest, Changes) {
         replace(world);
         world.Walk(archive);
       },
-      [](World& world) {
-        world.value = world.fs.NameOfClosed(world.node, world.file.get()).name;
-      });
+      [](World& world) { world.value = world.fs.NameOfClosed(world.node, world.file.get()).name; });
   // Which nobody could be told of.
   Try("forget and housekeeping", Walk(member), [](World& world) {
     for (const auto node : world.given) world.fs.Forget(node, 1);
