@@ -12,7 +12,7 @@ def words_of(pid):
 
 def children_of(pid):
     with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as children:
-        return sorted(int(child) for child in children.read().split())
+        return [int(child) for child in children.read().split()]
 
 
 def notifiers_of(pid):
