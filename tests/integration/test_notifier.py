@@ -95,7 +95,8 @@ class Notifier(ShimTest):
         self.assertIsNone(listing.poll())
         self.slow.stalled = 0
         self.assertEqual(listing.communicate()[0].split(), [b"b.skops", b"stalls"])
-        until(lambda: first not in notifiers_of(self.mounted.pid), "the stuck one is gone")
+        until(lambda: self.superseded() == 0 and first not in notifiers_of(self.mounted.pid),
+              "all is as before")
 
 
 if __name__ == "__main__":
