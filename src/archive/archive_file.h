@@ -17,6 +17,7 @@
 #include "archive/read_runs.h"
 #include "archive/writers.h"
 #include "metrics/counters.h"
+#include "util/long_mutex.h"
 #include "util/unique_fd.h"
 #include "zip/byte_source.h"
 
@@ -112,7 +113,7 @@ class ArchiveFile : public zip::ByteSource {
   mutable ReadRuns runs_;
   mutable std::atomic<int> found_cached_ = 0;  // for how many jumps not to look again
   mutable std::atomic<int64_t> pending_ = 0;   // bytes read through the page cache, not yet dropped
-  mutable std::mutex direct_mutex_;
+  mutable util::LongMutex direct_mutex_;
   mutable std::optional<bool> direct_is_possible_;
   mutable std::unique_ptr<const DirectFile> direct_;  // stays once it is there
   mutable std::mutex members_mutex_;

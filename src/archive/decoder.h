@@ -3,11 +3,11 @@
 #include <cstdint>
 #include <list>
 #include <memory>
-#include <mutex>
 #include <span>
 #include <vector>
 
 #include "archive/decode_stream.h"
+#include "util/long_mutex.h"
 #include "zip/byte_source.h"
 
 namespace skopsfs::archive {
@@ -65,7 +65,7 @@ class Decoder {
   const uint64_t span_;  // between checkpoints
   const bool has_checkpoints_;
   const size_t memory_bytes_;
-  std::mutex mutex_;  // guards what follows
+  util::LongMutex mutex_;  // guards what follows
   std::unique_ptr<DecodeStream> stream_;
   std::unique_ptr<std::byte[]> memory_;  // not touched before it is needed: many read a little
   std::span<std::byte> kept_;   // in it, a ring: the byte at `position` is at position % size

@@ -2,10 +2,10 @@
 
 #include <atomic>
 #include <cstdint>
-#include <mutex>
 
 #include "archive/decoder_pool.h"
 #include "archive/passing_crc.h"
+#include "util/long_mutex.h"
 
 namespace skopsfs::archive {
 
@@ -25,7 +25,7 @@ struct MemberState {
   PassingCrc passing;  // until one of them is known
 
   // Since the change time of the file moved: found right with `proven`, wrong with `disproven`.
-  std::mutex mutex;  // guards both, and is held while the member is read through
+  util::LongMutex mutex;  // guards both, and is held while the member is read through
   int64_t proven = kNone;
   int64_t disproven = kNone;
 };

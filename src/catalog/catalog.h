@@ -13,6 +13,7 @@
 #include "catalog/slot.h"
 #include "catalog/slot_table.h"
 #include "catalog/source.h"
+#include "util/long_mutex.h"
 
 namespace skopsfs::catalog {
 
@@ -178,7 +179,7 @@ class Catalog {
   void RefuseQuarantined(const Slot& slot) const;
 
   std::vector<std::pair<archive::Identity, std::string>> quarantined_;
-  std::mutex inherited_mutex_;
+  util::LongMutex inherited_mutex_;
   std::vector<std::weak_ptr<Slot>> inherited_;
   std::mutex single_mutex_;
   std::shared_ptr<Slot> single_;

@@ -48,8 +48,8 @@ std::shared_ptr<const archive::ArchiveFile> OpenArchives::AdoptInherited(util::U
           }};
 }
 
-std::unique_lock<std::mutex> OpenArchives::WaitForTurn(uint64_t bytes) {
-  return IsHuge(bytes) ? std::unique_lock(reading_huge_) : std::unique_lock<std::mutex>();
+std::unique_lock<util::LongMutex> OpenArchives::WaitForTurn(uint64_t bytes) {
+  return IsHuge(bytes) ? std::unique_lock(reading_huge_) : std::unique_lock<util::LongMutex>();
 }
 
 template <typename Index>

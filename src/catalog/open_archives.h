@@ -9,6 +9,7 @@
 
 #include "catalog/slot.h"
 #include "metrics/counters.h"
+#include "util/long_mutex.h"
 
 namespace skopsfs::catalog {
 
@@ -39,7 +40,7 @@ class OpenArchives {
   static bool IsHuge(uint64_t bytes) { return bytes > kHuge; }
 
   // The turn of one that is huge, for as long as what is returned lives. Others never wait.
-  std::unique_lock<std::mutex> WaitForTurn(uint64_t bytes);
+  std::unique_lock<util::LongMutex> WaitForTurn(uint64_t bytes);
 
   // Counts an archive::ArchiveIndex or a by_name::NameTree against the budget for as long as anyone
   // holds it. Throws util::Error(ENOMEM) when those in use leave no room for it.
@@ -78,9 +79,9 @@ class OpenArchives {
   };
   const std::shared_ptr<InUse> in_use_ = std::make_shared<InUse>();
   std::atomic<uint64_t> uses_ = 0;
-  std::mutex reading_huge_;
-  std::mutex adopting_;  // one at a time: who has made room is the one to use it
-  std::mutex mutex_;     // guards what follows
+  util::LongMutex reading_huge_;
+  util::LongMutex adopting_;  // one at a time: who has made room is the one to use it
+  std::mutex mutex_;          // guards what follows
   uint64_t uses_at_tidy_ = 0;
   uint64_t uses_at_tidy_before_ = 0;
   std::unordered_map<uint64_t, std::weak_ptr<Slot>> slots_;

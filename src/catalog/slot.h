@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <set>
 #include <string>
@@ -20,6 +19,7 @@
 #include "catalog/descriptor_keeper.h"
 #include "catalog/slot_store.h"
 #include "util/error.h"
+#include "util/long_mutex.h"
 
 namespace skopsfs::catalog {
 
@@ -49,12 +49,12 @@ struct Slot {
   // Only archives have what follows.
 
   // Held while the archive is opened and its index is read; to be taken before `mutex`.
-  std::mutex opening;
+  util::LongMutex opening;
   std::atomic<bool> has_huge_index = false;  // as far as is known
 
   // Guards what follows. Held for moments only, so that whoever has no business with the source
   // does not wait for it.
-  std::mutex mutex;
+  util::LongMutex mutex;
   std::shared_ptr<const archive::ArchiveFile> file;
   std::shared_ptr<const archive::ArchiveIndex> index;
   std::optional<util::Error> failure;  // why the archive can never be opened
@@ -81,8 +81,8 @@ struct Slot {
   };
   std::map<uint32_t, Inner> inner;
   // Held while the names are read, and while one of these is; to be taken before the other one.
-  std::mutex names_mutex;
-  std::mutex inner_mutex;
+  util::LongMutex names_mutex;
+  util::LongMutex inner_mutex;
 
   // To be called with the mutex held.
   void CloseFile() {

@@ -20,6 +20,7 @@
 #include "fs/node_id.h"
 #include "fs/status.h"
 #include "util/error.h"
+#include "util/long_mutex.h"
 
 namespace skopsfs::fs {
 
@@ -274,7 +275,7 @@ class FileSystem {
   metrics::Counters& counters_;
   catalog::Catalog catalog_;
   archive::DecoderPool decoders_;
-  std::mutex large_schema_;  // held while one is read
+  util::LongMutex large_schema_;  // held while one is read
 };
 
 }  // namespace skopsfs::fs

@@ -30,19 +30,15 @@ std::vector<RequestWatch::Slow> RequestWatch::Look(const std::vector<RequestSeen
                                                    Clock::time_point time) {
   const int64_t now = std::chrono::nanoseconds(time.time_since_epoch()).count();
   const bool replaces = timeout_.count() > 0;
-  bool others_go_on = false;
   stuck_.clear();
   source_hangs_ = false;
   for (const auto& request : requests) {
     const auto because = JudgeOne(request, now);
     if (because == Because::kTheSource) source_hangs_ = true;
-    if (because == Because::kItGoesOn && replaces && Since(request.since, now) > timeout_) {
-      others_go_on = true;
-    }
     if (because == Because::kItIsStuck && replaces) stuck_.push_back(request);
   }
-  // It may be these that it waits for.
-  if (source_hangs_ || others_go_on) stuck_.clear();
+  // It may wait for the source itself, or for a thread that does, without a word of that.
+  if (source_hangs_) stuck_.clear();
 
   std::vector<Slow> slow;
   std::set<uint64_t> still;

@@ -11,7 +11,8 @@ namespace skopsfs::fuse {
 
 // Judges, look after look, what threads of a worker are at: which requests take long, and for which
 // of them the worker is to be replaced. None is that gets on, nor that waits for the source or for
-// another one: a new worker would only wait, too. Not thread-safe.
+// another one, which is judged itself: a new worker would only wait, too. That others get on is no
+// excuse. Not thread-safe.
 class RequestWatch {
  public:
   using Clock = std::chrono::steady_clock;

@@ -311,18 +311,6 @@ class Crashes(ShimTest):
         self.assertEqual(outcome, [archives.content(1)])
         self.assertEqual(mount.log().count("\n"), 2, mount.log())  # one says that it is up
 
-    def test_a_proof_that_takes_long_goes_on(self):
-        """Of a member of an archive that was touched, as --worker-timeout is meant for sources that are slow."""
-        archives.write_version(self.poison, 1, pages=1 << 14)
-        mount = self.mount("--worker-timeout=1")
-        worker = mount.worker()
-        with open(self.in_mount("poison.skops", MEMBER), "rb", buffering=0) as file:
-            os.chmod(self.poison, 0o600)
-            self.shim.slow_at = self.poison
-            self.assertEqual(os.pread(file.fileno(), PAGE, 99 * PAGE), archives.page(1, 99))
-        self.assertEqual(mount.workers(), [worker])
-        self.assertEqual(mount.log().count("\n"), 1, mount.log())  # that it is up
-
     def requests(self, mount):
         """The numbers of those that threads of the worker are at: SessionState's table."""
         folder = f"/proc/{mount.pid}/fd"

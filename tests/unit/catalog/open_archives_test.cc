@@ -144,7 +144,7 @@ TEST_F(OpenArchivesTest, ASlotInUseThisMomentIsLeftAlone) {
   OpenFile(1);
   {
     // Another thread has it: try_lock on a mutex of one's own is not defined.
-    std::unique_lock<std::mutex> lock(slots_[0]->mutex);
+    std::unique_lock lock(slots_[0]->mutex);
     std::thread([&] { OpenFile(2); }).join();
   }
   EXPECT_EQ(Files(), "02");

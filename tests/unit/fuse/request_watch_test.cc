@@ -61,11 +61,13 @@ TEST_F(RequestWatchTest, NobodyIsStuckWhileTheSourceHangs) {
   EXPECT_FALSE(watch_.source_hangs());
 }
 
-TEST_F(RequestWatchTest, NorWhileOneThatTakesAsLongGoesOn) {
-  Look({Request(1, 20, 1), Request(2, 20, 20)});
-  EXPECT_THAT(watch_.stuck(), IsEmpty());
-  Look({Request(1, 5, 1), Request(2, 20, 20)});
+TEST_F(RequestWatchTest, OneThatGetsOnIsNoExcuseForAnother) {
+  RequestSeen queued = Request(3, 40, 40);
+  queued.is_queued = true;
+  EXPECT_THAT(Look({Request(1, 29, 1), Request(2, 20, 20), queued}),
+              ::testing::ElementsAre(Because::kItIsStuck, Because::kOthers));
   EXPECT_THAT(watch_.stuck(), SizeIs(1));
+  EXPECT_EQ(watch_.stuck()[0].unique, 2);
 }
 
 TEST_F(RequestWatchTest, WhoWaitsForOthersIsNotStuck) {
