@@ -25,25 +25,23 @@ bool WaitedLong(const RequestSeen& request, CrashRecord::Clock::time_point now) 
 
 }  // namespace
 
-bool CrashRecord::Blame(uint64_t slot, const std::string& reason) {
-  return quarantined_.size() < kMostQuarantined && quarantined_.try_emplace(slot, reason).second;
+void CrashRecord::Blame(uint64_t slot, const std::string& reason) {
+  if (quarantined_.size() < kMostQuarantined) quarantined_.try_emplace(slot, reason);
 }
 
-// A fault at `slot`, whatever the number of its requests; true when that is too many.
-bool CrashRecord::BlameFor(const std::map<uint64_t, uint32_t>& faults, uint64_t slot,
+// A fault at `slot`, whatever the number of its requests.
+void CrashRecord::BlameFor(const std::map<uint64_t, uint32_t>& faults, uint64_t slot,
                            Clock::time_point now) {
   auto& times = faults_[slot];
   times.push_back(now);
   while (now - times.front() > kPeriod) times.pop_front();
-  if (times.size() < kMostFaults) return false;
-  const bool blamed = Blame(slot, fmt::format("it made the server crash {} times ({})",
-                                              times.size(), NameOf(faults.at(slot))));
+  if (times.size() < kMostFaults) return;
+  Blame(slot, fmt::format("it made the server crash {} times ({})", times.size(),
+                          NameOf(faults.at(slot))));
   faults_.erase(slot);
-  return blamed;
 }
 
-std::vector<uint64_t> CrashRecord::WorkerDied(const std::vector<RequestSeen>& requests,
-                                              Clock::time_point now) {
+void CrashRecord::WorkerDied(const std::vector<RequestSeen>& requests, Clock::time_point now) {
   std::map<uint64_t, uint32_t> faults;  // signal, by slot
   std::set<uint64_t> timed_out;         // slots
   for (const auto& request : requests) {
@@ -55,10 +53,7 @@ std::vector<uint64_t> CrashRecord::WorkerDied(const std::vector<RequestSeen>& re
       faults[slot] = request.crashed;
     }
   }
-  std::vector<uint64_t> blamed;
-  for (const auto& [slot, signal] : faults) {
-    if (BlameFor(faults, slot, now)) blamed.push_back(slot);
-  }
+  for (const auto& [slot, signal] : faults) BlameFor(faults, slot, now);
   std::map<uint64_t, Deaths> deaths;
   for (const auto& request : requests) {
     if (request.is_queued) continue;
@@ -75,11 +70,10 @@ std::vector<uint64_t> CrashRecord::WorkerDied(const std::vector<RequestSeen>& re
     const auto reason =
         hangs ? fmt::format("a request for it did not end, {} times", count.timed_out)
               : fmt::format("the server died {} times at one request for it", count.unexplained);
-    if (Blame(slot, reason)) blamed.push_back(slot);
+    Blame(slot, reason);
   }
   deaths_ = std::move(deaths);
   std::erase_if(faults_, [&](const auto& item) { return now - item.second.back() > kPeriod; });
-  return blamed;
 }
 
 }  // namespace skopsfs::fuse

@@ -22,12 +22,11 @@ class CrashRecord {
  public:
   using Clock = std::chrono::steady_clock;
 
-  // A worker died while its threads were at `requests`; those that were queued do not count.
-  // Returns the slots that are to be served no more from now on.
-  std::vector<uint64_t> WorkerDied(const std::vector<RequestSeen>& requests,
-                                   Clock::time_point now = Clock::now());
+  // A worker died while its threads were at `requests`; those that were queued do not count. Where
+  // memory ends in it, what it has found so far stays.
+  void WorkerDied(const std::vector<RequestSeen>& requests, Clock::time_point now = Clock::now());
 
-  // All slots that are not to be served.
+  // All slots that are not to be served, and why.
   const std::map<uint64_t, std::string>& quarantined() const { return quarantined_; }
 
  private:
@@ -44,8 +43,8 @@ class CrashRecord {
     int timed_out = 0;
   };
 
-  bool Blame(uint64_t slot, const std::string& reason);
-  bool BlameFor(const std::map<uint64_t, uint32_t>& faults, uint64_t slot, Clock::time_point now);
+  void Blame(uint64_t slot, const std::string& reason);
+  void BlameFor(const std::map<uint64_t, uint32_t>& faults, uint64_t slot, Clock::time_point now);
 
   std::map<uint64_t, std::deque<Clock::time_point>> faults_;  // by slot
   std::map<uint64_t, Deaths> deaths_;                         // by request, of the last worker

@@ -289,6 +289,7 @@ void Supervisor::OnPrepared(Worker& worker) {
 
 void Supervisor::GiveTurn(Worker& worker) {
   if (generation_ == kMostGenerations) return GiveUp("too many workers have died");
+  Quarantine();
   // One that takes each message only just in time is not waited for.
   const auto end = Clock::now() + kHandOverPatience;
   bool good = true;
@@ -297,9 +298,10 @@ void Supervisor::GiveTurn(Worker& worker) {
            worker.channel.Send(Tell::kInherit, number, kept.slot, kept.fd.get());
   }
   for (const auto& [slot, identity] : quarantined_) {
+    if (!identity) continue;
     const auto text =
-        fmt::format("{} {} {} {} {} {}", identity.device, identity.inode, identity.size,
-                    identity.mtime, identity.ctime, crashes_.quarantined().at(slot));
+        fmt::format("{} {} {} {} {} {}", identity->device, identity->inode, identity->size,
+                    identity->mtime, identity->ctime, crashes_.quarantined().at(slot));
     good = good && Clock::now() < end && worker.channel.Send(Tell::kQuarantine, 0, 0, -1, text);
   }
   good = good && worker.channel.Send(Tell::kServe, ++generation_);

@@ -132,7 +132,7 @@ class Supervisor {
   bool WaitsForSource(Worker& worker);
   Clock::duration WaitingInVain(Stall& stall) const;
   std::string LabelOf(uint64_t slot) const;
-  void Quarantine(uint64_t slot);
+  void Quarantine();
   void GiveUp(const std::string& reason);
   void End();
   std::string Serving() const;
@@ -165,7 +165,8 @@ class Supervisor {
   std::map<uint64_t, Kept> kept_;       // by the keeper's number
   Closer closer_;                       // of these
   CrashRecord crashes_;
-  std::map<uint64_t, archive::Identity> quarantined_;  // by slot; those whose identity is known
+  // By slot, as far as they have been told of; none of a folder, which is served all the same.
+  std::map<uint64_t, std::optional<archive::Identity>> quarantined_;
   int short_lives_ = 0;    // workers that did not serve for long, one after the other
   int failed_starts_ = 0;  // workers that never served, likewise
   std::optional<Clock::time_point> start_again_at_;

@@ -88,7 +88,8 @@ void Supervisor::OnCrash(const Worker& ended, Status status, std::vector<Request
     }
   }
   request_watch_.Reset();
-  for (const auto slot : crashes_.WorkerDied(requests)) Quarantine(slot);
+  crashes_.WorkerDied(requests);
+  Quarantine();
 }
 
 void Supervisor::GiveUp(const std::string& reason) {
@@ -198,16 +199,19 @@ bool Supervisor::WaitsForSource(Worker& worker) {
   return true;
 }
 
-void Supervisor::Quarantine(uint64_t slot) {
-  const auto seen = catalog::SlotStore::Read(slot_memory_.get(), slot);
-  const auto& reason = crashes_.quarantined().at(slot);
-  if (!seen || seen->is_folder) {
-    // Without it there is nothing to serve below it.
-    return util::LogError("{}: {}; it is served all the same, being a folder", LabelOf(slot),
-                          reason);
+// Whatever is to be served no more, and that was not done for yet: memory may have ended before.
+void Supervisor::Quarantine() {
+  for (const auto& [slot, reason] : crashes_.quarantined()) {
+    if (quarantined_.contains(slot)) continue;
+    const auto seen = catalog::SlotStore::Read(slot_memory_.get(), slot);
+    const bool is_archive = seen && !seen->is_folder;
+    if (is_archive) {
+      util::LogError("{}: is not served any more: {}", LabelOf(slot), reason);
+    } else {  // without it there is nothing to serve below it
+      util::LogError("{}: {}; it is served all the same, being a folder", LabelOf(slot), reason);
+    }
+    quarantined_[slot] = is_archive ? std::optional(seen->identity) : std::nullopt;
   }
-  quarantined_[slot] = seen->identity;
-  util::LogError("{}: is not served any more: {}", LabelOf(slot), reason);
 }
 
 }  // namespace skopsfs::fuse

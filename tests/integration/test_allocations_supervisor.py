@@ -1,5 +1,6 @@
 """Allocations of the supervisor fail while workers die and are replaced: the mount stays."""
 
+import errno
 import os
 import signal
 import sys
@@ -7,7 +8,9 @@ import sys
 import archives
 from allocations import ALL_FROM, ONE, Allocations
 from archives import MEMBER
-from mount import HANG, MountTest, main, until
+from mount import HANG, Mount, MountTest, main, until
+from processes import Child
+from shim import Shim
 
 PAGES = 2
 MOST = 400  # of one takeover; a guard against counting without end
@@ -74,6 +77,34 @@ class SupervisorWithoutMemory(MountTest):
                 number += STRIDE
         print(f"{delivered} allocations of the supervisor failed", file=sys.stderr)
         self.assertGreater(delivered, 3)
+
+    def crash(self, number):
+        """Has an archive crash three workers while that allocation fails; how many there were, and failed.
+
+        It lies deep, so that most of them are made when it is looked at which one it is."""
+        allocations = Allocations(os.path.join(self.folder, "allocations"))
+        shim = Shim(os.path.join(self.folder, "shim"))
+        name = "d/" * 50 + "poison.skops"
+        poison = self.in_source(name)
+        os.makedirs(os.path.dirname(poison), exist_ok=True)
+        archives.write_version(poison, 1)
+        shim.crash_at = poison
+        libraries = f"{shim.environment['LD_PRELOAD']}:{allocations.environment['LD_PRELOAD']}"
+        with Mount(self.source, self.mountpoint,
+                   env={**shim.environment, **allocations.environment, "LD_PRELOAD": libraries}) as mount:
+            allocations.fail(ONE, number, mount.pid)
+            with Child(os.listdir, self.in_mount(name)) as child:
+                self.assert_errno(errno.EIO, child.result)
+            allocations.stop()
+            self.assertIn("is not served any more: it made the server crash", mount.log())
+        return allocations.count, allocations.failed
+
+    def test_one_fails_while_an_archive_is_found_to_crash_workers(self):
+        """It is served no more all the same."""
+        most, _ = self.crash(1 << 40)  # none
+        delivered = sum(self.crash(number)[1] for number in range(most // 3, most, 4 * STRIDE))
+        print(f"{delivered} allocations of the supervisor failed", file=sys.stderr)
+        self.assertGreater(delivered, 5)
 
     def test_all_fail_while_a_worker_is_replaced(self):
         self.sweep(ALL_FROM, lambda worker, _: os.kill(worker, signal.SIGKILL))
