@@ -21,7 +21,7 @@ using util::Error;
 
 // At the front of the memory. New memory is all zeros.
 struct SlotStore::Header {
-  static constexpr uint64_t kMagic = 0x33746f6c73706b73;  // "skpslot3": a number a layout
+  static constexpr uint64_t kMagic = 0x34746f6c73706b73;  // "skpslot4": a number a layout
 
   std::atomic<uint64_t> magic;
   uint64_t record_size;
@@ -39,11 +39,13 @@ constexpr size_t kMemorySize = kHeaderSize + sizeof(SlotRecord) * SlotStore::kMo
 // An id says where its record is, so that one is found without a search.
 uint32_t NumberOf(uint64_t id) { return static_cast<uint32_t>((id - 1) % SlotStore::kMostSlots); }
 
-// The id after `before`, the last one of the record with that number; 0: there is none.
-uint64_t IdAfter(uint64_t before, uint32_t number) {
-  if (before == 0) return uint64_t{number} + 1;
-  const bool is_last = before > SlotStore::kMostIds - SlotStore::kMostSlots;
-  return is_last || NumberOf(before) != number ? 0 : before + SlotStore::kMostSlots;
+// The id after the last one of the record with that number; 0: there is none, or the last one is
+// not known, as it was damaged.
+uint64_t IdAfter(const SlotRecord& record, uint32_t number) {
+  if (record.HadNoId()) return uint64_t{number} + 1;
+  const bool is_last = record.id > SlotStore::kMostIds - SlotStore::kMostSlots;
+  const bool is_known = record.IdIsSound() && NumberOf(record.id) == number;
+  return is_last || !is_known ? 0 : record.id + SlotStore::kMostSlots;
 }
 
 // A copy of the live record of that slot.
@@ -118,8 +120,8 @@ bool SlotStore::IsSound(const SlotRecord& record) const {
     return name.find('/') == name.npos && name.find('\0') == name.npos && name != "." &&
            name != "..";
   };
-  return record.id > 0 && record.id <= kMostIds && At(NumberOf(record.id)) == &record &&
-         record.made > 0 && record.made <= header_->made &&
+  return record.IdIsSound() && record.id > 0 && record.id <= kMostIds &&
+         At(NumberOf(record.id)) == &record && record.made > 0 && record.made <= header_->made &&
          record.name_size <= sizeof(record.name) && name_is_sound() &&
          (S_ISDIR(record.st.st_mode) || S_ISREG(record.st.st_mode));
 }
@@ -170,7 +172,7 @@ SlotRecord* SlotStore::Take() {
       if (free_.capacity() <= number) free_.reserve(size_t{2} * (number + 1));
       ++header_->used;
     }
-    if (IdAfter(At(number)->id, number) != 0) return At(number);
+    if (IdAfter(*At(number), number) != 0) return At(number);
   }
 }
 
@@ -183,7 +185,7 @@ SlotRecord* SlotStore::Add(uint64_t parent, std::string_view name, const struct 
   record->index_mark = 0;
   record->names_mark = 0;
   record->handles = 0;
-  record->id = IdAfter(record->id, static_cast<uint32_t>(record - At(0)));
+  record->SetId(IdAfter(*record, static_cast<uint32_t>(record - At(0))));
   record->made = ++header_->made;
   record->parent = parent;
   record->st = st;

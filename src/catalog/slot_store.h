@@ -27,11 +27,20 @@ struct SlotRecord {
   std::atomic<uint64_t> names_mark;  // the same of its NameTree
   std::atomic<uint64_t> handles;     // open ones; after a crash maybe too many, never too few
   uint64_t id;                       // also of one that is not live: the last that it had
+  uint64_t id_turned;                // the same with each bit turned, so that damage is seen
   uint64_t parent;
   uint64_t made;  // how many records had been by then: parents come before their children
   struct stat st;
   uint32_t name_size;
   char name[255];
+
+  void SetId(uint64_t number) {
+    id = number;
+    id_turned = ~number;
+  }
+  // New memory is all zeros.
+  bool HadNoId() const { return id == 0 && id_turned == 0; }
+  bool IdIsSound() const { return id_turned == ~id; }
 
   std::string_view Name() const { return {name, name_size}; }
 };

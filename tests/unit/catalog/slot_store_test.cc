@@ -173,9 +173,25 @@ TEST_F(SlotStoreTest, RecordsNeverUsedWhoseIdsAreDamagedAreLeftOut) {
   EXPECT_EQ(Add(0, "fourth.skops")->id, first + 6);
 }
 
+TEST_F(SlotStoreTest, AnIdThatIsDamagedIsNotGivenAgain) {
+  for (const bool is_live : {true, false}) {
+    auto* record = Add(0, "a.skops");
+    store_->Remove(record);
+    record = Add(0, "b.skops");
+    const uint64_t last = record->id;
+    if (!is_live) store_->Remove(record);
+    record->id -= SlotStore::kMostSlots;  // one that it had before
+    EXPECT_THAT(Names(), ::testing::IsEmpty());
+    record = Add(0, "c.skops");
+    EXPECT_NE(record->id, last);
+    EXPECT_NE(record->id, last - SlotStore::kMostSlots);
+    store_->Remove(record);
+  }
+}
+
 TEST_F(SlotStoreTest, ARecordWithoutIdsLeftIsNotUsedAgain) {
   auto* record = Add(0, "a.skops");
-  record->id += (SlotStore::kMostIds / SlotStore::kMostSlots) * SlotStore::kMostSlots;
+  record->SetId(record->id + (SlotStore::kMostIds / SlotStore::kMostSlots) * SlotStore::kMostSlots);
   const uint64_t last = record->id;
   EXPECT_LE(last, SlotStore::kMostIds);
   store_->Remove(record);
