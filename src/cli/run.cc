@@ -37,17 +37,34 @@
 namespace skopsfs::cli {
 namespace {
 
-// As far as they go. Each archive that is open takes a descriptor, in the supervisor and in the
-// worker; memory that they share is a file to the kernel.
+// Raises a limit as far as it goes. Refuses one with which a mount would come up, and then fail at
+// whatever it is asked.
+void RaiseLimit(int resource, rlim_t least = 0, rlim_t unit = 1, std::string_view of = "",
+                std::string_view names = "") {
+  rlimit limit{};
+  if (getrlimit(resource, &limit) != 0) throw util::ErrnoError("getrlimit");
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(resource, &limit);
+  if (limit.rlim_cur / unit >= least) return;
+  throw util::Error(ENOMEM,
+                    fmt::format("the limit of {} {} is too low, {} are needed: raise it ({})",
+                                limit.rlim_cur / unit, of, least, names));
+}
+
+// Each archive that is open takes a descriptor, in the supervisor and in the worker, and each has
+// others. A worker has up to 63 threads, and maps 2 GiB, the records of all slots. Memory that
+// processes share is a file to the kernel.
 void RaiseLimits() {
-  for (const auto resource : {RLIMIT_NOFILE, RLIMIT_FSIZE}) {
-    rlimit limit{};
-    if (getrlimit(resource, &limit) != 0) throw util::ErrnoError("getrlimit");
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(resource, &limit);
-  }
+  constexpr rlim_t kMebibyte = 1 << 20;
+  RaiseLimit(RLIMIT_NOFILE, 64, 1, "descriptors", "ulimit -n, LimitNOFILE");
+  RaiseLimit(RLIMIT_DATA, 256, kMebibyte, "MiB of memory", "ulimit -d, LimitDATA");
+  RaiseLimit(RLIMIT_AS, 3072, kMebibyte, "MiB of addresses", "ulimit -v, LimitAS");
+  RaiseLimit(RLIMIT_FSIZE);
   constexpr rlimit kNone{RLIM_INFINITY, RLIM_INFINITY};
   setrlimit(RLIMIT_FSIZE, &kNone);  // root may
+}
+
+void WarnOfFewDescriptors() {
   constexpr rlim_t kFew = 512;
   rlimit descriptors{};
   if (getrlimit(RLIMIT_NOFILE, &descriptors) == 0 && descriptors.rlim_cur < kFew) {
@@ -136,13 +153,14 @@ std::string FreeMountpoint(const catalog::Source& source, const std::string& pat
 
 int Serve(const Options& options, std::span<const char* const> arguments,
           const std::function<void()>& on_ready) {
+  RaiseLimits();
   const auto [source, user] = OpenSource(options);
   const auto passed = fuse::PassedDescriptor(options.mountpoint);
   RefuseWhatIsNoZip(source, user, options.sandbox);
   const auto mountpoint =
       passed ? options.mountpoint : FreeMountpoint(source, options.mountpoint, options.nonempty);
   util::SetLogSubject(util::Quoted(mountpoint) + ": ");
-  RaiseLimits();
+  WarnOfFewDescriptors();
   fuse::Supervisor supervisor(
       source,
       {.mountpoint = mountpoint,

@@ -2,10 +2,12 @@
 
 import os
 import re
+import resource
 import signal
 import threading
 
 import archives
+from archives import MEMBER
 from mount import Mount, MountTest, binary, detach_below, is_mounted, main, needs_root, run
 from processes import mount_tmpfs, in_child, private_mounts
 
@@ -35,6 +37,26 @@ class StartErrors(MountTest):
         missing = os.path.join(self.folder, "missing")
         self.refused(missing, self.mountpoint, reason=missing)
         self.refused("", self.mountpoint, code=2)
+
+    def test_limits_that_are_too_low(self):
+        """At the least that is taken, all works."""
+        def limit(of, most):
+            return lambda: resource.setrlimit(of, (most, most))
+        limits = [(resource.RLIMIT_NOFILE, (12, 20, 63), 64,
+                   "descriptors is too low, 64 are needed: raise it (ulimit -n")]
+        if "SKOPSFS_SANITIZED" not in os.environ:  # which takes terabytes of addresses
+            mebibyte = 1 << 20
+            limits += [
+                (resource.RLIMIT_DATA, (10 * mebibyte, 255 * mebibyte), 256 * mebibyte,
+                 "MiB of memory is too low, 256 are needed: raise it (ulimit -d"),
+                (resource.RLIMIT_AS, (100 * mebibyte, 3071 * mebibyte), 3072 * mebibyte,
+                 "MiB of addresses is too low, 3072 are needed: raise it (ulimit -v")]
+        for of, low, enough, reason in limits:
+            for most in low:
+                self.refused(self.source, self.mountpoint, reason=reason, preexec_fn=limit(of, most))
+            with Mount(self.source, self.mountpoint, before=limit(of, enough)):
+                with open(self.in_mount("a.skops", MEMBER), "rb") as file:
+                    self.assertEqual(file.read(), archives.content(1, 1))
 
     def test_source_that_is_neither_folder_nor_archive(self):
         fifo = os.path.join(self.folder, "fifo")
