@@ -1,4 +1,11 @@
-"""The child processes of a skopsfs."""
+"""The child processes of a skopsfs, by the names that they give themselves.
+
+A child without one is about to become something, or closes files for skopsfs (src/fuse/closer.h).
+"""
+
+WORKER = "skopsfs-worker"
+NOTIFIER = "skopsfs-notify"
+METRICS = "skopsfs-metrics"
 
 
 def words_of(pid):
@@ -10,13 +17,16 @@ def words_of(pid):
         return []
 
 
-def children_of(pid):
+def name_of(pid):
+    """Also of one that has ended and is not reaped yet; nothing when it is gone."""
+    try:
+        with open(f"/proc/{pid}/comm", encoding="ascii") as file:
+            return file.read().rstrip("\n")
+    except OSError:
+        return ""
+
+
+def children_of(pid, *names):
+    """Those with one of these names, the oldest first."""
     with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as children:
-        return [int(child) for child in children.read().split()]
-
-
-def notifiers_of(pid):
-    """Those that tell the kernel what to drop, or are about to become something."""
-    own = words_of(pid)
-    return [child for child in children_of(pid)
-            if words_of(child) == own or b"--notifier=" in b" ".join(words_of(child))]
+        return [int(child) for child in children.read().split() if name_of(child) in names]

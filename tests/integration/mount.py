@@ -17,7 +17,7 @@ import tempfile
 import time
 import unittest
 
-from children import children_of, notifiers_of, words_of
+from children import METRICS, WORKER, children_of, words_of
 from read_ahead import read_ahead
 from watchdog import Watchdog
 
@@ -304,15 +304,14 @@ class Mount:
 
     def workers(self):
         """The process ids of its workers, the oldest first: one, but for the time of a takeover."""
-        others = notifiers_of(self.pid)
-        return [pid for pid in children_of(self.pid) if pid not in others]
+        return children_of(self.pid, WORKER)
 
     def worker(self):
         """The process id of the worker, waiting for one if there is none now."""
         return until(self.workers, "it has a worker")[-1]
 
     def processes(self):
-        return [self.pid, *self.workers()]
+        return [self.pid, *children_of(self.pid, WORKER, METRICS)]
 
     def descriptors(self, *processes):
         """What its processes, or these ones, have open, as /proc shows it."""

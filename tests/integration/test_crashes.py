@@ -14,6 +14,7 @@ import time
 
 import archives
 from archives import MEMBER, PAGE
+from children import METRICS, children_of
 from mount import Mount, binary, is_mounted, main, until
 from processes import Child
 from shim import ShimTest
@@ -145,8 +146,7 @@ class Crashes(ShimTest):
         mount = self.mount(f"--metrics-address={port}")
 
         def server():
-            return next((pid for pid in mount.workers()
-                         if read(f"/proc/{pid}/comm") == b"skopsfs-metrics\n"), None)
+            return next(iter(children_of(mount.pid, METRICS)), None)
         self.shim.metrics_hang = 1
         os.kill(until(server, "metrics are served"), signal.SIGKILL)
         until(lambda: self.shim.hanging, "another one hangs")

@@ -9,7 +9,7 @@ import unittest
 
 import archives
 from archives import MEMBER
-from children import notifiers_of
+from children import NOTIFIER, children_of
 from mount import main, until
 from shim import ShimTest
 from slow_source import SlowSource
@@ -49,19 +49,22 @@ class Notifier(ShimTest):
         with open(f"/proc/{pid}/stat", encoding="ascii") as file:
             return file.read().rpartition(")")[2].split()[0] == "D"
 
+    def notifiers(self):
+        return children_of(self.mounted.pid, NOTIFIER)
+
     def notifier(self):
-        return until(lambda: notifiers_of(self.mounted.pid), "there is one")[-1]
+        return until(self.notifiers, "there is one")[-1]
 
     def test_it_is_started_when_there_is_something_to_tell_and_again_when_it_dies(self):
-        self.assertEqual(notifiers_of(self.mounted.pid), [])
+        self.assertEqual(self.notifiers(), [])
         self.drop_one()
         first = self.notifier()
         self.drop_one()
-        self.assertEqual(notifiers_of(self.mounted.pid), [first])
+        self.assertEqual(self.notifiers(), [first])
         os.kill(first, signal.SIGKILL)
         self.mounted.wait_for_log("the process that has the kernel drop names has ended")
         self.drop_one()
-        self.assertNotEqual(notifiers_of(self.mounted.pid), [first])
+        self.assertNotEqual(self.notifiers(), [first])
 
     def test_it_keeps_no_powers(self):
         self.drop_one()
@@ -95,7 +98,7 @@ class Notifier(ShimTest):
         self.assertIsNone(listing.poll())
         self.slow.stalled = 0
         self.assertEqual(listing.communicate()[0].split(), [b"b.skops", b"stalls"])
-        until(lambda: self.superseded() == 0 and first not in notifiers_of(self.mounted.pid),
+        until(lambda: self.superseded() == 0 and first not in self.notifiers(),
               "all is as before")
 
 

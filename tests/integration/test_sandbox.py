@@ -7,6 +7,7 @@ import urllib.request
 
 import archives
 from archives import MEMBER
+from children import METRICS, children_of
 from mount import Mount, binary, main, mounts, needs_root, run, until
 from processes import OTHER_USER, in_child
 from shim import ShimTest
@@ -93,8 +94,7 @@ class Sandbox(ShimTest):
         for name, result in zip(_ATTEMPTS, self.shim.results()):
             with self.subTest(attempt=name):
                 self.assertIn(result, (errno.EPERM, errno.EACCES))
-        servers = [pid for pid in mount.workers()
-                   if b"--metrics-server=" in read(f"/proc/{pid}/cmdline")]
+        servers = children_of(mount.pid, METRICS)
         self.assertEqual([status(pid)["Seccomp"] for pid in servers], ["2"])
 
     @needs_root

@@ -15,6 +15,7 @@ import urllib.error
 import urllib.request
 
 import archives
+from children import METRICS, children_of
 from mount import MountTest, binary, is_mounted, main, needs_root, run, until
 
 CONTENT = archives.content(1)
@@ -206,13 +207,8 @@ class Status(MountTest):
 
 class Http(MountTest):
     def metrics_process(self, mount):
-        """The child that is not the worker."""
-        def found():
-            for pid in mount.workers():
-                if read(f"/proc/{pid}/comm") == "skopsfs-metrics\n":
-                    return pid
-            return None
-        return until(found, "there is a process that serves metrics")
+        return until(lambda: children_of(mount.pid, METRICS),
+                     "there is a process that serves metrics")[0]
 
     def test_the_same_as_in_the_mount(self):
         port = free_port()
@@ -234,7 +230,7 @@ class Http(MountTest):
         port = free_port()
         mount = self.mount(f"--metrics-address=127.0.0.1:{port}")
         server = self.metrics_process(mount)
-        worker = next(pid for pid in mount.workers() if pid != server)
+        worker = mount.worker()
 
         def updated():
             return metrics_in(fetch(port))["skopsfs_last_update_seconds"]
@@ -299,11 +295,11 @@ class Http(MountTest):
         port = free_port()
         mount = self.mount(f"--metrics-address={port}", command=[program])
         server = self.metrics_process(mount)
-        first = next(pid for pid in mount.workers() if pid != server)
+        first = mount.worker()
         os.rename(shutil.copy(binary(), program + ".new"), program)
         mount.send(signal.SIGUSR2)
         mount.wait_for_log("the upgrade is done")
-        second = until(lambda: [p for p in mount.workers() if p not in (server, first)], "it serves")
+        second = until(lambda: [p for p in mount.workers() if p != first], "it serves")
         time.sleep(11)  # after which the new program counts as good
         os.kill(second[0], signal.SIGKILL)
         mount.wait_for_log("another one takes over")
