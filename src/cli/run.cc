@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <csignal>
 #include <cstdio>
@@ -32,6 +33,7 @@
 #include "util/error.h"
 #include "util/log.h"
 #include "util/time_zone.h"
+#include "zip/end_record.h"
 #include "zip/format.h"
 
 namespace skopsfs::cli {
@@ -106,9 +108,12 @@ void RefuseWhatIsNoZip(const catalog::Source& source, const fuse::ServingUser& u
   if (memmem(tail.data(), static_cast<size_t>(got), &kSignature, sizeof(kSignature)) != nullptr) {
     return;
   }
-  throw util::Error(EINVAL, fmt::format("source {} is no ZIP archive: it has no end of central "
-                                        "directory record",
-                                        util::Quoted(source.path())));
+  std::array<char, zip::kTellingBytes> begin;
+  const ssize_t telling = pread(file.get(), begin.data(), begin.size(), 0);
+  throw util::Error(
+      EINVAL, fmt::format("source {}: {}", util::Quoted(source.path()),
+                          zip::WhyNoArchive(
+                              {begin.data(), static_cast<size_t>(std::max<ssize_t>(telling, 0))})));
 }
 
 // As it is when the two paths were given the wrong way round.

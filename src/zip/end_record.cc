@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -101,20 +102,21 @@ void ApplyZip64(const ByteSource& source, EndRecord& end) {
   end.location = record.location;
 }
 
-// Says what a file is that people take for an archive, when it is one of the usual mistakes.
-[[noreturn]] void RefuseOther(const ByteSource& source) {
+}  // namespace
+
+const char* WhyNoArchive(std::string_view begin) {
   using std::string_view_literals::operator""sv;
-  std::array<std::byte, 256> bytes;
-  const std::string_view begin(reinterpret_cast<const char*>(bytes.data()),
-                               source.ReadAt(0, bytes));
-  if (begin.empty()) throw Error(EIO, "not a ZIP archive: it is empty");
-  if (begin.starts_with("version https://git-lfs.github.com/spec/"sv)) {
-    throw Error(EIO, "not a ZIP archive: a pointer of Git LFS; run git lfs pull where it lies");
+  if (begin.empty()) return "not a ZIP archive: it is empty";
+  if (begin.starts_with("PK\3\4"sv)) {
+    return "not a ZIP archive: it looks cut off, as by an upload or a copy that is not complete";
   }
-  if (begin.starts_with("\x1f\x8b"sv)) throw Error(EIO, "not a ZIP archive: packed with gzip");
+  if (begin.starts_with("version https://git-lfs.github.com/spec/"sv)) {
+    return "not a ZIP archive: a pointer of Git LFS; run git lfs pull where it lies";
+  }
+  if (begin.starts_with("\x1f\x8b"sv)) return "not a ZIP archive: packed with gzip";
   // Of protocols 2 to 5, as pickle and joblib write them.
   if (begin.size() > 1 && begin[0] == '\x80' && begin[1] >= 2 && begin[1] <= 5) {
-    throw Error(EIO, "not a ZIP archive: a pickle, which skops.io did not write");
+    return "not a ZIP archive: a pickle, which skops.io did not write";
   }
   std::string text(
       begin.substr(std::min(begin.find_first_not_of("\xef\xbb\xbf \t\r\n"), begin.size())));
@@ -122,16 +124,19 @@ void ApplyZip64(const ByteSource& source, EndRecord& end) {
     return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
   });
   if (text.starts_with("<!doctype html") || text.starts_with("<html")) {
-    throw Error(EIO, "not a ZIP archive: a page of HTML, perhaps an error or a log-in page");
+    return "not a ZIP archive: a page of HTML, perhaps an error or a log-in page";
   }
-  throw Error(EIO, "not a ZIP archive: no end of central directory record");
+  return "not a ZIP archive: no end of central directory record";
 }
-
-}  // namespace
 
 DirectoryLocation FindCentralDirectory(const ByteSource& source) {
   auto end = FindEndRecord(source);
-  if (!end) RefuseOther(source);
+  if (!end) {
+    std::array<char, kTellingBytes> begin;
+    const size_t size = source.ReadAt(0, std::as_writable_bytes(std::span(begin)));
+    const std::string reason = WhyNoArchive({begin.data(), size});
+    throw Error(EIO, reason);
+  }
   ApplyZip64(source, *end);
 
   // The directory ends where the records begin, wherever they say that it starts.

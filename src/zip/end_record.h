@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <string_view>
 
 #include "zip/byte_source.h"
 
@@ -19,5 +21,10 @@ struct DirectoryLocation {
 // ZIP64 records before it, which must be consistent since the fix of CVE-2025-8291. Throws
 // util::Error(EIO) where zipfile raises.
 DirectoryLocation FindCentralDirectory(const ByteSource& source);
+
+// Why a file without an end record is none, from its first kTellingBytes: what it is when it is one
+// of those that people take for an archive.
+inline constexpr size_t kTellingBytes = 256;
+const char* WhyNoArchive(std::string_view begin);
 
 }  // namespace skopsfs::zip

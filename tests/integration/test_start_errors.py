@@ -110,11 +110,15 @@ class StartErrors(MountTest):
             self.refused("-o", "nonempty", path, self.source, reason="is the source itself")
 
     def test_source_that_is_no_archive(self):
-        for name, content in (("empty.skops", b""), ("model.pkl", b"x" * 200_000),
-                              ("cut.skops", archives.version_bytes(1)[:-22])):
+        for name, content, reason in (
+                ("empty.skops", b"", "it is empty"),
+                ("cut.skops", archives.version_bytes(1)[:-22], "it looks cut off"),
+                ("page.skops", b"<html><body>log in", "a page of HTML"),
+                ("lfs.skops", b"version https://git-lfs.github.com/spec/v1\noid", "a pointer of Git LFS"),
+                ("model.pkl", b"x" * 200_000, "no end of central directory record")):
             archives.write(os.path.join(self.folder, name), content)
             self.refused(os.path.join(self.folder, name), self.mountpoint,
-                         reason=f'{name}" is no ZIP archive')
+                         reason=f'{name}": not a ZIP archive: {reason}')
 
     def test_mountpoint_that_is_busy(self):
         with Mount(self.source, self.mountpoint):

@@ -77,9 +77,11 @@ TEST(EndRecord, OtherFiles) {
        {"<!DOCTYPE html>\n<html>", "\xef\xbb\xbf\n <!doctype HTML>", "<HTML lang=en>"}) {
     EXPECT_EQ(reason(page), "a page of HTML, perhaps an error or a log-in page") << page;
   }
+  EXPECT_EQ(reason("PK\3\4 the rest is missing"),
+            "it looks cut off, as by an upload or a copy that is not complete");
   const std::string none = "no end of central directory record";
   for (const char* bytes : {"version https://git-lfs", "\x1f", "\x80", "\x80\x06", "\x80x", "<",
-                            "<htm", "\n", "<!doctype htm", "PK\3\4 cut off", "text"}) {
+                            "<htm", "\n", "<!doctype htm", "PK\3", "text"}) {
     EXPECT_EQ(reason(bytes), none) << bytes;
   }
   EXPECT_EQ(reason(std::string(100'000, '\0')), none);
