@@ -2,16 +2,22 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "util/utf8.h"
 #include "zip/limits.h"
 
 namespace skopsfs::by_name {
 namespace {
 
-bool IsUnsafe(unsigned char byte) {
+// Control characters, and those that turn around the order in which text is shown.
+bool IsUnsafe(std::string_view character) {
+  const auto is_in = [&](std::string_view first, std::string_view last) {
+    return character >= first && character <= last;
+  };
   constexpr unsigned char kFirstPrintable = 0x20;
-  constexpr unsigned char kDelete = 0x7f;
-  return byte == '/' || byte < kFirstPrintable || byte == kDelete;
+  return character == "/" || static_cast<unsigned char>(character[0]) < kFirstPrintable ||
+         is_in("\u007f", "\u009f") || is_in("\u202a", "\u202e") || is_in("\u2066", "\u2069");
 }
 
 // The front of `text` that has at most `most` bytes and ends with a whole character.
@@ -31,12 +37,12 @@ std::string SafeName(std::string_view name) {
   std::string safe;
   while (!name.empty()) {
     const size_t size = util::SizeOfFirst(name);
-    if (size == 0 || is_dots || IsUnsafe(static_cast<unsigned char>(name[0]))) {
-      safe += fmt::format("%{:02X}", static_cast<unsigned char>(name[0]));
-      name.remove_prefix(1);
+    const auto first = name.substr(0, std::max<size_t>(size, 1));
+    name.remove_prefix(first.size());
+    if (size == 0 || is_dots || IsUnsafe(first)) {
+      for (const char c : first) safe += fmt::format("%{:02X}", static_cast<unsigned char>(c));
     } else {
-      safe += name.substr(0, size);
-      name.remove_prefix(size);
+      safe += first;
     }
   }
   return safe;

@@ -27,6 +27,20 @@ TEST(SafeName, WhatTerminalsWouldObey) {
   EXPECT_EQ(SafeName("a\nb"), "a%0Ab");
   EXPECT_EQ(SafeName("\x1b[2J"), "%1B[2J");
   EXPECT_EQ(SafeName("\x7f"), "%7F");
+  EXPECT_EQ(SafeName("\u009b2J\u0080\u009f"), "%C2%9B2J%C2%80%C2%9F");
+  EXPECT_EQ(SafeName("\u00a0"), "\u00a0");
+}
+
+// The order in which a name is shown is not to be another one's choice.
+TEST(SafeName, WhatTurnsTextAround) {
+  EXPECT_EQ(SafeName("a\u202egnp.\u202c"), "a%E2%80%AEgnp.%E2%80%AC");
+  for (const std::string mark :
+       {"\u202a", "\u202b", "\u202d", "\u2066", "\u2067", "\u2068", "\u2069"}) {
+    EXPECT_EQ(SafeName(mark).substr(0, 5), "%E2%8") << mark;
+  }
+  for (const std::string other : {"\u2029", "\u202f", "\u2065", "\u206a", "\u05d0"}) {
+    EXPECT_EQ(SafeName(other), other);
+  }
 }
 
 TEST(SafeName, WhatIsNoText) {
