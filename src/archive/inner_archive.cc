@@ -1,5 +1,7 @@
 #include "archive/inner_archive.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "archive/member_reader.h"
@@ -38,7 +40,8 @@ InnerArchive::InnerArchive(const zip::ByteSource& bytes, const Extent& outer,
                            const std::string& label)
     : index_(bytes, label, kLimits) {
   if (index_.node_count() > kMostNodes) {
-    throw util::Error(EFBIG, "it has more members than the limit");
+    throw util::Error(EFBIG,
+                      fmt::format("it has more members than the limit of {}", kMostNodes - 1));
   }
   const auto within = IsDecoded(outer) ? std::make_shared<const Extent>(outer) : nullptr;
   members_.resize(index_.node_count());

@@ -1,5 +1,7 @@
 #include "archive/member_tree.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <iterator>
 #include <utility>
@@ -139,7 +141,8 @@ void MemberTree::AddChildren(const Pending& pending, std::span<const uint32_t> s
     const bool is_directory = end_below > first_below;
     if (is_file && is_directory) report(path, "its name is also a directory");
 
-    if (nodes_.size() == kMostNodes) throw util::Error(EFBIG, "it has more members than the limit");
+    if (nodes_.size() == kMostNodes)
+      throw util::Error(EFBIG, fmt::format("it has more members than the limit of {}", kMostNodes));
     const auto index = static_cast<uint32_t>(nodes_.size());
     const auto directory = static_cast<uint32_t>(directories_.size());
     // No bits are lost: nodes are counted above, and entries are fewer (zip/limits.h).

@@ -34,7 +34,7 @@ by_name::ObjectTree ReadObjectsOf(archive::MemberReader& reader, const archive::
                                   const by_name::ReportMissing& missing) {
   const auto schema = SchemaOf(index);
   if (schema && index.EntryOf(*schema)->size > kLargestSchema) {
-    throw util::Error(EFBIG, "schema.json is larger than the limit");
+    throw util::Error(EFBIG, "schema.json is larger than the limit of 1 GiB");
   }
   uint64_t offset = 0;
   return by_name::ReadObjects(

@@ -1,5 +1,7 @@
 #include "zip/central_directory.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <limits>
 #include <numeric>
@@ -68,7 +70,8 @@ void AppendName(CentralDirectory& directory, Entry& entry, Bytes raw, const Limi
   const std::string_view text(reinterpret_cast<const char*>(raw.data()), raw.size());
   const std::string name = DecodeName(text, (entry.flags & kFlagUtf8) != 0);
   if (name.size() > limits.name_bytes - directory.names.size()) {
-    throw Error(EFBIG, "the names of its members are longer than the limit");
+    throw Error(EFBIG, fmt::format("the names of its members are longer than the limit of {} MiB",
+                                   limits.name_bytes >> 20));
   }
   entry.name_offset = static_cast<uint32_t>(directory.names.size());
   entry.raw_name_size = static_cast<uint32_t>(name.size()) & Entry::kLongestName;
@@ -141,14 +144,15 @@ uint64_t CentralDirectory::DataLimit(const Entry& entry) const {
 CentralDirectory ReadCentralDirectory(const ByteSource& source, const DirectoryLocation& location,
                                       const Limits& limits) {
   if (location.size > limits.central_directory_bytes) {
-    throw Error(EFBIG, "its central directory is larger than the limit");
+    throw Error(EFBIG, fmt::format("its central directory is larger than the limit of {} MiB",
+                                   limits.central_directory_bytes >> 20));
   }
   CentralDirectory directory;
   directory.start = location.start;
   RegionReader reader(source, location.start, location.size);
   for (uint64_t total = 0; total < location.size;) {
     if (directory.entries.size() == limits.entries) {
-      throw Error(EFBIG, "it has more members than the limit");
+      throw Error(EFBIG, fmt::format("it has more members than the limit of {}", limits.entries));
     }
     total += ReadEntry(reader, directory, location.shift, limits);
   }

@@ -66,6 +66,15 @@ TEST_F(NamesTest, LinksToMembers) {
   EXPECT_EQ(ErrnoOf([&] { Target("a.skops/1.npy"); }), EINVAL);
 }
 
+TEST_F(NamesTest, ASchemaBeyondTheLimit) {
+  testing::ArchiveBuilder()
+      .Add({.name = "schema.json", .hole = (uint64_t{1} << 30) + 1})
+      .WriteTo(folder_ / "a.skops");
+  Start();
+  EXPECT_EQ(ErrnoOf([&] { fs_->OpenDirectory(kernel_->Node("a.skops/by-name")); }), EFBIG);
+  EXPECT_THAT(log_.texts(), Contains(HasSubstr("schema.json is larger than the limit of 1 GiB")));
+}
+
 TEST_F(NamesTest, AreListedLast) {
   Start();
   EXPECT_THAT(kernel_->Names(kernel_->Node("a.skops")),
