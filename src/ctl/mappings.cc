@@ -131,4 +131,23 @@ Mappings ReadMappings(const std::set<dev_t>& devices, const std::string& proc) {
   return mappings;
 }
 
+std::map<dev_t, std::set<std::string>> PathsByName(const std::set<dev_t>& devices,
+                                                   const std::string& proc) {
+  std::map<dev_t, std::set<std::string>> found;
+  if (devices.empty()) return found;
+  for (const auto& name : ListFolder(proc)) {
+    pid_t pid = 0;
+    if (!ParseWhole(std::string_view(name), pid, 10)) continue;
+    try {
+      const auto maps = ReadWhole(JoinPath(JoinPath(proc, name), "maps"), kMostBytes);
+      for (auto& mapping : ParseMappings(maps, devices)) {
+        if (mapping.path.find("/by-name/") == std::string::npos) continue;
+        found[mapping.device].insert(std::move(mapping.path));
+      }
+    } catch (const util::Error&) {  // it is counted where its mappings are
+    }
+  }
+  return found;
+}
+
 }  // namespace skopsfs::ctl

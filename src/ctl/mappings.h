@@ -34,4 +34,9 @@ struct Mappings {
 // Those of all processes in `proc`. What ends meanwhile is left out.
 Mappings ReadMappings(const std::set<dev_t>& devices, const std::string& proc = "/proc");
 
+// The paths below a folder by-name of files on `devices` that somebody has mapped, by device:
+// arrays in an npz, which have names there alone.
+std::map<dev_t, std::set<std::string>> PathsByName(const std::set<dev_t>& devices,
+                                                   const std::string& proc = "/proc");
+
 }  // namespace skopsfs::ctl

@@ -36,7 +36,8 @@ struct Message {
 // The child's side.
 class Teller {
  public:
-  Teller(int pipe, const std::string& mountpoint) : pipe_(pipe), mountpoint_(mountpoint) {}
+  Teller(int pipe, const std::string& mountpoint, const std::set<std::string>& by_name)
+      : pipe_(pipe), mountpoint_(mountpoint), by_name_(by_name) {}
 
   void Tell() {
     try {
@@ -141,6 +142,7 @@ class Teller {
       if (has_failed && ReadAttribute(folder, "error")) continue;
       try {
         TellMembersOf(i, folder, has_failed);
+        TellNamedOf(i, archive.path, folder);
         Send({.kind = Message::Kind::kArchiveDone, .pages = {.archive = i}});
       } catch (const Error&) {
         // We may not look at it, or it is gone by now.
@@ -158,6 +160,22 @@ class Teller {
     });
   }
 
+  // Where such a path leads in this archive. Others' paths may have anything before that.
+  void TellNamedOf(uint32_t number, const std::string& archive, const std::string& folder) {
+    const std::string above = (archive.empty() ? "" : "/" + archive) + "/by-name/";
+    for (const auto& path : by_name_) {
+      const size_t at = path.find(above);
+      if (at == std::string::npos) continue;
+      const std::string file = JoinPath(folder, "by-name/" + path.substr(at + above.size()));
+      struct stat st {};
+      if (stat(file.c_str(), &st) != 0 || !S_ISREG(st.st_mode)) continue;
+      Send({.kind = Message::Kind::kMember,
+            .pages = {.archive = number,
+                      .inode = st.st_ino,
+                      .resident = ResidentOf(file, false).value_or(0)}});
+    }
+  }
+
   static std::optional<uint64_t> ResidentOf(const std::string& file, bool has_failed) {
     if (has_failed && ReadAttribute(file, "error")) return 0;
     const util::UniqueFd fd(open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
@@ -169,6 +187,7 @@ class Teller {
 
   const int pipe_;
   const std::string& mountpoint_;
+  const std::set<std::string>& by_name_;
   size_t members_ = 0;
 };
 
@@ -219,7 +238,8 @@ void Take(const Message& message, std::string text, MountAnswer& answer) {
 
 }  // namespace
 
-MountQuestion::MountQuestion(std::string mountpoint) : mountpoint_(std::move(mountpoint)) {
+MountQuestion::MountQuestion(std::string mountpoint, const std::set<std::string>& by_name)
+    : mountpoint_(std::move(mountpoint)) {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) throw util::ErrnoError("a pipe cannot be made");
   pipe_.Reset(ends[0]);
@@ -231,7 +251,7 @@ MountQuestion::MountQuestion(std::string mountpoint) : mountpoint_(std::move(mou
   const int kept = dup2(write_end.get(), STDERR_FILENO + 1);
   for (int fd = 0; fd <= STDERR_FILENO; ++fd) close(fd);
   close_range(static_cast<unsigned>(kept) + 1, ~0U, 0);
-  Teller(kept, mountpoint_).Tell();
+  Teller(kept, mountpoint_, by_name).Tell();
   _exit(EXIT_SUCCESS);
 }
 

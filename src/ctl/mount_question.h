@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -38,8 +39,9 @@ class MountQuestion {
  public:
   static constexpr auto kPatience = std::chrono::seconds(5);
 
-  // Throws util::Error when no child can be made.
-  explicit MountQuestion(std::string mountpoint);
+  // Of the members `by_name`, see PathsByName(), the pages are told, too. Throws util::Error when
+  // no child can be made.
+  explicit MountQuestion(std::string mountpoint, const std::set<std::string>& by_name = {});
   ~MountQuestion();
   MountQuestion(const MountQuestion&) = delete;
   MountQuestion& operator=(const MountQuestion&) = delete;

@@ -86,11 +86,13 @@ struct Snapshot {
 
 Snapshot Look(const std::string& wanted) {
   const auto mounts = MountsToAsk(wanted);
-  std::vector<std::unique_ptr<MountQuestion>> questions;
   std::set<dev_t> devices;
+  for (const auto& mount : mounts) devices.insert(mount.device);
+  auto by_name = PathsByName(devices);
+  std::vector<std::unique_ptr<MountQuestion>> questions;
+  questions.reserve(mounts.size());
   for (const auto& mount : mounts) {
-    questions.push_back(std::make_unique<MountQuestion>(mount.path));
-    devices.insert(mount.device);
+    questions.push_back(std::make_unique<MountQuestion>(mount.path, by_name[mount.device]));
   }
   std::vector<MountAnswer> answers;
   answers.reserve(questions.size());

@@ -7,6 +7,8 @@ import re
 import signal
 import subprocess
 
+import numpy
+
 import archives
 from ctl import NOT_DONE, WRONG, binary, ctl
 from mount import MountTest, detach, main, mounts, needs_root, run, until
@@ -122,6 +124,25 @@ class Status(MountTest):
         self.assertRegex(out, f"^{re.escape(self.mountpoint)}: {re.escape(self.source)}, skopsfs ")
         self.assertRegex(out, r"(?m)^  a\.skops +0\.5 MiB +open +0\.5 MiB +3 +1\.0 MiB$")
         self.assertRegex(out, r"(?m)^  bad\.skops: not a ZIP archive")
+
+    @needs_root
+    def test_arrays_in_an_npz_count_for_their_archive(self):
+        array = archives.npy(numpy.zeros(1 << 16))
+        archives.write_members(self.in_source("a.skops"), {
+            "1.npz": archives.archive_of({"data.npy": array}),
+            "schema.json": b'{"__loader__": "SparseMatrixNode", "file": "1.npz"}'})
+        self.mount()
+        path = self.in_mount("a.skops", "by-name", "root", "data.npy")
+        mappers = [self.mapper(path) for _ in range(2)]
+        found = self.archive("a.skops")
+        self.assertEqual(sorted(found["processes"]), sorted(m.pid for m in mappers))
+        self.assertEqual(found["mapped_bytes"], 2 * found["resident_bytes"])
+        self.assertEqual(found["saved_bytes"], found["resident_bytes"])
+        self.assertGreaterEqual(found["resident_bytes"], len(array))
+        self.assertNotIn("(others)", ctl("status", self.mountpoint)[0])
+        # Those of a version that was replaced are not counted for the one that is there now.
+        archives.write_version(self.in_source("a.skops"), 1)
+        until(lambda: self.archive("a.skops")["processes"] == [], "nobody has that one mapped")
 
     def test_right_after_mounting(self):
         """It lists all archives, in order, though nobody has looked at them; and reads none."""
