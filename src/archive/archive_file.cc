@@ -16,7 +16,7 @@ using util::Error;
 
 namespace {
 
-constexpr size_t kRememberedMembers = 1024;       // before those of closed members are looked for
+constexpr size_t kRememberedMembers = 1024;       // before those nobody reads are looked for
 constexpr size_t kLargeRead = size_t{256} << 10;  // bytes; what is tried for more of them must pay
 
 constexpr int kTrustedToBeCached = 16;               // jumps
@@ -168,7 +168,7 @@ std::optional<int64_t> ArchiveFile::CheckUnchanged() const {
   return changed;
 }
 
-bool ArchiveFile::IsCurrent() const { return !IsSeenWritten() && IdentityOf(Stat()) == identity_; }
+bool ArchiveFile::IsCurrent() const { return !IsSeenWritten() && HasItsTimes(); }
 
 std::shared_ptr<MemberState> ArchiveFile::StateOf(const Extent& extent, DecoderPool& pool) const {
   const Place place(extent.within ? std::optional(extent.within->offset) : std::nullopt,

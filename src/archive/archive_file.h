@@ -66,11 +66,16 @@ class ArchiveFile : public zip::ByteSource {
   // new opens ask for.
   bool IsCurrent() const;
 
+  // Those two questions by themselves. The first throws util::Error when the file cannot be looked
+  // at, as when its filesystem is gone.
+  bool HasItsTimes() const { return IdentityOf(Stat()) == identity_; }
+  bool IsSeenWritten() const;
+
   // Whether a read of the file, or a look at it, has ever failed: then what was made of its bytes
   // proves nothing.
   bool failed_to_read() const { return failed_to_read_; }
 
-  // What those who have a member open share; its decoder is of `pool`.
+  // What all who read a member share; its decoder is of `pool`.
   std::shared_ptr<MemberState> StateOf(const Extent& extent, DecoderPool& pool) const;
 
   // Drops all pages of the archive, if something was read since they were last dropped.
@@ -92,7 +97,6 @@ class ArchiveFile : public zip::ByteSource {
   static constexpr uint64_t kMostWindows = 16384;  // the file's size is a stranger's claim
 
   struct stat Stat() const;
-  bool IsSeenWritten() const;
   void CountRead(size_t bytes) const;
   std::span<std::byte> Within(uint64_t offset, std::span<std::byte> out) const;
   const DirectFile* Direct() const;
@@ -117,8 +121,8 @@ class ArchiveFile : public zip::ByteSource {
   mutable std::optional<bool> direct_is_possible_;
   mutable std::unique_ptr<const DirectFile> direct_;  // stays once it is there
   mutable std::mutex members_mutex_;
-  // Of open members, by where their bytes begin: in the file, or in those of the compressed member
-  // that begins there.
+  // Of members that are read, by where their bytes begin: in the file, or in those of the
+  // compressed member that begins there.
   using Place = std::pair<std::optional<uint64_t>, uint64_t>;
   mutable std::map<Place, std::weak_ptr<MemberState>> members_;
   mutable std::atomic<bool> failed_to_read_ = false;

@@ -11,7 +11,7 @@
 
 namespace skopsfs::archive {
 
-// Bounds the memory of decoders, however many compressed members are open: the least recently used
+// Bounds the memory of decoders, however many compressed members are read: the least recently used
 // ones go when there would be too much, and their members start over when read again. Those that
 // are being used stay; who needs more than they leave waits for them. Thread-safe.
 class DecoderPool {

@@ -13,7 +13,7 @@ constexpr zip::Limits kLimits = {.central_directory_bytes = uint64_t{1} << 20,
                                  .entries = InnerArchive::kMostNodes - 1,
                                  .name_bytes = size_t{64} << 10};
 
-// The bytes of an open member.
+// The bytes of a member.
 class BytesOfMember : public zip::ByteSource {
  public:
   BytesOfMember(const std::shared_ptr<const ArchiveFile>& file, const Extent& extent,

@@ -69,24 +69,29 @@ void CheckDecodedCrc(const std::shared_ptr<const ArchiveFile>& file, const Exten
 
 }  // namespace
 
+std::optional<Error> RefusalOf(const zip::Entry& entry) {
+  if (auto refusal = zip::RefusalOf(entry)) return refusal;
+  if (entry.method != zip::kMethodStored && !CanDecode(entry.method)) {
+    return Error(EOPNOTSUPP,
+                 "compression method " + std::to_string(entry.method) + " is not supported");
+  }
+  if (entry.size > zip::MostDecoded(entry.method, entry.compressed_size)) {
+    return Error(EIO, "larger than its compressed data can be");
+  }
+  // An empty file is never read.
+  if (entry.size == 0 && entry.crc32 != 0) return Error(EIO, kWrong);
+  return std::nullopt;
+}
+
 Extent LocateMember(const zip::ByteSource& source, const ArchiveIndex& index,
                     const zip::Entry& entry) {
-  Extent extent{.offset = zip::LocateData(source, index.directory(), entry),
-                .compressed_size = entry.compressed_size,
-                .size = entry.size,
-                .crc32 = entry.crc32,
-                .method = entry.method,
-                .flags = entry.flags};
-  if (extent.method != zip::kMethodStored && !CanDecode(extent.method)) {
-    throw Error(EOPNOTSUPP,
-                "compression method " + std::to_string(extent.method) + " is not supported");
-  }
-  if (extent.size > zip::MostDecoded(extent.method, extent.compressed_size)) {
-    throw Error(EIO, "larger than its compressed data can be");
-  }
-  // An empty file is never read, so this is the time to see it.
-  if (extent.size == 0 && extent.crc32 != 0) throw Error(EIO, "bad CRC-32");
-  return extent;
+  if (const auto refusal = archive::RefusalOf(entry)) throw Error(*refusal);
+  return {.offset = zip::LocateData(source, index.directory(), entry),
+          .compressed_size = entry.compressed_size,
+          .size = entry.size,
+          .crc32 = entry.crc32,
+          .method = entry.method,
+          .flags = entry.flags};
 }
 
 MemberReader::MemberReader(std::shared_ptr<const ArchiveFile> file, const Extent& extent,

@@ -9,15 +9,19 @@
 #include "archive/archive_file.h"
 #include "archive/archive_index.h"
 #include "archive/decoder_pool.h"
+#include "util/error.h"
 
 namespace skopsfs::archive {
+
+// What the central directory alone says against reading a member, if anything.
+std::optional<util::Error> RefusalOf(const zip::Entry& entry);
 
 // Finds the bytes of a member: checks its local header and that it can be read at all. Throws
 // util::Error with the reason otherwise (EIO, EACCES, EOPNOTSUPP).
 Extent LocateMember(const zip::ByteSource& source, const ArchiveIndex& index,
                     const zip::Entry& entry);
 
-// An open member of one archive version: reads its bytes at any offset, or fails. Keeps the
+// Reads a member of one archive version: its bytes at any offset, or fails. Keeps the
 // version's file open. When all bytes of a stored member have been read, by whomever, their CRC-32
 // is compared; if it is wrong, that read fails, and from then on all of them do. Thread-safe.
 class MemberReader {
@@ -41,6 +45,7 @@ class MemberReader {
   void Verify();
 
   metrics::Kind kind() const;
+  static size_t memory_bytes() { return sizeof(MemberReader) + sizeof(MemberState); }
 
   // Whether its CRC-32 has been found wrong: this version of it will never be read.
   bool is_wrong() const { return state_->wrong; }

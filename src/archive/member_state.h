@@ -9,7 +9,7 @@
 
 namespace skopsfs::archive {
 
-// What all who have one member of an archive version open share: what is known of its CRC-32, so
+// What all who read one member of an archive version share: what is known of its CRC-32, so
 // that it is read through once, and its decoder, so that it is decoded once. Thread-safe.
 struct MemberState {
   static constexpr int64_t kNone = INT64_MIN;

@@ -1,6 +1,7 @@
 #include "catalog/catalog.h"
 
-#include <tuple>
+#include <algorithm>
+#include <chrono>
 
 #include "util/error.h"
 #include "util/log.h"
@@ -20,12 +21,13 @@ std::shared_ptr<Slot> RootSlot(const Source& source) {
   return root;
 }
 
-// Whether what is open there is another version than its name leads to.
-bool IsOldVersion(const Slot& slot, const archive::ArchiveFile& file) {
+// Whether what is open there was replaced, unlinked or changed. Of what cannot be looked at just
+// now that is not known.
+bool HasChanged(const archive::ArchiveFile& file) {
   try {
-    return slot.superseded || !file.IsCurrent();
-  } catch (const Error&) {
-    return true;  // it cannot even be looked at
+    return !file.HasItsTimes();
+  } catch (const Error& error) {
+    return error.code() == ESTALE || error.code() == ENOENT;
   }
 }
 
@@ -45,45 +47,35 @@ Catalog::Catalog(Source source, const OpenArchives::Budget& budget,
 void Catalog::Inherit(InheritedDescriptor descriptor) {
   auto kept = std::make_shared<KeptDescriptor>(*keeper_, descriptor.number);
   const auto slot = Get(descriptor.slot_id);
-  // Nor is it needed when the predecessor was only about to close it.
-  if (!slot || (slot->record && slot->record->handles == 0)) return;
-  slot->inherited = open_.AdoptInherited(std::move(descriptor.fd), slot->st);
-  slot->inherited_kept = std::move(kept);
-  const std::lock_guard lock(inherited_mutex_);
-  inherited_.push_back(slot);
+  if (!slot || slot->file) return;
+  slot->file = open_.AdoptInherited(std::move(descriptor.fd), slot->st);
+  slot->kept = std::move(kept);
+  slot->was_read = true;
+  open_.Used(slot);
 }
 
-bool Catalog::IsOld(uint64_t slot_id) {
-  const auto slot = Get(slot_id);
-  if (!slot) return false;
-  const auto file = [&] {
-    const std::lock_guard lock(slot->mutex);
-    return slot->file;
-  }();
-  return file ? IsOldVersion(*slot, *file) : slot->superseded.load();
-}
-
-std::vector<std::shared_ptr<Slot>> Catalog::InheritedOldVersions() {
-  const std::lock_guard lock(inherited_mutex_);
-  std::vector<std::shared_ptr<Slot>> old;
-  std::erase_if(inherited_, [&](const auto& inherited) {
-    auto slot = inherited.lock();
-    if (!slot) return true;
-    const auto file = [&] {
-      const std::lock_guard slot_lock(slot->mutex);
-      return slot->inherited;
-    }();
-    if (file && IsOldVersion(*slot, *file)) old.push_back(slot);
-    return !file;
-  });
-  return old;
-}
-
-std::set<uint64_t> Catalog::OldVersionsOfPredecessors() {
-  const auto superseded = slots_.RecoveredOld();
-  std::set<uint64_t> ids(superseded.begin(), superseded.end());
-  for (const auto& slot : InheritedOldVersions()) ids.insert(slot->id);
-  return ids;
+void Catalog::LookAtOpenFiles() {
+  constexpr size_t kMostLooks = 4096;
+  constexpr auto kPatience = std::chrono::milliseconds(200);
+  auto slots = open_.Slots();
+  std::sort(slots.begin(), slots.end(), [](auto& a, auto& b) { return a->id < b->id; });
+  const auto next = std::upper_bound(slots.begin(), slots.end(), looked_at_,
+                                     [](uint64_t id, auto& slot) { return id < slot->id; });
+  std::rotate(slots.begin(), next, slots.end());
+  if (slots.size() > kMostLooks) slots.resize(kMostLooks);
+  const auto give_up = std::chrono::steady_clock::now() + kPatience;
+  for (const auto& slot : slots) {
+    looked_at_ = slot->id;
+    const auto file = AtHand(*slot).file;
+    if (file && !slot->superseded && HasChanged(*file)) slots_.Supersede(*slot);
+    if (std::chrono::steady_clock::now() > give_up) break;
+  }
+  // That of a single archive is not to be held by the catalogue alone.
+  const std::lock_guard lock(single_mutex_);
+  if (single_ && single_->superseded) {
+    slots_.Forget(single_->id, 1);
+    single_.reset();
+  }
 }
 
 // Runs `call`, which looks at the source itself, and notes when that is gone.
@@ -173,12 +165,6 @@ std::shared_ptr<Slot> Catalog::Acquire(const std::shared_ptr<Slot>& folder, cons
   std::shared_ptr<Slot> replaced;
   auto slot = slots_.Acquire(folder, name, found.st, replaced);
   replaced_.Keep(slot->path, slot->id, found);
-  if (replaced) {
-    // Its descriptor goes now, unless open handles hold the file; or a little later, when somebody
-    // is reading its central directory just now.
-    const std::unique_lock lock(replaced->mutex, std::try_to_lock);
-    if (lock) replaced->CloseFile();
-  }
   return slot;
 }
 
@@ -202,49 +188,83 @@ std::shared_ptr<Slot> Catalog::FindSingleArchive() {
   return slot;
 }
 
-std::shared_ptr<const KeptDescriptor> Catalog::Keep(Slot& slot, const archive::ArchiveFile& file) {
-  if (keeper_ == nullptr) return nullptr;
+std::shared_ptr<archive::MemberReader> Catalog::MemberOf(Slot& slot, uint32_t index) {
   const std::lock_guard lock(slot.mutex);
-  if (slot.inherited_kept) return slot.inherited_kept;
-  const bool is_open = slot.file.get() == &file;
-  if (is_open && slot.kept) return slot.kept;
-  auto kept = std::make_shared<KeptDescriptor>(*keeper_, slot.id, file.descriptor());
-  if (!kept->is_kept()) return nullptr;
-  if (is_open) slot.kept = kept;
-  return kept;
+  slot.RefuseWrong(index);
+  const auto known = slot.members.find(index);
+  if (known == slot.members.end()) return nullptr;
+  open_.UsedAgain(slot);
+  return known->second;
 }
 
-void Catalog::CountHandle(Slot& slot) {
-  if (slot.record) ++slot.record->handles;
+std::shared_ptr<archive::MemberReader> Catalog::Read(
+    Slot& slot, const OpenArchive& open, uint32_t index,
+    std::shared_ptr<archive::MemberReader> reader) {
+  constexpr size_t kMost = 4096;  // of a version; of more, all begin anew
+  std::map<uint32_t, std::shared_ptr<archive::MemberReader>> too_many;  // destroyed after the lock
+  const std::lock_guard lock(slot.mutex);
+  // It may have been closed meanwhile, as nothing was read, or opened again.
+  if (!slot.was_read) slot.file = open.file;
+  if (slot.file != open.file) return reader;
+  slot.was_read = true;
+  Keep(slot);
+  if (slot.members.size() >= kMost) too_many.swap(slot.members);
+  return slot.members.try_emplace(index, std::move(reader)).first->second;
 }
 
-void Catalog::DropHandle(Slot& slot) {
-  if (!slot.record) return;
-  uint64_t handles = slot.record->handles;
-  while (handles > 0 && !slot.record->handles.compare_exchange_weak(handles, handles - 1)) {
+// To be called with the slot's mutex held. What cannot be kept now is tried again, see Tidy().
+void Catalog::Keep(Slot& slot) {
+  if (keeper_ == nullptr || !slot.was_read || !slot.file || slot.kept) return;
+  auto kept = std::make_shared<KeptDescriptor>(*keeper_, slot.id, slot.file->descriptor());
+  if (kept->is_kept()) slot.kept = std::move(kept);
+}
+
+void Catalog::Tidy() {
+  open_.Tidy([&](Slot& slot) { Keep(slot); });
+  replaced_.Tidy();
+  if (keeper_ != nullptr) keeper_->TryAgain();
+}
+
+bool Catalog::LetGoOfDead(Slot& slot, const archive::ArchiveFile& file, int code) {
+  for (const int dead : {ENOTCONN, ECONNABORTED, ESTALE, ENODEV}) {
+    if (code == dead) return Close(slot, file, std::nullopt), true;
+  }
+  return false;
+}
+
+void Catalog::LetGoOfChanged(Slot& slot) {
+  const auto file = AtHand(slot).file;
+  if (!file || file->IsSeenWritten()) return;
+  try {
+    file->CheckUnchanged();
+  } catch (const Error& error) {
+    Close(slot, *file, error);
   }
 }
 
-void Catalog::LetGoOfInherited() {
-  // Destroyed after the locks: the filesystem of what is closed may be asked, and the keeper is
-  // told.
-  std::vector<std::tuple<std::shared_ptr<Slot>, File, std::shared_ptr<const KeptDescriptor>>>
-      closed;
-  const std::lock_guard lock(inherited_mutex_);
-  std::erase_if(inherited_, [&](const auto& inherited) {
-    auto slot = inherited.lock();
-    if (!slot || !slot->record) return true;
-    const std::unique_lock slot_lock(slot->mutex, std::try_to_lock);
-    if (!slot_lock || slot->record->handles > 0) return false;
-    closed.emplace_back(slot, std::move(slot->inherited), std::move(slot->inherited_kept));
-    return true;
-  });
+void Catalog::Close(Slot& slot, const archive::ArchiveFile& file,
+                    const std::optional<Error>& forever) {
+  // Closed after the lock.
+  std::map<uint32_t, std::shared_ptr<archive::MemberReader>> members;
+  std::shared_ptr<const KeptDescriptor> kept;
+  File closed;
+  const std::lock_guard lock(slot.mutex);
+  if (slot.file.get() != &file) return;
+  members.swap(slot.members);
+  kept.swap(slot.kept);
+  closed.swap(slot.file);
+  slot.was_read = false;
+  if (forever) slot.failure = forever;
 }
 
-// Of a single archive the kernel knows members only, which tell nothing about the slot.
+// The present version of a single archive is never in doubt: the catalogue has a lookup on it.
 std::vector<SlotTable::Doubtful> Catalog::Doubtful() {
-  if (source_.is_single_archive()) return {};
-  return slots_.Recovered();
+  auto doubtful = slots_.Recovered();
+  if (source_.is_single_archive()) {
+    const auto present = slots_.Current(0, "");
+    std::erase_if(doubtful, [&](const auto& slot) { return present && slot.id == present->id; });
+  }
+  return doubtful;
 }
 
 std::string Catalog::LabelOf(const Slot& slot) const {

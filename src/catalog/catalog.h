@@ -3,7 +3,6 @@
 #include <atomic>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -29,25 +28,25 @@ struct OpenArchive {
 class Catalog {
  public:
   // Goes on with the slots that a predecessor left in `store`, if any. `keeper`, if any, gets the
-  // descriptors of what is open.
+  // descriptors of what is read.
   Catalog(Source source, const OpenArchives::Budget& budget,
           std::unique_ptr<SlotStore> store = std::make_unique<SlotStore>(),
           DescriptorKeeper* keeper = nullptr);
 
   // Takes over what a predecessor had kept; to be called before all else.
   void Inherit(InheritedDescriptor descriptor);
-  // The slots whose descriptor was inherited, and which are not the present version of their name.
-  std::vector<std::shared_ptr<Slot>> InheritedOldVersions();
 
-  // Whether the slot is of another version than its name leads to, as far as that is known or its
-  // open file tells. Looks at the source.
-  bool IsOld(uint64_t slot_id);
-
-  // Closes what was inherited and nobody has open any more. To be called about once a second, after
-  // what the kernel is to drop of these was looked for.
-  void LetGoOfInherited();
-  // Those and others that a predecessor has given to the kernel, and which are superseded, by id.
-  std::set<uint64_t> OldVersionsOfPredecessors();
+  // Looks at some of the files that are open, in turn, so that what was replaced, unlinked or
+  // rewritten is found also when nobody looks its name up. To be called about once a second, by one
+  // thread that may wait for the source.
+  void LookAtOpenFiles();
+  // The archive versions that the kernel knows although their names do not lead to them any more,
+  // as far as that is known.
+  std::vector<std::shared_ptr<Slot>> OldVersions() { return slots_.Superseded(); }
+  // Whether the name leads nowhere else by now, as far as is known.
+  bool IsNamed(const Slot& slot) {
+    return slots_.Current(slot.parent->id, slot.name).get() == &slot;
+  }
 
   // All that was left has been taken over: from now on slots that go are gone. See SlotStore.
   void TakeOver() { store_->Release(); }
@@ -95,10 +94,13 @@ class Catalog {
   // lookup on it, so that it stays.
   std::shared_ptr<Slot> SingleArchive();
 
-  // Opens the archive version of `slot`. Throws util::Error: ESTALE when the name leads to another
-  // version by now, EIO with the reason when it is no archive that can be read. What of it is not
-  // in memory is an effort, see util/effort.h.
-  OpenArchive Open(const std::shared_ptr<Slot>& slot);
+  // Opens the archive version of `slot` to look a name up in it. Throws util::Error: ESTALE when
+  // its own name leads to another version by now, EIO with the reason when it is no archive that
+  // can be read. What of it is not in memory is an effort, see util/effort.h.
+  OpenArchive Open(const std::shared_ptr<Slot>& slot) { return Open(slot, true); }
+  // The same for a node of it that the kernel has: what is open stays that version, whatever its
+  // name leads to.
+  OpenArchive OpenKnown(const std::shared_ptr<Slot>& slot) { return Open(slot, false); }
 
   // Whether `file`, which was opened as the version of `slot`, still is that, or else will do, see
   // ReplacedNames. If not, whoever uses it answers ESTALE.
@@ -106,13 +108,20 @@ class Catalog {
     return replaced_.IsVersion(slot.path, file);
   }
 
-  // The same for a member that the kernel has had open since before this process: of a version that
-  // has been replaced meanwhile, too.
-  OpenArchive OpenInherited(const std::shared_ptr<Slot>& slot);
+  // The member `index` of an open version is being read from now on: with `reader`, or with what it
+  // is read with already. From then on the version's descriptor is kept to the end of the slot,
+  // beyond the end of this process where somebody keeps descriptors.
+  std::shared_ptr<archive::MemberReader> Read(Slot& slot, const OpenArchive& open, uint32_t index,
+                                              std::shared_ptr<archive::MemberReader> reader);
+  // nullptr when it is not being read. Throws util::Error(EIO) when it was found wrong.
+  std::shared_ptr<archive::MemberReader> MemberOf(Slot& slot, uint32_t index);
 
-  // Keeps the version's descriptor beyond the end of this process, for as long as what this returns
-  // lives. nullptr where nobody keeps descriptors.
-  std::shared_ptr<const KeptDescriptor> Keep(Slot& slot, const archive::ArchiveFile& file);
+  // Closes `file` of the slot if `code`, of a call for it, says that its filesystem is gone; says
+  // whether. The next use opens it again: that may be back. Any other failure may pass, and what
+  // has no name any more could not be opened again.
+  bool LetGoOfDead(Slot& slot, const archive::ArchiveFile& file, int code);
+  // Closes the file of the slot for ever if it was changed in place: nothing can be read of it.
+  void LetGoOfChanged(Slot& slot);
 
   // The archive version cannot be opened, and its members cannot be read. To be called before all
   // else.
@@ -125,26 +134,19 @@ class Catalog {
   std::shared_ptr<const by_name::NameTree> Adopt(const Slot& slot,
                                                  std::unique_ptr<by_name::NameTree> names);
 
-  // Counts what an npz holds likewise.
-  std::shared_ptr<const archive::InnerArchive> Adopt(const Slot& slot,
-                                                     std::unique_ptr<archive::InnerArchive> inner) {
-    return open_.Adopt(std::move(inner), slot);
+  // Counts what an npz holds, or what a member is read with, likewise.
+  template <typename Known>
+  std::shared_ptr<Known> Adopt(const Slot& slot, std::unique_ptr<Known> known) {
+    return open_.Adopt(std::move(known), slot);
   }
-
-  // A handle of the version was given to the kernel, or given back by it.
-  static void CountHandle(Slot& slot);
-  static void DropHandle(Slot& slot);
 
   // The archive's name for people.
   std::string LabelOf(const Slot& slot) const;
 
   // To be called about once a second; see OpenArchives.
-  void Tidy() {
-    open_.Tidy();
-    replaced_.Tidy();
-    if (keeper_ != nullptr) keeper_->TryAgain();
-  }
+  void Tidy();
   void DropLastPages() { open_.DropLastPages(); }
+  OpenArchives& open_archives() { return open_; }
   size_t open_files() const { return open_.open_files(); }
   size_t most_open_files() const { return open_.budget().descriptors; }
   size_t index_bytes() const { return open_.index_bytes(); }
@@ -162,10 +164,15 @@ class Catalog {
   using Index = std::shared_ptr<const archive::ArchiveIndex>;
   Found OpenAgain(const Slot& slot) const;
   std::shared_ptr<Slot> FindSingleArchive();
-  OpenArchive AtHand(Slot& slot);
-  OpenArchive OpenNow(const std::shared_ptr<Slot>& slot);
+  OpenArchive Open(const std::shared_ptr<Slot>& slot, bool as_named);
+  OpenArchive OpenOrThrow(const std::shared_ptr<Slot>& slot, bool as_named);
+  static OpenArchive AtHand(Slot& slot);
+  static void Close(Slot& slot, const archive::ArchiveFile& file,
+                    const std::optional<util::Error>& forever);
+  bool IsStillNamed(Slot& slot, const File& file);
+  OpenArchive OpenNow(const std::shared_ptr<Slot>& slot, bool as_named);
   File OpenFile(Slot& slot);
-  Index ReadIndex(Slot& slot, const File& file);
+  Index ReadIndex(Slot& slot, const File& file, bool as_named);
   Index IndexOf(Slot& slot, const archive::ArchiveFile& file);
 
   const Source source_;
@@ -175,12 +182,12 @@ class Catalog {
   ReplacedNames replaced_;
   const std::unique_ptr<SlotStore> store_;
   SlotTable slots_;
+  void Keep(Slot& slot);
   static void RefuseFailed(Slot& slot);
   void RefuseQuarantined(const Slot& slot) const;
 
   std::vector<std::pair<archive::Identity, std::string>> quarantined_;
-  util::LongMutex inherited_mutex_;
-  std::vector<std::weak_ptr<Slot>> inherited_;
+  uint64_t looked_at_ = 0;  // the slot whose file was looked at last
   std::mutex single_mutex_;
   std::shared_ptr<Slot> single_;
 };

@@ -21,6 +21,21 @@ bool IsMark(std::atomic<uint64_t>& known, uint64_t mark) {
   return known.compare_exchange_strong(before, mark) || before == mark;
 }
 
+// Who may not read such a member is refused by the kernel, and asks nobody for the reason.
+void TellUnreadable(const std::string& label, const archive::ArchiveIndex& index) {
+  constexpr size_t kMostLines = 20;  // a hostile archive has millions
+  size_t lines = 0;
+  for (uint32_t i = 0; i < index.node_count() && lines < kMostLines; ++i) {
+    const auto* const entry = index.EntryOf(i);
+    if (entry == nullptr || index.node(i).is_directory) continue;
+    const auto refusal = archive::RefusalOf(*entry);
+    if (!refusal) continue;
+    util::LogWarning("{}: member {} cannot be read: {}", Quoted(label), Quoted(index.PathOf(i)),
+                     refusal->what());
+    ++lines;
+  }
+}
+
 void CheckCanOpen(const Slot& slot) {
   if (slot.has_huge_index) {
     util::CheckEffort(Effort::kHuge, util::kHugeIndexes);
@@ -42,12 +57,10 @@ void Catalog::RefuseQuarantined(const Slot& slot) const {
   }
 }
 
-OpenArchive Catalog::Open(const std::shared_ptr<Slot>& slot) {
+OpenArchive Catalog::Open(const std::shared_ptr<Slot>& slot, bool as_named) {
   RefuseFailed(*slot);
   try {
-    RefuseQuarantined(*slot);
-    auto open = AtHand(*slot);
-    if (!open.file || !open.index) open = OpenNow(slot);
+    auto open = OpenOrThrow(slot, as_named);
     open_.Used(slot);
     const std::lock_guard lock(slot->mutex);
     slot->trouble.reset();
@@ -55,6 +68,7 @@ OpenArchive Catalog::Open(const std::shared_ptr<Slot>& slot) {
   } catch (const Error& error) {
     if (error.code() == ESTALE) {
       replaced_.Add(slot->path);
+      slots_.Supersede(*slot);  // so that the kernel lets go of its name, whoever asks for that
     } else {
       util::LogError("{}: cannot be opened: {}", Quoted(LabelOf(*slot)), error.what());
       const std::lock_guard lock(slot->mutex);
@@ -64,7 +78,6 @@ OpenArchive Catalog::Open(const std::shared_ptr<Slot>& slot) {
   } catch (const std::bad_alloc&) {
     {
       const std::lock_guard lock(slot->mutex);
-      slot->CloseFile();
       slot->trouble = Error(ENOMEM, "out of memory");
     }
     util::LogError("{}: cannot be opened: out of memory", Quoted(LabelOf(*slot)));
@@ -72,22 +85,35 @@ OpenArchive Catalog::Open(const std::shared_ptr<Slot>& slot) {
   }
 }
 
-// What is in memory and still is what the name leads to.
-OpenArchive Catalog::AtHand(Slot& slot) {
-  OpenArchive open;
-  {
-    const std::lock_guard lock(slot.mutex);
-    open = {slot.file, slot.index};
-  }
-  if (open.file && !IsVersion(slot, *open.file)) {
-    const std::lock_guard lock(slot.mutex);
-    if (slot.file == open.file) slot.CloseFile();
-    open.file.reset();
-  }
-  return open;
+OpenArchive Catalog::OpenOrThrow(const std::shared_ptr<Slot>& slot, bool as_named) {
+  RefuseQuarantined(*slot);
+  auto open = AtHand(*slot);
+  if (open.file && as_named && !IsStillNamed(*slot, open.file)) open.file.reset();
+  return open.file && open.index ? open : OpenNow(slot, as_named);
 }
 
-OpenArchive Catalog::OpenNow(const std::shared_ptr<Slot>& slot) {
+OpenArchive Catalog::AtHand(Slot& slot) {
+  const std::lock_guard lock(slot.mutex);
+  return {slot.file, slot.index};
+}
+
+// Whether what is open still is what the name leads to. Throws when it is another version, or one
+// that is being made; what can not be looked at any more is closed.
+bool Catalog::IsStillNamed(Slot& slot, const File& file) {
+  try {
+    // What was found to be replaced stays so, unless it is kept for a moment, see ReplacedNames.
+    const bool is_old = slot.superseded && !replaced_.Kept(slot.id);
+    if (!is_old && IsVersion(slot, *file)) return true;
+  } catch (const Error& error) {
+    if (!LetGoOfDead(slot, *file, error.code())) throw;
+    return false;
+  }
+  if (file->IsSeenWritten()) throw Error(EIO, kBeingWritten);
+  slots_.Supersede(slot);
+  throw Error(ESTALE, Quoted(slot.path) + " is another version by now");
+}
+
+OpenArchive Catalog::OpenNow(const std::shared_ptr<Slot>& slot, bool as_named) {
   CheckCanOpen(*slot);
   const std::lock_guard opening(slot->opening);
   auto open = AtHand(*slot);  // who was here before may have opened it
@@ -95,32 +121,7 @@ OpenArchive Catalog::OpenNow(const std::shared_ptr<Slot>& slot) {
     open.file = OpenFile(*slot);
     open_.Used(slot);  // to be closed again should reading its index have to wait
   }
-  if (!open.index) open.index = ReadIndex(*slot, open.file);
-  return open;
-}
-
-OpenArchive Catalog::OpenInherited(const std::shared_ptr<Slot>& slot) {
-  RefuseQuarantined(*slot);
-  RefuseFailed(*slot);
-  const auto at_hand = [&]() -> OpenArchive {
-    const std::lock_guard lock(slot->mutex);
-    return {slot->inherited, slot->index};
-  };
-  auto open = at_hand();
-  if (!open.file) return Open(slot);
-  if (!open.index) {
-    CheckCanOpen(*slot);
-    const std::lock_guard opening(slot->opening);
-    open.index = at_hand().index;
-    if (!open.index) {
-      open.index = IndexOf(*slot, *open.file);
-      // Its times other than that of the last change are still those; its mark is, too.
-      open.file->CheckUnchanged();
-      const std::lock_guard lock(slot->mutex);
-      slot->index = open.index;
-    }
-  }
-  open_.Used(slot);
+  if (!open.index) open.index = ReadIndex(*slot, open.file, as_named);
   return open;
 }
 
@@ -151,36 +152,50 @@ Catalog::Index Catalog::IndexOf(Slot& slot, const archive::ArchiveFile& file) {
   CheckCanOpen(slot);
   const auto turn = open_.WaitForTurn(location.size);
   auto index = std::make_unique<archive::ArchiveIndex>(file, location, LabelOf(slot));
-  if (slot.record && !IsMark(slot.record->index_mark, index->Mark())) {
-    throw Error(EIO, "its central directory is not what it was");
+  if (slot.record) {
+    if (!IsMark(slot.record->index_mark, index->Mark())) {
+      throw Error(EIO, "its central directory is not what it was");
+    }
+    slot.record->members = index->node_count();
   }
   return open_.Adopt(std::move(index), slot);
 }
 
 std::shared_ptr<const by_name::NameTree> Catalog::Adopt(const Slot& slot,
                                                         std::unique_ptr<by_name::NameTree> names) {
-  if (slot.record && !IsMark(slot.record->names_mark, names->Mark())) {
-    throw Error(EIO, "the names are not those of before");
+  if (slot.record) {
+    if (!IsMark(slot.record->names_mark, names->Mark())) {
+      throw Error(EIO, "the names are not those of before");
+    }
+    slot.record->names = names->size();
+    slot.record->npz = names->npz_count();
   }
   return open_.Adopt(std::move(names), slot);
 }
 
-Catalog::Index Catalog::ReadIndex(Slot& slot, const File& file) {
+Catalog::Index Catalog::ReadIndex(Slot& slot, const File& file, bool as_named) {
   const auto check = [&] {
-    if (!IsVersion(slot, *file)) throw Error(ESTALE, Quoted(LabelOf(slot)) + " is being changed");
+    if (!as_named) {
+      file->CheckUnchanged();
+    } else if (!IsVersion(slot, *file)) {
+      throw Error(ESTALE, Quoted(LabelOf(slot)) + " is being changed");
+    }
   };
+  const bool is_first = !slot.record || slot.record->index_mark == 0;
   Index index;
   try {
     index = IndexOf(slot, *file);
   } catch (const Error& error) {
     check();  // what a changing file or a failing disk says may be different next time
     const bool is_lasting = error.code() != ENOMEM && !file->failed_to_read();
+    File closed;  // after the lock
     const std::lock_guard lock(slot.mutex);
     if (is_lasting) slot.failure = error;
-    slot.CloseFile();
+    if (!slot.was_read) closed = std::move(slot.file);
     throw;
   }
   check();
+  if (is_first) TellUnreadable(LabelOf(slot), *index);  // not each time that memory was short
   const std::lock_guard lock(slot.mutex);
   slot.index = index;
   return index;

@@ -15,7 +15,7 @@ std::string ReasonOf(const Slot& slot) {
   if (slot.failure) return slot.failure->what();
   if (!slot.bad_members.empty()) {
     const size_t more = slot.bad_members.size() - 1;
-    return "a member cannot be read: " + slot.bad_members.begin()->second +
+    return "a member cannot be read: " + slot.bad_members.begin()->second.reason +
            (more > 0 ? " (and " + std::to_string(more) + " more)" : "");
   }
   if (slot.names_failure) return std::string("by-name: ") + slot.names_failure->what();
@@ -28,8 +28,7 @@ State StateOf(Slot& slot) {
   if (slot.trouble || slot.failure || !slot.bad_members.empty() || slot.names_failure) {
     return State::kFailed;
   }
-  const bool is_held = slot.record && slot.record->handles > 0;
-  return is_held || slot.file || slot.inherited ? State::kOpen : State::kIdle;
+  return slot.file ? State::kOpen : State::kIdle;
 }
 
 ArchiveSeen Describe(Slot& slot, State state) {
@@ -38,7 +37,6 @@ ArchiveSeen Describe(Slot& slot, State state) {
                    .state = state,
                    .is_current = !slot.superseded,
                    .was_looked_into = !slot.record || slot.record->index_mark != 0,
-                   .handles = slot.record ? slot.record->handles.load() : 0,
                    .reason = {}};
   if (state != State::kFailed) return seen;
   const std::unique_lock lock(slot.mutex, std::try_to_lock);
@@ -63,7 +61,6 @@ Census TakeCensus(const std::vector<std::shared_ptr<Slot>>& slots, size_t most) 
     if (state == State::kIdle) ++census.idle;
     if (state == State::kFailed) ++census.failed;
     if (slot->superseded) ++census.superseded;
-    if (slot->record) census.handles += slot->record->handles;
     if (most > 0) known.push_back({slot.get(), state, slot->last_used});
   }
   const size_t shown = std::min(most, known.size());

@@ -19,8 +19,7 @@ struct ArchiveSeen {
   State state = State::kIdle;
   bool is_current = true;       // else its name led to another version when last looked at
   bool was_looked_into = true;  // else nobody can have anything of it
-  uint64_t handles = 0;
-  std::string reason;  // why it failed, or a member of it
+  std::string reason;           // why it failed, or a member of it
 };
 
 // All of them.
@@ -29,7 +28,6 @@ struct Census {
   size_t idle = 0;
   size_t failed = 0;  // cannot be opened, or have a member that could not be read
   size_t superseded = 0;
-  uint64_t handles = 0;
   std::vector<ArchiveSeen> archives;  // failed ones first, then the last used first
   size_t left_out = 0;                // of those
 };

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "util/log.h"
@@ -25,14 +26,25 @@ size_t Target(size_t most) { return most - std::max<size_t>(1, most / 8); }
 std::shared_ptr<const archive::ArchiveFile> OpenArchives::Adopt(util::UniqueFd fd,
                                                                 const struct stat& st,
                                                                 const Slot& opening) {
+  constexpr auto kPatience = std::chrono::seconds(10);  // with whoever asks the kernel
   const std::lock_guard adopting(adopting_);
-  if (in_use_->files >= budget_.descriptors) {
-    Evict(What::kFile, &opening, [&] { return in_use_->files <= Target(budget_.descriptors); });
+  if (room_->files >= budget_.descriptors) CloseUnread(Target(budget_.descriptors), &opening);
+  std::unique_lock lock(room_->mutex);
+  if (room_->files >= budget_.descriptors) {
+    // A round that has begun before may have passed what is let go of by now.
+    const uint64_t enough = room_->rounds + 2;
+    ++room_->waiting;
+    room_->changed.notify_all();
+    room_->changed.wait_for(lock, kPatience, [&] {
+      return room_->files < budget_.descriptors || room_->rounds >= enough;
+    });
+    --room_->waiting;
   }
-  if (in_use_->files >= budget_.descriptors) {
+  lock.unlock();
+  if (room_->files >= budget_.descriptors) {
     throw util::Error(ENFILE, "all " + std::to_string(budget_.descriptors) +
-                                  " descriptors for archives are held by open files: raise the "
-                                  "limit (ulimit -n, LimitNOFILE)");
+                                  " descriptors for archives are held by what is open or mapped: "
+                                  "raise the limit (ulimit -n, LimitNOFILE)");
   }
   return AdoptInherited(std::move(fd), st);
 }
@@ -41,11 +53,81 @@ std::shared_ptr<const archive::ArchiveFile> OpenArchives::AdoptInherited(util::U
                                                                          const struct stat& st) {
   auto adopted = std::make_unique<archive::ArchiveFile>(std::move(fd), st, budget_.keep_pages,
                                                         budget_.counters);
-  ++in_use_->files;
-  return {adopted.release(), [in_use = in_use_](const archive::ArchiveFile* file) {
-            delete file;
-            --in_use->files;
-          }};
+  {
+    const std::lock_guard lock(room_->mutex);
+    room_->closing.reserve(room_->files + 1);
+    ++room_->files;
+  }
+  return {adopted.release(),
+          [room = room_](const archive::ArchiveFile* file) { room->LetGo(file); }};
+}
+
+void OpenArchives::Room::LetGo(const archive::ArchiveFile* file) noexcept {
+  {
+    const std::lock_guard lock(mutex);
+    ++leaving;
+    // One that hangs is not to keep all others open.
+    constexpr auto kPatience = std::chrono::seconds(2);
+    if (has_closer && std::chrono::steady_clock::now() - busy_since < kPatience) {
+      closing.push_back(file);
+      return changed.notify_all();
+    }
+  }
+  Close(file);
+}
+
+void OpenArchives::Room::Close(const archive::ArchiveFile* file) noexcept {
+  delete file;
+  const std::lock_guard lock(mutex);
+  --files;
+  in_vain_until = {};
+  --leaving;
+  if (waiting > 0) changed.notify_all();
+}
+
+void OpenArchives::CloseFor(const std::stop_token& stop, std::chrono::milliseconds period) {
+  auto& room = *room_;
+  const auto end = std::chrono::steady_clock::now() + period;
+  std::unique_lock lock(room.mutex);
+  room.has_closer = true;
+  room.busy_since = room.busy_since.max();
+  while (room.changed.wait_until(lock, stop, end, [&] { return !room.closing.empty(); })) {
+    const auto* const file = room.closing.back();
+    room.closing.pop_back();
+    room.busy_since = std::chrono::steady_clock::now();
+    lock.unlock();
+    room.Close(file);
+    lock.lock();
+    room.busy_since = room.busy_since.max();
+  }
+  room.has_closer = !stop.stop_requested();
+  room.busy_since = std::chrono::steady_clock::now();  // with something else
+}
+
+bool OpenArchives::WaitForShortage(const std::stop_token& stop, std::chrono::milliseconds period) {
+  std::unique_lock lock(room_->mutex);
+  return room_->changed.wait_for(lock, stop, period, [&] {
+    return room_->waiting > 0 && room_->Staying() >= budget_.descriptors;
+  });
+}
+
+bool OpenArchives::WaitForRoom(std::chrono::milliseconds time) {
+  std::unique_lock lock(room_->mutex);
+  return room_->changed.wait_for(
+      lock, time, [&] { return room_->waiting == 0 || room_->Staying() < budget_.descriptors; });
+}
+
+bool OpenArchives::WasInVain() {
+  const std::lock_guard lock(room_->mutex);
+  return std::chrono::steady_clock::now() < room_->in_vain_until;
+}
+
+void OpenArchives::NoRoomIsLeft() {
+  const std::lock_guard lock(room_->mutex);
+  constexpr auto kPause = std::chrono::seconds(1);
+  ++room_->rounds;
+  room_->in_vain_until = std::chrono::steady_clock::now() + kPause;
+  room_->changed.notify_all();
 }
 
 std::unique_lock<util::LongMutex> OpenArchives::WaitForTurn(uint64_t bytes) {
@@ -53,76 +135,99 @@ std::unique_lock<util::LongMutex> OpenArchives::WaitForTurn(uint64_t bytes) {
 }
 
 template <typename Index>
-std::shared_ptr<const Index> OpenArchives::Adopt(std::unique_ptr<Index> index,
-                                                 const Slot& opening) {
+std::shared_ptr<Index> OpenArchives::Adopt(std::unique_ptr<Index> index, const Slot& opening) {
   const size_t bytes = index->memory_bytes();
-  in_use_->index_bytes += bytes;
-  std::shared_ptr<const Index> adopted(index.release(),
-                                       [in_use = in_use_, bytes](const Index* old) {
-                                         delete old;
-                                         in_use->index_bytes -= bytes;
-                                       });
-  if (in_use_->index_bytes > budget_.idle_index_bytes) {
-    Evict(What::kIndex, &opening,
-          [&] { return in_use_->index_bytes <= Target(budget_.idle_index_bytes); });
+  room_->index_bytes += bytes;
+  std::shared_ptr<Index> adopted(index.release(), [room = room_, bytes](const Index* old) {
+    delete old;
+    room->index_bytes -= bytes;
+  });
+  if (room_->index_bytes > budget_.idle_index_bytes) {
+    DropIndexes(Target(budget_.idle_index_bytes), &opening);
   }
-  if (in_use_->index_bytes > budget_.index_bytes) {
+  if (room_->index_bytes > budget_.index_bytes) {
     throw util::Error(ENOMEM, "the members of open archives take all of the memory for them");
   }
   return adopted;
 }
 
-template std::shared_ptr<const archive::ArchiveIndex> OpenArchives::Adopt(
+template std::shared_ptr<archive::ArchiveIndex> OpenArchives::Adopt(
     std::unique_ptr<archive::ArchiveIndex> index, const Slot& opening);
-template std::shared_ptr<const archive::InnerArchive> OpenArchives::Adopt(
+template std::shared_ptr<archive::InnerArchive> OpenArchives::Adopt(
     std::unique_ptr<archive::InnerArchive> index, const Slot& opening);
-template std::shared_ptr<const by_name::NameTree> OpenArchives::Adopt(
+template std::shared_ptr<by_name::NameTree> OpenArchives::Adopt(
     std::unique_ptr<by_name::NameTree> index, const Slot& opening);
+template std::shared_ptr<archive::MemberReader> OpenArchives::Adopt(
+    std::unique_ptr<archive::MemberReader> index, const Slot& opening);
 
 void OpenArchives::Used(const std::shared_ptr<Slot>& slot) {
-  slot->last_used = ++uses_;
+  UsedAgain(*slot);
   const std::lock_guard lock(mutex_);
   slots_.try_emplace(slot->id, slot);
-}
-
-template <typename Enough>
-void OpenArchives::Evict(What what, const Slot* except, const Enough& enough) {
-  std::vector<std::shared_ptr<Slot>> slots;
-  {
-    const std::lock_guard lock(mutex_);
-    slots.reserve(slots_.size());
-    std::erase_if(slots_, [&](const auto& item) {
-      auto slot = item.second.lock();
-      if (!slot) return true;
-      slots.push_back(std::move(slot));
-      return false;
-    });
-  }
-  std::vector<std::pair<uint64_t, Slot*>> by_use;
-  by_use.reserve(slots.size());
-  for (const auto& slot : slots) by_use.emplace_back(slot->last_used, slot.get());
-  std::sort(by_use.begin(), by_use.end());
-  for (const auto& [use, slot] : by_use) {
-    if (enough()) return;
-    if (slot == except) continue;
-    const std::unique_lock lock(slot->mutex, std::try_to_lock);
-    if (!lock) continue;  // in use this very moment
-    if (what == What::kFile && IsIdle(slot->file)) slot->CloseFile();
-    if (what == What::kIndex && IsIdle(slot->names)) slot->names.reset();
-    if (what == What::kIndex) {
-      std::erase_if(slot->inner, [](const auto& item) { return IsIdle(item.second.archive); });
-    }
-    if (what == What::kIndex && IsIdle(slot->index)) slot->index.reset();
-  }
 }
 
 std::vector<std::shared_ptr<Slot>> OpenArchives::Slots() {
   std::vector<std::shared_ptr<Slot>> slots;
   const std::lock_guard lock(mutex_);
-  for (const auto& [id, slot] : slots_) {
-    if (auto alive = slot.lock()) slots.push_back(std::move(alive));
-  }
+  slots.reserve(slots_.size());
+  std::erase_if(slots_, [&](const auto& item) {
+    auto slot = item.second.lock();
+    if (!slot) return true;
+    slots.push_back(std::move(slot));
+    return false;
+  });
   return slots;
+}
+
+std::vector<std::shared_ptr<Slot>> OpenArchives::ByUse() {
+  const auto slots = Slots();
+  std::vector<std::pair<uint64_t, size_t>> by_use;
+  by_use.reserve(slots.size());
+  for (size_t i = 0; i < slots.size(); ++i) by_use.emplace_back(slots[i]->last_used, i);
+  std::sort(by_use.begin(), by_use.end());
+  std::vector<std::shared_ptr<Slot>> sorted;
+  sorted.reserve(slots.size());
+  for (const auto& [use, i] : by_use) sorted.push_back(slots[i]);
+  return sorted;
+}
+
+std::vector<std::shared_ptr<Slot>> OpenArchives::LeastRecentlyRead() {
+  auto slots = ByUse();
+  std::erase_if(slots, [](const auto& slot) {
+    const std::unique_lock lock(slot->mutex, std::try_to_lock);
+    return !lock || !slot->was_read || !slot->file;
+  });
+  return slots;
+}
+
+void OpenArchives::CloseUnread(size_t enough, const Slot* except) {
+  size_t staying = [&] {
+    const std::lock_guard lock(room_->mutex);
+    return room_->Staying();
+  }();
+  for (const auto& slot : ByUse()) {
+    if (staying <= enough) return;
+    if (slot.get() == except) continue;
+    std::shared_ptr<const archive::ArchiveFile> closed;  // after the lock
+    const std::unique_lock lock(slot->mutex, std::try_to_lock);
+    if (!lock) continue;  // in use this very moment
+    if (slot->was_read || !IsIdle(slot->file)) continue;
+    closed = std::move(slot->file);
+    --staying;
+  }
+}
+
+void OpenArchives::DropIndexes(size_t enough, const Slot* except) {
+  for (const auto& slot : ByUse()) {
+    if (room_->index_bytes <= enough) return;
+    if (slot.get() == except) continue;
+    const std::unique_lock lock(slot->mutex, std::try_to_lock);
+    if (!lock) continue;
+    std::erase_if(slot->members, [](const auto& item) { return IsIdle(item.second); });
+    std::erase_if(slot->inner, [](const auto& item) { return IsIdle(item.second.archive); });
+    if (IsIdle(slot->names)) slot->names.reset();
+    if (IsIdle(slot->index)) slot->index.reset();
+  }
 }
 
 void OpenArchives::DropLastPages() {
@@ -138,34 +243,30 @@ void OpenArchives::DropLastPages() {
   }
 }
 
-void OpenArchives::Tidy() {
-  uint64_t unused_since = 0;
-  {
-    const std::lock_guard lock(mutex_);
-    unused_since = uses_at_tidy_before_;
-  }
+void OpenArchives::Tidy(const std::function<void(Slot&)>& visit) {
   for (const auto& slot : Slots()) {
     std::shared_ptr<const archive::ArchiveFile> used;
     {
       const std::unique_lock lock(slot->mutex, std::try_to_lock);
       if (!lock) continue;
-      if (slot->last_used <= unused_since && IsIdle(slot->file)) slot->CloseFile();
       used = slot->file;
+      visit(*slot);
     }
     if (used) used->DropPagesIfQuiet();
   }
-  if (in_use_->index_bytes > budget_.idle_index_bytes) {
-    Evict(What::kIndex, nullptr, [&] { return in_use_->index_bytes <= budget_.idle_index_bytes; });
+  {
+    const std::lock_guard lock(mutex_);
+    std::erase_if(slots_, [](const auto& item) {
+      const auto slot = item.second.lock();
+      if (!slot) return true;
+      const std::unique_lock slot_lock(slot->mutex, std::try_to_lock);
+      return slot_lock && !slot->file && !slot->index && !slot->names;
+    });
   }
-  const std::lock_guard lock(mutex_);
-  std::erase_if(slots_, [&](const auto& item) {
-    const auto slot = item.second.lock();
-    if (!slot) return true;
-    const std::unique_lock slot_lock(slot->mutex, std::try_to_lock);
-    return slot_lock && !slot->file && !slot->index && !slot->names;
-  });
-  uses_at_tidy_before_ = uses_at_tidy_;
-  uses_at_tidy_ = uses_;
+  if (room_->files > kMostUnread) CloseUnread(kMostUnread, nullptr);
+  if (room_->index_bytes > budget_.idle_index_bytes) {
+    DropIndexes(budget_.idle_index_bytes, nullptr);
+  }
 }
 
 }  // namespace skopsfs::catalog

@@ -1,11 +1,16 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
+#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
+#include <stop_token>
 #include <unordered_map>
+#include <vector>
 
 #include "catalog/slot.h"
 #include "metrics/counters.h"
@@ -13,8 +18,10 @@
 
 namespace skopsfs::catalog {
 
-// Keeps the descriptors and the index memory of open archives within bounds. What no handle holds
-// is closed, least recently used first; the next use opens it again. Thread-safe.
+// Keeps the descriptors and the memory of open archives within bounds. A file of which nothing was
+// ever read is closed when there is no room, the least recently used one first; the next use opens
+// it again. One that was read goes with its slot: whoever needs its room waits until the kernel has
+// been asked to let go of it. Thread-safe.
 class OpenArchives {
  public:
   struct Budget {
@@ -27,8 +34,8 @@ class OpenArchives {
 
   explicit OpenArchives(const Budget& budget) : budget_(budget) {}
 
-  // Wraps a descriptor that counts against the budget for as long as anyone holds the file. Throws
-  // util::Error(ENFILE) when all of the budget is held by open handles.
+  // Wraps a descriptor that counts against the budget for as long as anyone holds the file. Waits
+  // for room; throws util::Error(ENFILE) when all that is open was read and is still in use.
   std::shared_ptr<const archive::ArchiveFile> Adopt(util::UniqueFd fd, const struct stat& st,
                                                     const Slot& opening);
 
@@ -36,54 +43,96 @@ class OpenArchives {
   std::shared_ptr<const archive::ArchiveFile> AdoptInherited(util::UniqueFd fd,
                                                              const struct stat& st);
 
+  // For whoever has the kernel let go of archives. Waits for `period` or until somebody waits for
+  // room, and says whether somebody does.
+  bool WaitForShortage(const std::stop_token& stop, std::chrono::milliseconds period);
+  // Those that were read, the least recently read first.
+  std::vector<std::shared_ptr<Slot>> LeastRecentlyRead();
+  // The kernel was asked to let go of it. Where it is still there later, it is in use, and there
+  // are many others to ask for before its turn comes again.
+  void WasAskedFor(Slot& slot) { slot.last_used = uses_ + 16 * budget_.descriptors; }
+  // Waits for at most `time` until nobody waits for room any more; says whether that is so.
+  bool WaitForRoom(std::chrono::milliseconds time);
+  // All have been asked for: who still waits waits in vain.
+  void NoRoomIsLeft();
+  // Whether that was so a moment ago, and nothing was closed since: not to be waited for long.
+  bool WasInVain();
+
   // Of a directory of that many bytes is made so much while it is read that they take turns.
   static bool IsHuge(uint64_t bytes) { return bytes > kHuge; }
 
   // The turn of one that is huge, for as long as what is returned lives. Others never wait.
   std::unique_lock<util::LongMutex> WaitForTurn(uint64_t bytes);
 
-  // Counts an archive::ArchiveIndex or a by_name::NameTree against the budget for as long as anyone
-  // holds it. Throws util::Error(ENOMEM) when those in use leave no room for it.
+  // Counts an archive::ArchiveIndex or what else is known of an archive against the budget for as
+  // long as anyone holds it. Throws util::Error(ENOMEM) when those in use leave no room for it.
   template <typename Index>
-  std::shared_ptr<const Index> Adopt(std::unique_ptr<Index> index, const Slot& opening);
+  std::shared_ptr<Index> Adopt(std::unique_ptr<Index> index, const Slot& opening);
 
   // Notes that `slot` is used, so that it is among the last to be closed.
   void Used(const std::shared_ptr<Slot>& slot);
+  // The same of one that has been since its file was opened.
+  void UsedAgain(Slot& slot) {
+    const uint64_t now = ++uses_;
+    if (slot.last_used < now) slot.last_used = now;
+  }
 
-  // To be called about once a second: closes files that nobody holds and that were not used since
-  // the last call but one, and drops the archive pages of files that have become quiet.
-  void Tidy();
+  // Those that may be open.
+  std::vector<std::shared_ptr<Slot>> Slots();
+
+  // To be called about once a second: drops the archive pages of files that have become quiet, and
+  // closes those that nobody has read and that are too many. `visit` is called with each slot,
+  // whose mutex is held.
+  void Tidy(const std::function<void(Slot&)>& visit = [](Slot&) {});
+
+  // Closes what is let go of meanwhile, for `period`: nobody else waits for the source because of
+  // that then. To be called by one thread, again and again.
+  void CloseFor(const std::stop_token& stop, std::chrono::milliseconds period);
 
   // Drops all pages of all archives, before the process leaves without closing anything.
   void DropLastPages();
 
   const Budget& budget() const { return budget_; }
-  size_t open_files() const { return in_use_->files; }
-  size_t index_bytes() const { return in_use_->index_bytes; }
+  size_t open_files() const { return room_->files; }
+  size_t index_bytes() const { return room_->index_bytes; }
 
  private:
   static constexpr uint64_t kHuge = uint64_t{1} << 20;
-  enum class What { kFile, kIndex };
+  static constexpr size_t kMostUnread = 1000;  // files
 
-  std::vector<std::shared_ptr<Slot>> Slots();
-
-  // Lets go of the least recently used files or indexes until `enough()`; never those of `except`.
-  template <typename Enough>
-  void Evict(What what, const Slot* except, const Enough& enough);
+  // Those of which something may be open, the least recently used first.
+  std::vector<std::shared_ptr<Slot>> ByUse();
+  // Closes files that nobody has read until there are `enough`.
+  void CloseUnread(size_t enough, const Slot* except);
+  // Lets go of the least recently used indexes, and what was made of them, until there are `enough`
+  // bytes; never those of `except`.
+  void DropIndexes(size_t enough, const Slot* except);
 
   const Budget budget_;
   // Shared with the deleters of files and indexes, which may outlive this object.
-  struct InUse {
+  struct Room {
     std::atomic<size_t> files = 0;
     std::atomic<size_t> index_bytes = 0;
+    std::mutex mutex;  // guards what follows
+    std::condition_variable_any changed;
+    size_t waiting = 0;   // for a file to be closed
+    size_t leaving = 0;   // files that will be closed without anything more
+    uint64_t rounds = 0;  // of asking for all
+    std::chrono::steady_clock::time_point in_vain_until{};  // see WasInVain()
+    bool has_closer = false;
+    // When the closer began with what it is at, if it is at something.
+    std::chrono::steady_clock::time_point busy_since = busy_since.max();
+    std::vector<const archive::ArchiveFile*> closing;  // has room for all files
+
+    size_t Staying() const { return files - leaving; }
+    void LetGo(const archive::ArchiveFile* file) noexcept;
+    void Close(const archive::ArchiveFile* file) noexcept;
   };
-  const std::shared_ptr<InUse> in_use_ = std::make_shared<InUse>();
+  const std::shared_ptr<Room> room_ = std::make_shared<Room>();
   std::atomic<uint64_t> uses_ = 0;
   util::LongMutex reading_huge_;
   util::LongMutex adopting_;  // one at a time: who has made room is the one to use it
   std::mutex mutex_;          // guards what follows
-  uint64_t uses_at_tidy_ = 0;
-  uint64_t uses_at_tidy_before_ = 0;
   std::unordered_map<uint64_t, std::weak_ptr<Slot>> slots_;
 };
 

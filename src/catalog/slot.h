@@ -7,7 +7,6 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -15,6 +14,7 @@
 #include "archive/archive_index.h"
 #include "archive/identity.h"
 #include "archive/inner_archive.h"
+#include "archive/member_reader.h"
 #include "by_name/name_tree.h"
 #include "catalog/descriptor_keeper.h"
 #include "catalog/slot_store.h"
@@ -44,7 +44,7 @@ struct Slot {
 
   // Whether the name led to another version when last looked at.
   std::atomic<bool> superseded = false;
-  std::atomic<uint64_t> last_used = 0;  // a count of opens, for least-recently-used
+  std::atomic<uint64_t> last_used = 0;  // a count of uses, for least-recently-used
 
   // Only archives have what follows.
 
@@ -60,18 +60,26 @@ struct Slot {
   std::optional<util::Error> failure;  // why the archive can never be opened
   std::optional<util::Error> trouble;  // why it could not be opened the last time
   std::shared_ptr<const by_name::NameTree> names;
-  std::optional<util::Error> names_failure;     // why there are none
-  std::map<uint32_t, std::string> bad_members;  // why members failed, by node index; bounded
-  // Members whose CRC-32 was found wrong; bounded. And those for which it was found right, by node
-  // index, where that is asked for: empty or of the size of the index.
-  std::set<uint32_t> wrong_members;
-  std::vector<bool> right_members;
-  // The file as a predecessor had it open, whatever its name leads to now. Held to the end of the
-  // slot: which of its handles are still open the kernel does not tell.
-  std::shared_ptr<const archive::ArchiveFile> inherited;
-  std::shared_ptr<const KeptDescriptor> inherited_kept;
-  // Of `file`, from the first time that somebody had something of it open. Not given up with the
-  // last handle: that would be two messages to the keeper each time a member is opened and closed.
+  std::optional<util::Error> names_failure;  // why there are none
+  // Why members failed, by node index, and whether their CRC-32 was found wrong; bounded.
+  struct Failure {
+    std::string reason;
+    bool is_wrong = false;
+  };
+  std::map<uint32_t, Failure> bad_members;
+  void RefuseWrong(uint32_t member) const {
+    const auto bad = bad_members.find(member);
+    if (bad != bad_members.end() && bad->second.is_wrong) {
+      throw util::Error(EIO, bad->second.reason);
+    }
+  }
+  // Those that are being read, by node index; bounded. Made at the first read, gone with the slot,
+  // or when memory is short and nobody reads them just now.
+  std::map<uint32_t, std::shared_ptr<archive::MemberReader>> members;
+  // Since a byte of it was first read, the file stays open to the end of the slot, whatever its
+  // name leads to: what the kernel still has open or mapped of it is not told. And it is kept
+  // beyond the end of this process, if that is possible.
+  bool was_read = false;
   std::shared_ptr<const KeptDescriptor> kept;
 
   // Members that are ZIPs themselves, by their numbers in the names; bounded.
@@ -83,12 +91,6 @@ struct Slot {
   // Held while the names are read, and while one of these is; to be taken before the other one.
   util::LongMutex names_mutex;
   util::LongMutex inner_mutex;
-
-  // To be called with the mutex held.
-  void CloseFile() {
-    file.reset();
-    kept.reset();
-  }
 };
 
 }  // namespace skopsfs::catalog

@@ -21,7 +21,7 @@ using util::Error;
 
 // At the front of the memory. New memory is all zeros.
 struct SlotStore::Header {
-  static constexpr uint64_t kMagic = 0x34746f6c73706b73;  // "skpslot4": a number a layout
+  static constexpr uint64_t kMagic = 0x35746f6c73706b73;  // "skpslot5": a number a layout
 
   std::atomic<uint64_t> magic;
   uint64_t record_size;
@@ -184,7 +184,9 @@ SlotRecord* SlotStore::Add(uint64_t parent, std::string_view name, const struct 
   record->lookups = 1;
   record->index_mark = 0;
   record->names_mark = 0;
-  record->handles = 0;
+  record->members = 0;
+  record->names = 0;
+  record->npz = 0;
   record->SetId(IdAfter(*record, static_cast<uint32_t>(record - At(0))));
   record->made = ++header_->made;
   record->parent = parent;

@@ -25,9 +25,12 @@ struct SlotRecord {
   std::atomic<uint64_t> lookups;
   std::atomic<uint64_t> index_mark;  // see ArchiveIndex::Mark(); 0: not known yet
   std::atomic<uint64_t> names_mark;  // the same of its NameTree
-  std::atomic<uint64_t> handles;     // open ones; after a crash maybe too many, never too few
-  uint64_t id;                       // also of one that is not live: the last that it had
-  uint64_t id_turned;                // the same with each bit turned, so that damage is seen
+  // How many nodes it may have, as far as is known: of its index, of its names, and the npz there.
+  std::atomic<uint32_t> members;
+  std::atomic<uint32_t> names;
+  std::atomic<uint32_t> npz;
+  uint64_t id;         // also of one that is not live: the last that it had
+  uint64_t id_turned;  // the same with each bit turned, so that damage is seen
   uint64_t parent;
   uint64_t made;  // how many records had been by then: parents come before their children
   struct stat st;

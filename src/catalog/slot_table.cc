@@ -4,15 +4,6 @@
 
 namespace skopsfs::catalog {
 
-namespace {
-
-void Supersede(Slot& slot, bool superseded = true) {
-  slot.superseded = superseded;
-  slot.record->superseded = superseded ? 1 : 0;
-}
-
-}  // namespace
-
 archive::Identity SlotIdentity(const struct stat& st) {
   if (S_ISDIR(st.st_mode)) return {.device = st.st_dev, .inode = st.st_ino};
   return archive::IdentityOf(st);
@@ -24,7 +15,9 @@ SlotTable::SlotTable(std::shared_ptr<Slot> root, SlotStore& store)
   for (SlotRecord* record : store_.Recover()) Recover(record);
   // Only those that lead to others are there for their sake alone.
   std::erase_if(by_id_, [&](const auto& item) {
-    return item.second != root_ && item.second->record->lookups == 0;
+    const bool is_known = item.second == root_ || item.second->record->lookups > 0;
+    if (!is_known && item.second->superseded) --superseded_;
+    return !is_known;
   });
   recovered_ = by_id_.size() - 1;
 }
@@ -34,13 +27,19 @@ void SlotTable::Recover(SlotRecord* record) {
   auto slot = std::make_shared<Slot>();
   slot->record.Set(store_, record);
   Insert(slot, parent->second);
-  slot->superseded = record->superseded != 0;
+  if (record->superseded != 0) SetSuperseded(*slot, true);
   slot->recovered = true;
   if (slot->superseded || record->lookups == 0) return;
   // The predecessor may have died between making this one and superseding the other.
   auto& current = current_[{record->parent, slot->name}];
-  if (current) Supersede(*current);
+  if (current) SetSuperseded(*current, true);
   current = std::move(slot);
+}
+
+void SlotTable::SetSuperseded(Slot& slot, bool superseded) {
+  if (slot.superseded.exchange(superseded) != superseded)
+    superseded ? ++superseded_ : --superseded_;
+  slot.record->superseded = superseded ? 1 : 0;
 }
 
 void SlotTable::Insert(const std::shared_ptr<Slot>& slot, const std::shared_ptr<Slot>& parent) {
@@ -73,7 +72,7 @@ std::shared_ptr<Slot> SlotTable::Acquire(const std::shared_ptr<Slot>& parent,
   const bool same = current && current->identity == identity &&
                     (is_folder ? current->is_folder : current->st.st_mode == st.st_mode);
   if (same) {
-    if (current->superseded) Supersede(*current, false);
+    if (current->superseded) SetSuperseded(*current, false);
     ++current->record->lookups;
     ++current->given;
     return current;
@@ -82,7 +81,7 @@ std::shared_ptr<Slot> SlotTable::Acquire(const std::shared_ptr<Slot>& parent,
     auto slot = std::make_shared<Slot>();
     slot->record.Set(store_, store_.Add(parent->id, name, st));
     Insert(slot, parent);
-    if (current) Supersede(*current);
+    if (current) SetSuperseded(*current, true);
     replaced = std::exchange(current, slot);
     return slot;
   } catch (...) {
@@ -94,7 +93,12 @@ std::shared_ptr<Slot> SlotTable::Acquire(const std::shared_ptr<Slot>& parent,
 void SlotTable::Vanished(uint64_t parent, const std::string& name) {
   const std::lock_guard lock(mutex_);
   const auto known = current_.find({parent, name});
-  if (known != current_.end()) Supersede(*known->second);
+  if (known != current_.end()) SetSuperseded(*known->second, true);
+}
+
+void SlotTable::Supersede(Slot& slot) {
+  const std::lock_guard lock(mutex_);
+  if (by_id_.contains(slot.id)) SetSuperseded(slot, true);
 }
 
 bool SlotTable::AddLookups(Slot& slot, uint64_t count) {
@@ -119,6 +123,7 @@ void SlotTable::Forget(uint64_t id, uint64_t count) noexcept {
 std::shared_ptr<Slot> SlotTable::Remove(uint64_t id) noexcept {
   auto slot = std::move(by_id_.extract(id).mapped());
   if (slot->recovered) --recovered_;
+  if (slot->superseded) --superseded_;
   const auto current = current_.find(Place(slot->parent->id, slot->name));
   if (current != current_.end() && current->second == slot) current_.erase(current);
   return slot;
@@ -147,12 +152,13 @@ std::vector<SlotTable::Doubtful> SlotTable::Recovered() {
   return found;
 }
 
-std::vector<uint64_t> SlotTable::RecoveredOld() {
+std::vector<std::shared_ptr<Slot>> SlotTable::Superseded() {
   const std::lock_guard lock(mutex_);
-  std::vector<uint64_t> found;
-  if (recovered_ == 0) return found;
+  std::vector<std::shared_ptr<Slot>> found;
+  if (superseded_ == 0) return found;
+  found.reserve(superseded_);
   for (const auto& [id, slot] : by_id_) {
-    if (slot->recovered && slot->superseded && !slot->is_folder) found.push_back(id);
+    if (slot->superseded && !slot->is_folder) found.push_back(slot);
   }
   return found;
 }

@@ -51,8 +51,10 @@ class SlotTable {
   };
   std::vector<Doubtful> Recovered();
 
-  // Those of them that are archives and superseded.
-  std::vector<uint64_t> RecoveredOld();
+  // The archives among all slots that are superseded.
+  std::vector<std::shared_ptr<Slot>> Superseded();
+  // The slot's name leads to it no more, unless Acquire() finds it again.
+  void Supersede(Slot& slot);
 
   // The kernel does not know the slot: it leaves the table, unless it was given to the kernel since
   // it was seen in doubt.
@@ -87,12 +89,14 @@ class SlotTable {
 
   void Recover(SlotRecord* record);
   std::shared_ptr<Slot> Remove(uint64_t id) noexcept;
+  void SetSuperseded(Slot& slot, bool superseded);
   void Insert(const std::shared_ptr<Slot>& slot, const std::shared_ptr<Slot>& parent);
 
   SlotStore& store_;
   std::mutex mutex_;
   std::shared_ptr<Slot> root_;
   size_t recovered_ = 0;
+  size_t superseded_ = 0;
   std::unordered_map<uint64_t, std::shared_ptr<Slot>> by_id_;
   std::unordered_map<Key, std::shared_ptr<Slot>, PlaceHash, SamePlace> current_;  // by name
 };

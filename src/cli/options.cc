@@ -62,9 +62,11 @@ constexpr std::array<Option, 15> kOptions = {{
     {'o', "", "OPT[,OPT...]", "mount options, see below", AddMountOptions},
     {0, "revalidate", "SECONDS", "look at the names of archives again after this time (1)",
      [](Options& o, std::string_view value) { o.revalidate = ParseSeconds("revalidate", value); }},
-    {0, "verify", "read|open", "when to compare a member's CRC-32 (read: as it goes by)",
+    {0, "verify", "passing|read",
+     "compare a member's CRC-32 as it goes by, or before a byte is read",
      [](Options& o, std::string_view value) {
-       o.verify_on_open = ParseChoice("verify", value, "read", "open");
+       o.verify_word_is_old = value == "open";
+       o.proves_first = o.verify_word_is_old || ParseChoice("verify", value, "passing", "read");
      }},
     {0, "decoder-memory", "MIB", "memory for decoding compressed members (128)",
      [](Options& o, std::string_view value) {
@@ -115,7 +117,7 @@ constexpr std::array<Option, 15> kOptions = {{
      [](Options& o, std::string_view) { o.version = true; }},
 }};
 
-enum class Effect { kHandOn, kIgnore, kNonempty };
+enum class Effect { kHandOn, kIgnore, kNonempty, kReadOnly };
 
 // A -o option that is no option of ours.
 struct MountOption {
@@ -134,7 +136,7 @@ constexpr std::array<MountOption, 40> kMountOptions = {{
     {"noatime", Effect::kHandOn, ""},
     {"context=", Effect::kHandOn, ""},
     // What is so anyway, or concerns only mount(8).
-    {"ro", Effect::kIgnore, ""},
+    {"ro", Effect::kReadOnly, "(of /dev/fd/N) it was mounted so: no file is opened with a message"},
     {"rw", Effect::kIgnore, ""},
     {"nosuid", Effect::kIgnore, ""},
     {"nodev", Effect::kIgnore, ""},
@@ -206,6 +208,7 @@ void AddMountOption(Options& options, std::string_view text) {
     if (text.ends_with('=')) throw UsageError(fmt::format("mount option '{}' wants a value", text));
     if (known.effect == Effect::kHandOn) options.mount_options.emplace_back(text);
     if (known.effect == Effect::kNonempty) options.nonempty = true;
+    if (known.effect == Effect::kReadOnly) options.passed_is_read_only = true;
     return;
   }
   if (!ApplyNamed(options, text)) {

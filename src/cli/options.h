@@ -21,9 +21,11 @@ struct Options {
   bool version = false;
   double revalidate = 1;      // seconds
   double worker_timeout = 0;  // seconds; 0: none
-  bool verify_on_open = false;
+  bool proves_first = false;  // the CRC-32 of a member before its first byte is read
+  bool verify_word_is_old = false;
   size_t decoder_memory = 128;  // MiB
   bool by_name = true;
+  bool passed_is_read_only = false;        // who has mounted what is passed says so
   bool nonempty = false;                   // the mountpoint may hold something, which is hidden
   std::optional<unsigned> read_ahead;      // KiB; none: as on the source's disk
   bool keep_archives = false;              // in the page cache, besides their members

@@ -165,6 +165,9 @@ int Serve(const Options& options, std::span<const char* const> arguments,
   const auto mountpoint =
       passed ? options.mountpoint : FreeMountpoint(source, options.mountpoint, options.nonempty);
   util::SetLogSubject(util::Quoted(mountpoint) + ": ");
+  if (options.verify_word_is_old) {
+    util::LogWarning("--verify=open is called --verify=read by now, and means that");
+  }
   WarnOfFewDescriptors();
   fuse::Supervisor supervisor(
       source,

@@ -93,7 +93,7 @@ void Serve(fuse::Channel& supervisor, const Options& options) {
       {.revalidate = options.revalidate,
        .budget = {.descriptors = DescriptorBudget(), .keep_pages = options.keep_archives},
        .decoder_bytes = options.decoder_memory << 20,
-       .verify_on_open = options.verify_on_open,
+       .proves_first = options.proves_first,
        .by_name = options.by_name,
        .counters = &*counters,
        .facts = {.versions = ThisVersion(),
@@ -104,13 +104,15 @@ void Serve(fuse::Channel& supervisor, const Options& options) {
   auto& catalog = file_system.catalog();
   for (auto& [identity, reason] : inheritance.quarantined) catalog.Quarantine(identity, reason);
   for (auto& descriptor : inheritance.descriptors) catalog.Inherit(std::move(descriptor));
-  auto& session = *new fuse::Session(file_system, state, supervisor,
-                                     {.mount = setup.mount.Release(),
-                                      .notifier = setup.notifier.Release(),
-                                      .mount_is_passed = setup.mount_is_passed,
-                                      .generation = inheritance.generation,
-                                      .debug = options.debug,
-                                      .only_for = owner});
+  auto& session = *new fuse::Session(
+      file_system, state, supervisor,
+      {.mount = setup.mount.Release(),
+       .notifier = setup.notifier.Release(),
+       .mount_is_passed = setup.mount_is_passed,
+       .mount_is_read_only = !setup.mount_is_passed || options.passed_is_read_only,
+       .generation = inheritance.generation,
+       .debug = options.debug,
+       .only_for = owner});
   catalog.TakeOver();
   CountStart(*counters, inheritance.generation);
   session.Run();

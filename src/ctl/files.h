@@ -23,6 +23,14 @@ std::string ReadWhole(const std::string& path, size_t most);
 // none, or cannot be asked.
 std::optional<std::string> ReadAttribute(const std::string& path, std::string_view name);
 
+// Of a member that can be seen to be unreadable a mount shows no read bits. Its reason is then told
+// to root alone, as the kernel has attributes read by who may read the file.
+inline bool IsShownUnreadable(const struct stat& st) {
+  constexpr mode_t kReadBits = 0444;
+  return S_ISREG(st.st_mode) && (st.st_mode & kReadBits) == 0;
+}
+inline constexpr auto kShownUnreadable = "it cannot be read; the log of the mount says why";
+
 std::string JoinPath(const std::string& folder, std::string_view name);
 
 // Calls `visit` for every regular file below `folder` on a mount, with its path relative to it, and

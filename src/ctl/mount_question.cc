@@ -45,7 +45,7 @@ class Teller {
       LookAtNames();
       const ServerStatus status = TellStatus();
       // Or each member that is opened would be read.
-      if (!status.verifies_on_open()) TellMembers(status);
+      if (!status.reads_at_open) TellMembers(status);
     } catch (const Error& error) {
       TellProblem(ReasonFor(error));
     } catch (const std::exception& error) {
@@ -153,7 +153,9 @@ class Teller {
   void TellMembersOf(uint32_t number, const std::string& folder, bool has_failed) {
     VisitFiles(folder, [&](const std::string& member, const struct stat& st) {
       if (++members_ > kMostMembers) throw Error(EFBIG, "there are too many members");
-      const auto resident = ResidentOf(JoinPath(folder, member), has_failed);
+      const auto resident = IsShownUnreadable(st)
+                                ? std::optional<uint64_t>(0)
+                                : ResidentOf(JoinPath(folder, member), has_failed);
       if (!resident) throw Error(EACCES, "it is not told");
       Send({.kind = Message::Kind::kMember,
             .pages = {.archive = number, .inode = st.st_ino, .resident = *resident}});

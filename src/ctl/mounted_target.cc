@@ -22,6 +22,8 @@ using util::Error;
 void MountedTarget::Failed(const std::string& member, const std::string& file, int error,
                            const ReportFault& report) const {
   auto reason = ReadAttribute(file, "error");
+  struct stat st {};
+  if (!reason && stat(file.c_str(), &st) == 0 && IsShownUnreadable(st)) reason = kShownUnreadable;
   if (!reason && error == EIO) reason = "it cannot be read, and the mount does not say why";
   if (!reason) throw ErrnoError("it cannot be read", error);
   report({.member = member, .reason = *reason});

@@ -49,8 +49,15 @@ ServerStatus::Archive ArchiveOf(const JsonValue& value) {
           .state = TextOf(value, "state"),
           .reason = TextOf(value, "reason"),
           .is_current = FlagOf(value, "current", true),
-          .was_looked_into = FlagOf(value, "looked_into", true),
-          .handles = NumberOf(value, "handles")};
+          .was_looked_into = FlagOf(value, "looked_into", true)};
+}
+
+bool ReadsAtOpen(const JsonValue& document, const std::vector<std::string>& options) {
+  const auto* const counts = Find(document, "counts");
+  if (counts == nullptr || Find(*counts, "handles") == nullptr) return false;
+  return std::any_of(options.begin(), options.end(), [](std::string_view option) {
+    return option.find("verify=open") != std::string_view::npos;
+  });
 }
 
 }  // namespace
@@ -84,6 +91,7 @@ ServerStatus ParseServerStatus(std::string_view json) {
       }
     }
   }
+  status.reads_at_open = ReadsAtOpen(document, status.options);
   const auto* const archives = Find(document, "archives");
   if (archives != nullptr && archives->IsArray()) {
     for (const auto& archive : archives->GetArray()) status.archives.push_back(ArchiveOf(archive));
@@ -93,12 +101,6 @@ ServerStatus ParseServerStatus(std::string_view json) {
                      return std::tie(a.path, b.is_current) < std::tie(b.path, a.is_current);
                    });
   return status;
-}
-
-bool ServerStatus::verifies_on_open() const {
-  return std::any_of(options.begin(), options.end(), [](std::string_view option) {
-    return option.find("verify=open") != std::string_view::npos;
-  });
 }
 
 }  // namespace skopsfs::ctl

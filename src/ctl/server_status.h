@@ -16,7 +16,6 @@ struct ServerStatus {
     std::string reason = {};      // why it failed
     bool is_current = true;       // else it was replaced, and is still in use
     bool was_looked_into = true;  // else nobody can have anything of it
-    uint64_t handles = 0;
   };
 
   std::string version = {};
@@ -32,8 +31,9 @@ struct ServerStatus {
   std::vector<Archive> archives = {};  // by path, of one path the present one first
   uint64_t archives_left_out = 0;
 
-  // Whether opening a member makes the mount read all of it.
-  bool verifies_on_open() const;
+  // Whether opening a member makes the mount read all of it. So it was with --verify=open before
+  // files were opened without a message; what was counted until then tells such a server.
+  bool reads_at_open = false;
 };
 
 // Throws util::Error(EIO) where `json` is no such document.

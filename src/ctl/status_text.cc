@@ -91,8 +91,10 @@ std::string NotesOn(const MountReport& report) {
     text += fmt::format("  {} more not listed\n", CountText(status.archives_left_out, "archive"));
   }
   if (report.answer.has_more) text += "  there are more, which nobody has looked at\n";
-  if (status.verifies_on_open()) {
-    text += "  resident bytes are not looked at: with verify=open that would read every member\n";
+  if (status.reads_at_open) {
+    text +=
+        "  resident bytes are not looked at: its server is older, and with verify=open it would "
+        "read every member\n";
   }
   if (report.answer.is_silent && report.answer.problem.empty()) {
     text += "  it has stopped to answer while it was looked at\n";
@@ -135,7 +137,6 @@ void AddMount(Json& json, const MountReport& report, bool sees_all) {
     const auto& archive = status.archives[i];
     json.BeginObject().Key("path").Text(archive.path).Key("size").Number(archive.size);
     json.Key("state").Text(archive.state).Key("current").Bool(archive.is_current);
-    json.Key("handles").Number(archive.handles);
     if (!archive.reason.empty()) json.Key("reason").Text(archive.reason);
     AddUse(json, report.uses[i], sees_all);
     json.EndObject();

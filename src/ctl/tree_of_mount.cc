@@ -67,12 +67,13 @@ class MountedTreeReader {
     item.method = ReadAttribute(file, "method").value_or("");
     item.problem = ReadAttribute(file, "error").value_or("");
     try {
-      if (item.problem.empty() && member.ends_with(".npy")) {
+      if (item.problem.empty() && !IsShownUnreadable(st) && member.ends_with(".npy")) {
         item.array = ReadHeader(file, item.size);
       }
     } catch (const Error& error) {
       item.problem = ReadAttribute(file, "error").value_or(error.what());
     }
+    if (item.problem.empty() && IsShownUnreadable(st)) item.problem = kShownUnreadable;
     tree_.Add(std::move(item));
   }
 

@@ -4,6 +4,7 @@
 #include <limits>
 #include <string_view>
 
+#include "archive/member_reader.h"
 #include "catalog/slot_table.h"
 #include "util/hash.h"
 #include "zip/sizes.h"
@@ -77,7 +78,8 @@ struct stat MemberAttributes(const catalog::Slot& slot, const archive::ArchiveIn
     st.st_mode = S_IFDIR | DirectoryMode(slot.st.st_mode);
     st.st_nlink = 2 + archive.node(index).directory_count;
   } else {
-    st.st_mode = S_IFREG | (slot.st.st_mode & kReadBits);
+    const bool can_be_read = !archive::RefusalOf(*entry);
+    st.st_mode = S_IFREG | (can_be_read ? slot.st.st_mode & kReadBits : 0);
     st.st_nlink = 1;
     SetSize(st, zip::SizesOf(archive.directory(), *entry));
   }

@@ -14,22 +14,24 @@ namespace {
 using catalog::Slot;
 using util::Error;
 
-// Positions of the entries of every directory: ".", "..", then its children.
-constexpr uint64_t kFirstChild = 2;
+constexpr unsigned kPositionBits = 25;  // of what a directory of an archive has
+static_assert(archive::MemberTree::kMostNodes + kFirstChild + 1 < (1U << kPositionBits));
 
-struct stat AttributesOf(const DirectoryHandle& handle) {
-  const Slot& slot = *handle.slot;
-  const NodeId node = handle.node;
-  if (node.is_status()) return StatusAttributes(node, slot.st);
+}  // namespace
+
+struct stat FileSystem::AttributesOf(const Directory& directory) {
+  const Slot& slot = *directory.slot;
+  const NodeId node = directory.node;
+  if (node.is_status()) return StatusFolderAttributes(slot.st);
   if (node.index == 0) return SourceAttributes(slot.path, slot.st);
   if (node.is_name()) return NameFolderAttributes(slot, node.index);
-  return MemberAttributes(slot, *handle.archive, handle.directory, handle.first);
+  return MemberAttributes(slot, *directory.archive, directory.index, directory.first);
 }
 
-// The directory that holds the handle's; the root holds itself.
-struct stat AttributesOfParent(const DirectoryHandle& handle) {
-  const Slot& slot = *handle.slot;
-  const NodeId node = handle.node;
+// The directory that holds it; the root holds itself.
+struct stat FileSystem::AttributesOfParent(const Directory& directory) {
+  const Slot& slot = *directory.slot;
+  const NodeId node = directory.node;
   if (node.is_status()) return SourceAttributes(slot.path, slot.st);
   if (node.index == 0) {
     const Slot& parent = node == kRoot || !slot.parent ? slot : *slot.parent;
@@ -37,125 +39,131 @@ struct stat AttributesOfParent(const DirectoryHandle& handle) {
   }
   if (node.is_name()) {
     if (node.name() == 0) return SourceAttributes(slot.path, slot.st);
-    return NameFolderAttributes(slot, NodeId::kFirstName + handle.names->At(node.name()).parent);
+    const auto parent = directory.names->At(node.name()).parent;
+    return NameFolderAttributes(slot, NodeId::kFirstName + parent);
   }
-  const uint32_t parent = handle.archive->node(handle.directory).parent;
-  if (parent != 0) return MemberAttributes(slot, *handle.archive, parent, handle.first);
+  const uint32_t parent = directory.archive->node(directory.index).parent;
+  if (parent != 0) return MemberAttributes(slot, *directory.archive, parent, directory.first);
   if (!node.is_inner()) return SourceAttributes(slot.path, slot.st);
-  return NameFolderAttributes(slot, NodeId::kFirstName + handle.names->NodeOfNpz(node.npz()));
+  return NameFolderAttributes(slot, NodeId::kFirstName + directory.names->NodeOfNpz(node.npz()));
 }
 
 // Gives "." and ".." to `sink`, from `position` on; false when it is full.
-bool ReadDots(const DirectoryHandle& handle, uint64_t position, const DirectorySink& sink) {
-  DirectoryEntry dot{.name = ".", .entry = {.node = handle.node}, .next = 1};
-  dot.entry.attributes = AttributesOf(handle);
+bool FileSystem::ReadDots(const Directory& directory, uint64_t position,
+                          const DirectorySink& sink) {
+  DirectoryEntry dot{.name = ".", .entry = {.node = directory.node}, .next = 1};
+  dot.entry.attributes = AttributesOf(directory);
   if (position == 0 && !sink(dot)) return false;
   dot.name = "..";
   dot.next = kFirstChild;
-  dot.entry.attributes = AttributesOfParent(handle);
+  dot.entry.attributes = AttributesOfParent(directory);
   return position >= kFirstChild || sink(dot);
 }
 
-// Names of a folder at positions that are theirs whatever other names come and go, so that a
-// listing can be gone on with by another process: a hash of the name.
-std::vector<NameAt> AtPositions(std::vector<std::string> names) {
-  constexpr uint64_t kMost = INT64_MAX / 2;
-  std::vector<NameAt> found;
-  found.reserve(names.size());
-  for (auto& name : names) {
-    const uint64_t hash = util::Hash().Add(name).value();
-    found.push_back({kFirstChild + hash % kMost, std::move(name)});
+// The listing of a version never changes; that of a folder, and of the root, may.
+bool FileSystem::OpenDirectory(NodeId node) {
+  if (node.is_status()) return FindDirectory(node, 0), false;
+  const auto directory =
+      Anew(node, [&] { return MakeDirectory(node, SlotOf(node), &catalog::Catalog::Open); });
+  if (directory.slot->is_folder) {
+    ReadingFolder(*directory.slot, [&] { return catalog_.OpenFolder(*directory.slot); });
   }
-  std::sort(found.begin(), found.end(), [](const NameAt& a, const NameAt& b) {
-    return std::tie(a.position, a.name) < std::tie(b.position, b.name);
-  });
-  for (size_t i = 1; i < found.size(); ++i) {
-    found[i].position = std::max(found[i].position, found[i - 1].position + 1);
-  }
-  return found;
+  return !directory.slot->is_folder && node != kRoot;
 }
 
-}  // namespace
-
-std::unique_ptr<DirectoryHandle> FileSystem::OpenDirectory(NodeId node) {
-  if (node.is_status()) return OpenInheritedDirectory(node);
-  return Anew(node, [&] { return MakeHandle(node, SlotOf(node), &catalog::Catalog::Open); });
+FolderListings::Names FileSystem::ListFolder(const Slot& folder) {
+  return listings_.Add(folder.id, ReadingFolder(folder, [&] {
+                         return catalog::Source::List(catalog_.OpenFolder(folder));
+                       }));
 }
 
-std::unique_ptr<DirectoryHandle> FileSystem::OpenInheritedDirectory(NodeId node) {
-  if (node.is_status()) {
-    if (node != NodeOf(StatusNode::kFolder)) throw Error(ENOTDIR, "a file");
-    auto handle = std::make_unique<DirectoryHandle>();
-    handle->node = node;
-    handle->slot = catalog_.root();
-    return handle;
-  }
-  return MakeHandle(node, SlotOf(node), &catalog::Catalog::OpenInherited);
-}
-
-std::unique_ptr<DirectoryHandle> FileSystem::MakeHandle(NodeId node, std::shared_ptr<Slot> slot,
-                                                        OpenCall open) {
-  auto handle = std::make_unique<DirectoryHandle>();
-  handle->node = node;
-  handle->slot = std::move(slot);
-  if (handle->slot->is_folder) {
-    handle->children = AtPositions(ReadingFolder(
-        *handle->slot, [&] { return catalog::Source::List(catalog_.OpenFolder(*handle->slot)); }));
-    return handle;
-  }
+FileSystem::Directory FileSystem::MakeDirectory(NodeId node, std::shared_ptr<Slot> slot,
+                                                OpenCall open) {
+  Directory directory{.node = node, .slot = std::move(slot)};
+  if (directory.slot->is_folder) return directory;
   if (node.is_name()) {
     auto names = LocateNames(node, open);
     const auto kind = names.names->At(node.name()).kind;
     if (kind == by_name::NameTree::Kind::kLink) throw Error(ENOTDIR, "a symbolic link");
     if (kind == by_name::NameTree::Kind::kNpz) {
-      Fill(*handle, LocateNpz(names, node.name()));
+      Fill(directory, LocateNpz(names, node.name()));
     } else {
-      handle->archive = names.open.index;
-      handle->kept = catalog_.Keep(*handle->slot, *names.open.file);
+      directory.archive = names.open.index;
     }
-    handle->names = std::move(names.names);
+    directory.names = std::move(names.names);
   } else {
-    Fill(*handle, LocateIn(handle->slot, (catalog_.*open)(handle->slot), node));
+    Fill(directory, LocateIn(directory.slot, (catalog_.*open)(directory.slot), node));
   }
-  return handle;
+  return directory;
 }
 
-void FileSystem::Fill(DirectoryHandle& handle, const Located& located) {
-  handle.archive = located.inner ? std::shared_ptr<const archive::ArchiveIndex>(
-                                       located.inner, &located.inner->index())
-                                 : located.open.index;
-  handle.first = located.first();
-  handle.directory = located.index;
-  handle.names = located.names;
-  handle.kept = catalog_.Keep(*handle.slot, *located.open.file);
+void FileSystem::Fill(Directory& directory, const Located& located) {
+  directory.archive = located.inner ? std::shared_ptr<const archive::ArchiveIndex>(
+                                          located.inner, &located.inner->index())
+                                    : located.open.index;
+  directory.first = located.first();
+  directory.index = located.index;
+  directory.names = located.names;
 }
 
-void FileSystem::ReadDirectory(DirectoryHandle& handle, uint64_t position, bool lookup,
+// `version`: of the root of a single archive, the slot whose listing is gone on with; 0: none.
+FileSystem::Directory FileSystem::FindDirectory(NodeId node, uint64_t version) {
+  if (node.is_status()) {
+    if (node != kStatusFolderNode) throw Error(ENOTDIR, "a file");
+    return {.node = node, .slot = catalog_.root()};
+  }
+  if (version != 0) {
+    const std::lock_guard lock(listed_mutex_);
+    const auto listed = listed_.find(version);
+    if (listed != listed_.end()) return listed->second.second = 0, listed->second.first;
+  }
+  auto slot = version == 0 ? SlotOf(node) : catalog_.Get(version);
+  if (!slot) throw Error(ESTALE, "another version by now");
+  auto directory = MakeDirectory(node, std::move(slot), &catalog::Catalog::OpenKnown);
+  if (IsSingleRoot(node)) {
+    constexpr size_t kMostListed = 64;
+    const std::lock_guard lock(listed_mutex_);
+    if (listed_.size() >= kMostListed) listed_.erase(listed_.begin());
+    listed_[directory.slot->id] = {directory, 0};
+  }
+  return directory;
+}
+
+void FileSystem::ReadDirectory(NodeId node, uint64_t position, bool lookup,
                                const DirectorySink& sink) {
+  // The root of a single archive is of its present version. A listing that has begun is of one
+  // version: its positions say of which.
+  const bool is_single = IsSingleRoot(node);
+  const auto directory =
+      Anew(node, [&] { return FindDirectory(node, is_single ? position >> kPositionBits : 0); });
+  const uint64_t base = is_single ? directory.slot->id << kPositionBits : 0;
+  if (is_single) position &= (uint64_t{1} << kPositionBits) - 1;
   bool has_taken = false;
   const DirectorySink noting = [&](const DirectoryEntry& entry) {
-    const bool taken = sink(entry);
+    DirectoryEntry placed = entry;
+    placed.next |= base;
+    const bool taken = sink(placed);
     has_taken = has_taken || taken;
     return taken;
   };
   try {
-    ReadEntries(handle, position, lookup, noting);
+    ReadEntries(directory, position, lookup, noting);
   } catch (const std::exception&) {
     // What was taken counts, and is to be told. Who asks for the rest is told why not.
     if (!has_taken) throw;
   }
 }
 
-void FileSystem::ReadEntries(DirectoryHandle& handle, uint64_t position, bool lookup,
+void FileSystem::ReadEntries(const Directory& directory, uint64_t position, bool lookup,
                              const DirectorySink& sink) {
-  if (!ReadDots(handle, position, sink)) return;
+  if (!ReadDots(directory, position, sink)) return;
   position = std::max(position, kFirstChild);
-  if (handle.node.is_status()) {
+  if (directory.node.is_status()) {
     ReadStatusFolder(position, sink);
-  } else if (handle.slot->is_folder) {
-    ReadFolder(handle, position, lookup, sink);
+  } else if (directory.slot->is_folder) {
+    ReadFolder(directory, position, lookup, sink);
   } else {
-    ReadArchive(handle, position, lookup, sink);
+    ReadArchive(directory, position, lookup, sink);
   }
 }
 
@@ -173,18 +181,20 @@ std::optional<Entry> FileSystem::EntryOf(const std::shared_ptr<Slot>& folder,
                .attributes = SourceAttributes(catalog::JoinPath(folder->path, name), *st)};
 }
 
-void FileSystem::ReadFolder(DirectoryHandle& handle, uint64_t position, bool lookup,
+void FileSystem::ReadFolder(const Directory& directory, uint64_t position, bool lookup,
                             const DirectorySink& sink) {
-  // Opened again each time, because open directories of the mount must not use up descriptors.
+  // Opened again each time: nobody says when a listing ends, and it must not use up a descriptor.
   const catalog::Found folder =
-      ReadingFolder(*handle.slot, [&] { return catalog_.OpenFolder(*handle.slot); });
+      ReadingFolder(*directory.slot, [&] { return catalog_.OpenFolder(*directory.slot); });
+  auto names = position > kFirstChild ? listings_.Find(directory.slot->id) : nullptr;
+  if (!names) names = ListFolder(*directory.slot);
   const auto first = std::lower_bound(
-      handle.children.begin(), handle.children.end(), position,
+      names->begin(), names->end(), position,
       [](const NameAt& known, uint64_t wanted) { return known.position < wanted; });
-  for (auto at = first; at != handle.children.end(); ++at) {
+  for (auto at = first; at != names->end(); ++at) {
     DirectoryEntry item{.name = at->name, .entry = {}, .next = at->position + 1};
     try {
-      const auto entry = EntryOf(handle.slot, folder, at->name, lookup);
+      const auto entry = EntryOf(directory.slot, folder, at->name, lookup);
       if (!entry) continue;
       item.entry = *entry;
     } catch (const Error&) {
@@ -198,49 +208,51 @@ void FileSystem::ReadFolder(DirectoryHandle& handle, uint64_t position, bool loo
   }
 }
 
-// The root is never forgotten, so nothing is counted.
+// A text is made when it is looked up, so that there is no node yet.
 void FileSystem::ReadStatusFolder(uint64_t position, const DirectorySink& sink) {
   for (uint64_t number = position - kFirstChild; number < kStatusFiles.size(); ++number) {
     const auto& file = kStatusFiles[number];
-    const DirectoryEntry item{.name = file.name,
-                              .entry = StatusEntry(NodeOf(file.node)),
-                              .next = kFirstChild + number + 1};
+    DirectoryEntry item{.name = file.name, .entry = {}, .is_known = false};
+    item.entry.attributes.st_mode = S_IFREG | file.mode;
+    item.entry.attributes.st_ino = kStatusFolderNode.number() + number + 1;
+    item.next = kFirstChild + number + 1;
     if (!sink(item)) return;
   }
 }
 
 // Nothing after the last one.
-std::optional<DirectoryEntry> FileSystem::ChildAt(const DirectoryHandle& handle, uint64_t number) {
-  const Slot& slot = *handle.slot;
-  const auto& archive = *handle.archive;
-  if (handle.names && handle.first == 0) {
-    const auto folder = handle.names->At(handle.node.name());
+std::optional<DirectoryEntry> FileSystem::ChildAt(const Directory& directory, uint64_t number) {
+  const Slot& slot = *directory.slot;
+  const auto& archive = *directory.archive;
+  if (directory.names && directory.first == 0) {
+    const auto folder = directory.names->At(directory.node.name());
     if (number >= folder.child_count) return std::nullopt;
     const auto child = folder.first_child + static_cast<uint32_t>(number);
-    return DirectoryEntry{.name = handle.names->At(child).name,
-                          .entry = NameEntry(slot, archive, *handle.names, child)};
+    return DirectoryEntry{.name = directory.names->At(child).name,
+                          .entry = NameEntry(slot, archive, *directory.names, child)};
   }
-  const auto directory = archive.node(handle.directory);
-  if (number < directory.child_count) {
-    const auto child = directory.first_child + static_cast<uint32_t>(number);
-    return DirectoryEntry{.name = archive.tree().Name(archive.node(child)),
-                          .entry = MemberEntry(slot, archive, handle.first, child, handle.node)};
+  const auto listed = archive.node(directory.index);
+  if (number < listed.child_count) {
+    const auto child = listed.first_child + static_cast<uint32_t>(number);
+    return DirectoryEntry{
+        .name = archive.tree().Name(archive.node(child)),
+        .entry = MemberEntry(slot, archive, directory.first, child, directory.node)};
   }
-  if (number > directory.child_count || handle.node.index != 0 || !HasNames(archive)) {
+  if (number > listed.child_count || directory.node.index != 0 || !HasNames(archive)) {
     return std::nullopt;
   }
-  return DirectoryEntry{.name = kByName, .entry = ByNameEntry(slot, handle.node)};
+  return DirectoryEntry{.name = kByName, .entry = ByNameEntry(slot, directory.node)};
 }
 
-void FileSystem::ReadArchive(DirectoryHandle& handle, uint64_t position, bool lookup,
+void FileSystem::ReadArchive(const Directory& directory, uint64_t position, bool lookup,
                              const DirectorySink& sink) {
   for (uint64_t number = position - kFirstChild;; ++number) {
-    auto item = ChildAt(handle, number);
+    auto item = ChildAt(directory, number);
     if (!item) return;
     item->next = kFirstChild + number + 1;
     // Counted before it is given away: the kernel may forget it at once. The slot of a single
-    // archive may have gone since it was opened; then its names alone are told.
-    item->is_known = !lookup || catalog_.AddLookups(*handle.slot, 1);
+    // archive may have gone since its listing began; then its names alone are told.
+    item->is_known = !lookup || catalog_.AddLookups(*directory.slot, 1);
     if (!sink(*item)) {
       if (lookup && item->is_known) Forget(item->entry.node, 1);
       return;

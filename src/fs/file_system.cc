@@ -1,6 +1,7 @@
 #include "fs/file_system.h"
 
 #include <climits>
+#include <utility>
 
 #include "fs/attributes.h"
 #include "util/effort.h"
@@ -26,9 +27,19 @@ catalog::OpenArchives::Budget Counting(catalog::OpenArchives::Budget budget,
   return budget;
 }
 
-void RefuseWrongMember(Slot& slot, uint32_t index) {
-  const std::lock_guard lock(slot.mutex);
-  if (slot.wrong_members.contains(index)) throw Error(EIO, "bad CRC-32");
+// Arrays of an npz that was found wrong are not read on: they begin anew, and are refused. The
+// slot's mutex is held. Returns them.
+std::vector<NodeId> StopReadingIn(Slot& slot, NodeId npz) {
+  std::vector<NodeId> stopped;
+  std::erase_if(slot.members, [&](const auto& item) {
+    const NodeId node{.slot = slot.id, .index = item.first};
+    if (!node.is_inner()) return false;
+    const auto& names = slot.names;
+    if (names && names->At(names->NodeOfNpz(node.npz())).member != npz.index) return false;
+    stopped.push_back(node);
+    return true;
+  });
+  return stopped;
 }
 
 }  // namespace
@@ -39,7 +50,8 @@ FileSystem::FileSystem(catalog::Source source, const Options& options,
       own_counters_(options.counters != nullptr ? nullptr : std::make_unique<metrics::Counters>()),
       counters_(options.counters != nullptr ? *options.counters : *own_counters_),
       catalog_(std::move(source), Counting(options.budget, counters_), std::move(store), keeper),
-      decoders_(options.decoder_bytes) {}
+      decoders_(options.decoder_bytes),
+      status_texts_(counters_.status_texts) {}
 
 bool FileSystem::IsSingleRoot(const NodeId& node) const {
   return node == kRoot && catalog_.source().is_single_archive();
@@ -54,11 +66,11 @@ std::shared_ptr<Slot> FileSystem::SlotOf(NodeId node) {
   return slot;
 }
 
-FileSystem::Located FileSystem::Locate(NodeId node) {
+FileSystem::Located FileSystem::Locate(NodeId node, OpenCall open) {
   auto slot = SlotOf(node);
   if (slot->is_folder) throw Error(EISDIR, "a folder");
-  auto open = catalog_.Open(slot);
-  return LocateIn(std::move(slot), std::move(open), node);
+  auto opened = (catalog_.*open)(slot);
+  return LocateIn(std::move(slot), std::move(opened), node);
 }
 
 FileSystem::Located FileSystem::LocateIn(std::shared_ptr<Slot> slot, catalog::OpenArchive open,
@@ -115,12 +127,9 @@ std::optional<Entry> FileSystem::LookupInFolder(const std::shared_ptr<Slot>& fol
 
 std::optional<Entry> FileSystem::Lookup(NodeId parent, const std::string& name) {
   if (name.size() > NAME_MAX) throw Error(ENAMETOOLONG, "a name is too long");
-  if (parent == NodeOf(StatusNode::kFolder)) {
-    const auto node = FindStatusFile(name);
-    return node ? std::optional(StatusEntry(*node)) : std::nullopt;
-  }
+  if (parent == kStatusFolderNode) return LookupStatus(name);
   if (parent == kRoot && name == kStatusFolder && !SourceHasStatusFolder()) {
-    return StatusEntry(NodeOf(StatusNode::kFolder));
+    return StatusFolderEntry();
   }
   return Anew(parent, [&] { return LookupInSource(parent, name); });
 }
@@ -129,7 +138,7 @@ std::optional<Entry> FileSystem::LookupInSource(NodeId parent, const std::string
   const auto slot = SlotOf(parent);
   if (slot->is_folder) return LookupInFolder(slot, name);
   if (parent.is_name()) return LookupName(parent, name);
-  const auto located = Locate(parent);
+  const auto located = Locate(parent, &catalog::Catalog::Open);
   const auto& archive = located.archive();
   const auto child = archive.tree().Find(located.index, name);
   const bool is_by_name = !child && parent.index == 0 && name == kByName && HasNames(archive);
@@ -145,10 +154,14 @@ Timeout FileSystem::NegativeTimeout(NodeId parent) {
   return inside_a_version ? kForever : options_.revalidate;
 }
 
-void FileSystem::Forget(NodeId node, uint64_t count) noexcept { catalog_.Forget(node.slot, count); }
+void FileSystem::Forget(NodeId node, uint64_t count) noexcept {
+  if (node.is_status()) return status_texts_.Forget(node);
+  catalog_.Forget(node.slot, count);
+}
 
 Attributes FileSystem::GetAttributes(NodeId node) {
-  if (node.is_status()) return {StatusAttributes(node, catalog_.root()->st), kForever};
+  if (node == kStatusFolderNode) return {StatusFolderAttributes(catalog_.root()->st), kForever};
+  if (node.is_status()) return {status_texts_.Find(node)->attributes, kForever};
   const auto slot = SlotOf(node);
   if (slot->is_folder) {
     const auto st = ReadingFolder(*slot, [&] { return catalog_.StatFolder(*slot); });
@@ -156,7 +169,7 @@ Attributes FileSystem::GetAttributes(NodeId node) {
   }
   if (node.index == 0) return {SourceAttributes(slot->path, slot->st), options_.revalidate};
   if (node.is_name()) {
-    const auto located = LocateNames(node, &catalog::Catalog::Open);
+    const auto located = LocateNames(node);
     return {NameAttributes(*slot, *located.open.index, *located.names, node.name()), kForever};
   }
   const auto located = Locate(node);
@@ -180,77 +193,46 @@ archive::Extent FileSystem::ExtentOf(const Located& located) {
   return archive::LocateMember(*located.open.file, archive, *archive.EntryOf(located.index));
 }
 
-std::unique_ptr<FileHandle> FileSystem::MakeHandle(const Located& located, NodeId node) {
-  const auto& archive = located.archive();
-  const auto& file = located.open.file;
-  const auto member = located.node();
-  if (member.is_directory) throw Error(EISDIR, "a directory");
-  const bool in_npz = located.inner && member.parent == 0;
-  return std::unique_ptr<FileHandle>(new FileHandle{
-      .slot = located.slot,
-      .index = node.index,
-      .parent = in_npz ? NodeId::kFirstName + located.names->NodeOfNpz(located.npz)
-                       : located.first() + member.parent,
-      .member = located.Path(),
-      .attributes = MemberAttributes(*located.slot, archive, located.index, located.first()),
-      .file = file,
-      .reader = {file, ExtentOf(located), decoders_},
-      .kept = catalog_.Keep(*located.slot, *file)});
-}
-
-bool FileSystem::HasToVerify(const Located& located, NodeId node) const {
-  if (!options_.verify_on_open) return false;
-  if (located.inner) return true;
-  const std::lock_guard lock(located.slot->mutex);
-  const auto& right = located.slot->right_members;
-  return right.empty() || !right[node.index];
-}
-
-std::unique_ptr<FileHandle> FileSystem::Open(NodeId node) {
-  const auto located = Locate(node);
-  const bool verify = HasToVerify(located, node);
-  if (verify) util::CheckEffort(Effort::kDecode, node.number());
-  return Open(located, node, verify);
-}
-
-std::unique_ptr<FileHandle> FileSystem::Open(const Located& located, NodeId node, bool verify) {
-  const auto& file = *located.open.file;
-  auto& slot = *located.slot;
-  std::unique_ptr<FileHandle> handle;
+// Runs `call`, which reads the member `node` with `reader`, or makes that; says why it fails.
+template <typename Call>
+auto FileSystem::Reading(Slot& slot, NodeId node,
+                         const std::shared_ptr<archive::MemberReader>& reader, const Call& call) {
   try {
-    handle = MakeHandle(located, node);
-    RefuseWrongMember(slot, node.index);
-    if (verify) handle->reader.Verify();
-    // What was read of the local header counts only if it is of this version.
-    if (!catalog_.IsVersion(slot, file)) throw Error(ESTALE, "another version by now");
-    if (verify && !located.inner) {
+    return call();
+  } catch (const Error& error) {
+    if (error.code() == EISDIR) throw;
+    // Here the kernel does not look the name up again.
+    const bool is_gone = error.code() == ESTALE;
+    const Error told = is_gone ? Error(EIO, "replaced or removed before it was read") : error;
+    MemberFailed(slot, node, told, reader && reader->is_wrong());
+    const auto file = [&] {
       const std::lock_guard lock(slot.mutex);
-      slot.right_members.resize(located.open.index->node_count());
-      slot.right_members[node.index] = true;
-    }
-    return handle;
-  } catch (const Error& error) {
-    if (error.code() == ESTALE) throw;
-    if (!catalog_.IsVersion(slot, file)) throw Error(ESTALE, "another version by now");
-    if (error.code() != EISDIR) {
-      const bool is_wrong = handle && handle->reader.is_wrong();
-      MemberFailed(slot, node.index, located.Path(), error, is_wrong);
-    }
-    throw;
+      return slot.file;
+    }();
+    if (file) catalog_.LetGoOfDead(slot, *file, error.code());
+    throw told;
   }
 }
 
-std::unique_ptr<FileHandle> FileSystem::OpenInherited(NodeId node) {
+Member FileSystem::MemberOf(NodeId node) {
   auto slot = catalog_.Get(node.slot);
-  if (!slot || slot->is_folder) throw Error(ESTALE, "no such node");
-  const auto located = LocateIn(slot, catalog_.OpenInherited(slot), node);
-  try {
+  if (!slot || slot->is_folder || node.is_name()) throw Error(ESTALE, "no such node");
+  if (auto reader = catalog_.MemberOf(*slot, node.index)) return {node, slot, std::move(reader)};
+  std::shared_ptr<archive::MemberReader> reader;
+  return Reading(*slot, node, reader, [&]() -> Member {
+    const auto located = Locate(node);
+    if (located.node().is_directory) throw Error(EISDIR, "a directory");
+    const auto& file = located.open.file;
+    reader = catalog_.Adopt(
+        *slot, std::make_unique<archive::MemberReader>(file, ExtentOf(located), decoders_));
     // Where the file has been touched meanwhile, the member's proof covers its local header.
-    return MakeHandle(located, node);
-  } catch (const Error& error) {
-    MemberFailed(*slot, node.index, located.Path(), error);
-    throw;
-  }
+    file->CheckUnchanged();
+    if (options_.proves_first) {
+      util::CheckEffort(Effort::kDecode, node.number());
+      reader->Verify();
+    }
+    return {node, slot, catalog_.Read(*slot, located.open, node.index, reader)};
+  });
 }
 
 void FileSystem::FolderFailed(const Slot& folder, const Error& error) const {
@@ -258,70 +240,39 @@ void FileSystem::FolderFailed(const Slot& folder, const Error& error) const {
   util::LogError("{}: cannot be looked into: {}", Quoted(catalog_.LabelOf(folder)), error.what());
 }
 
-template <typename Call>
-auto FileSystem::Reading(FileHandle& handle, const Call& call) {
-  try {
-    return call();
-  } catch (const Error& error) {
-    MemberFailed(*handle.slot, handle.index, handle.member, error, handle.reader.is_wrong());
-    throw;
-  }
-}
-
-size_t FileSystem::Read(FileHandle& handle, uint64_t offset, std::span<std::byte> out) {
-  return Reading(handle, [&] {
-    if (util::IsWithinLimit(Effort::kDecode)) return handle.reader.Read(offset, out);
-    const auto got = handle.reader.ReadAtOnce(offset, out);
-    if (got) return *got;
-    const NodeId node{.slot = handle.slot->id, .index = handle.index};
-    throw util::TooMuchEffort{Effort::kDecode, node.number()};
+size_t FileSystem::Read(const Member& member, uint64_t offset, std::span<std::byte> out) {
+  return Reading(*member.slot, member.node, member.reader, [&] {
+    if (util::IsWithinLimit(Effort::kDecode)) return member.reader->Read(offset, out);
+    const auto got = member.reader->ReadAtOnce(offset, out);
+    if (!got) throw util::TooMuchEffort{Effort::kDecode, member.node.number()};
+    return *got;
   });
 }
 
-void FileSystem::MemberFailed(Slot& slot, uint32_t index, const std::string& member,
-                              const Error& error, bool is_wrong) {
-  util::LogError("{}: member {} cannot be read: {}", Quoted(catalog_.LabelOf(slot)), Quoted(member),
-                 error.what());
-  const std::lock_guard lock(slot.mutex);
-  if (slot.bad_members.size() < kRememberedFailures) slot.bad_members[index] = error.what();
-  if (is_wrong && slot.wrong_members.size() < kRememberedFailures) slot.wrong_members.insert(index);
+std::vector<NodeId> FileSystem::TakeWrong() {
+  const std::lock_guard lock(wrong_mutex_);
+  return std::exchange(wrong_, {});
 }
 
-StaleName FileSystem::NameOfClosed(NodeId node, const FileHandle* handle) const {
-  if (handle == nullptr) return {.node = node};
-  const bool in_root = handle->parent == 0 && catalog_.source().is_single_archive();
-  const NodeId parent{.slot = node.slot, .index = handle->parent};
-  return {.node = node,
-          .parent = in_root ? kRoot : parent,
-          .name = handle->member.substr(handle->member.rfind('/') + 1)};
-}
-
-std::vector<StaleName> FileSystem::StaleNamesOfInherited(size_t most,
-                                                         const std::function<void(uint64_t)>& at) {
-  std::vector<StaleName> names;
-  const bool is_single = catalog_.source().is_single_archive();
-  for (const auto& slot : catalog_.InheritedOldVersions()) {
-    // The version's own name, unless it leads to another one already.
-    if (!is_single && !slot->superseded) {
-      names.push_back({.node = {.slot = slot->id},
-                       .parent = {.slot = slot->parent->id, .index = 0},
-                       .name = slot->name});
+// Once for each reason: the kernel reads again and again what somebody has mapped.
+void FileSystem::MemberFailed(Slot& slot, NodeId node, const Error& error, bool is_wrong) {
+  std::vector<NodeId> wrong;
+  {
+    const std::lock_guard lock(slot.mutex);
+    auto& bad = slot.bad_members;
+    const auto known = bad.find(node.index);
+    if (known != bad.end() && known->second.reason == error.what()) return;
+    if (known != bad.end()) is_wrong = is_wrong || known->second.is_wrong;
+    if (known != bad.end() || bad.size() < kRememberedFailures) {
+      bad[node.index] = {error.what(), is_wrong};
     }
-    if (at) at(slot->id);
-    try {
-      const auto index = catalog_.OpenInherited(slot).index;
-      const auto root = index->node(0);
-      for (uint32_t i = 0; i < std::min<size_t>(root.child_count, most); ++i) {
-        names.push_back(
-            {.node = {.slot = slot->id, .index = root.first_child + i},
-             .parent = is_single ? kRoot : NodeId{.slot = slot->id, .index = 0},
-             .name = std::string(index->tree().Name(index->node(root.first_child + i)))});
-      }
-    } catch (const Error&) {
-      // Who reads it has been told.
-    }
+    if (is_wrong) wrong = StopReadingIn(slot, node);
+    if (is_wrong) wrong.push_back(node);
   }
-  return names;
+  util::LogError("{}: member {} cannot be read: {}", Quoted(catalog_.LabelOf(slot)),
+                 Quoted(PathOf(node)), error.what());
+  const std::lock_guard lock(wrong_mutex_);
+  if (wrong_.size() < kRememberedFailures) wrong_.insert(wrong_.end(), wrong.begin(), wrong.end());
 }
 
 }  // namespace skopsfs::fs

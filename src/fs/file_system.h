@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -17,8 +18,10 @@
 #include "archive/member_reader.h"
 #include "by_name/name_tree.h"
 #include "catalog/catalog.h"
+#include "fs/folder_listings.h"
 #include "fs/node_id.h"
 #include "fs/status.h"
+#include "fs/status_texts.h"
 #include "util/error.h"
 #include "util/long_mutex.h"
 
@@ -41,35 +44,11 @@ struct Attributes {
   Timeout timeout = 0;
 };
 
-// An open member. Reading it concerns neither names nor locks.
-struct FileHandle {
-  std::shared_ptr<catalog::Slot> slot;
-  uint32_t index;      // of the node
-  uint32_t parent;     // of the directory that holds it
-  std::string member;  // path inside the archive
-  struct stat attributes;
-  std::shared_ptr<const archive::ArchiveFile> file;
-  archive::MemberReader reader;
-  std::shared_ptr<const catalog::KeptDescriptor> kept;
-};
-
-// A name in a folder that is being listed.
-struct NameAt {
-  uint64_t position;
-  std::string name;
-};
-
-// An open directory: of an archive version, or a folder with what it had when it was opened.
-struct DirectoryHandle {
+// A member that is read. Holds its version for as long as this lives.
+struct Member {
   NodeId node;
   std::shared_ptr<catalog::Slot> slot;
-  // Of a folder nothing; of what is in an npz, that.
-  std::shared_ptr<const archive::ArchiveIndex> archive;
-  uint32_t first = 0;      // the index of its node 0 among all nodes of the version
-  uint32_t directory = 0;  // the node in it that this is
-  std::shared_ptr<const catalog::KeptDescriptor> kept;  // of an archive
-  std::shared_ptr<const by_name::NameTree> names;       // of by-name and what is in it
-  std::vector<NameAt> children;                         // of a folder, in order
+  std::shared_ptr<archive::MemberReader> reader;
 };
 
 struct DirectoryEntry {
@@ -82,12 +61,11 @@ struct DirectoryEntry {
 // Takes an entry; returns false when there is no room for it. Must not throw.
 using DirectorySink = std::function<bool(const DirectoryEntry&)>;
 
-// A node of an old version that the kernel should drop, with its pages: by the name that leads to
-// it, where that is known.
-struct StaleName {
+// A node that the kernel may know, and the name that leads to it.
+struct NamedNode {
   NodeId node;
-  NodeId parent{};
-  std::string name{};
+  NodeId parent;
+  std::string name;
 };
 
 // The filesystem without FUSE: what each call answers, on node ids. All members are thread-safe.
@@ -100,8 +78,8 @@ class FileSystem {
     Timeout revalidate = 1;  // seconds after which a name is looked at again
     catalog::OpenArchives::Budget budget{};
     size_t decoder_bytes = archive::DecoderPool::kDefaultBytes;
-    bool verify_on_open = false;  // members are read through before they are opened
-    bool by_name = true;          // archives with a schema show their members by name, too
+    bool proves_first = false;  // members are read through before the first byte is given
+    bool by_name = true;        // archives with a schema show their members by name, too
     metrics::Counters* counters = nullptr;  // to count in; none: one's own
     MountFacts facts{};                     // for status.json
   };
@@ -120,42 +98,46 @@ class FileSystem {
   std::string ReadLink(NodeId node);
   struct statvfs StatFs();
 
-  std::unique_ptr<FileHandle> Open(NodeId node);
-  // The same for a member that the kernel has had open since before this process.
-  std::unique_ptr<FileHandle> OpenInherited(NodeId node);
+  // To read a member with; what open(2) would have to say against that, this says. Whatever has
+  // become of the name, it is of the version that the kernel knows the node of.
+  Member MemberOf(NodeId node);
   // Fewer bytes than asked for only at the end of the member.
-  size_t Read(FileHandle& handle, uint64_t offset, std::span<std::byte> out);
-  // What the kernel should be told to drop after that node was closed, if it is of an old version.
-  // `handle` is what it was open as, if that is known. Opens nothing.
-  StaleName NameOfClosed(NodeId node, const FileHandle* handle) const;
+  size_t Read(const Member& member, uint64_t offset, std::span<std::byte> out);
 
-  std::unique_ptr<DirectoryHandle> OpenDirectory(NodeId node);
-  std::unique_ptr<DirectoryHandle> OpenInheritedDirectory(NodeId node);
+  // Says why the directory cannot be listed, if so; else whether its listing never changes.
+  bool OpenDirectory(NodeId node);
   // Gives `sink` the entries from `position` on until it is full. With `lookup`, each entry other
-  // than "." and ".." that was taken has one lookup more. One caller at a time for each handle.
-  void ReadDirectory(DirectoryHandle& handle, uint64_t position, bool lookup,
-                     const DirectorySink& sink);
+  // than "." and ".." that was taken has one lookup more.
+  void ReadDirectory(NodeId node, uint64_t position, bool lookup, const DirectorySink& sink);
 
   // user.skopsfs.*; nothing when the node has no such attribute.
   std::optional<std::string> GetXattr(NodeId node, std::string_view name);
   std::vector<std::string> ListXattr(NodeId node);
 
-  // Names that the kernel should drop so that old versions can go which a predecessor had open: it
-  // is not known what the kernel still has in its cache of them, nor what is still open. `most`
-  // bounds how many of each.
-  // `at` is told of each slot before it is looked at.
-  std::vector<StaleName> StaleNamesOfInherited(size_t most,
-                                               const std::function<void(uint64_t)>& at = {});
+  // `most` of the nodes of an archive version that the kernel may know, from number `first` on, see
+  // KnownNodes, with their names; those that have none are left out. Throws util::Error when the
+  // version cannot be read.
+  std::vector<NamedNode> NamesOf(const std::shared_ptr<catalog::Slot>& slot, uint64_t first,
+                                 uint64_t most);
 
-  // What a file of the hidden directory says now, see status.h. Throws util::Error when there is no
-  // such file, and for `health` when the source cannot be read.
-  std::string StatusText(NodeId node);
+  // Members that were found wrong since the last call: what the kernel has of them in its page
+  // cache is to go, so that nobody goes on reading that. Bounded.
+  std::vector<NodeId> TakeWrong();
+
+  // What a file of the hidden directory says that was looked up, see StatusTexts.
+  std::shared_ptr<const StatusText> StatusTextOf(NodeId node);
   // Counts again what the metrics say of archives and memory; by itself that is done when somebody
   // asks.
   void UpdateGauges() { CountArchives(0); }
 
-  // Housekeeping, about once a second: closes what is idle.
-  void Tidy() { catalog_.Tidy(); }
+  // Housekeeping, about once a second: lets go of what is idle.
+  void Tidy() {
+    catalog_.Tidy();
+    listings_.Tidy();
+    const std::lock_guard lock(listed_mutex_);
+    for (auto& [slot, listed] : listed_) ++listed.second;
+    std::erase_if(listed_, [](const auto& item) { return item.second.second > 2; });
+  }
 
   catalog::Catalog& catalog() { return catalog_; }
   metrics::Counters& counters() { return counters_; }
@@ -183,41 +165,54 @@ class FileSystem {
   };
   static constexpr std::string_view kByName = "by-name";
 
+  // A directory that is being listed.
+  struct Directory {
+    NodeId node;
+    std::shared_ptr<catalog::Slot> slot;
+    // Of a folder nothing; of what is in an npz, that.
+    std::shared_ptr<const archive::ArchiveIndex> archive = nullptr;
+    uint32_t first = 0;  // the index of its node 0 among all nodes of the version
+    uint32_t index = 0;  // the node in it that this is
+    std::shared_ptr<const by_name::NameTree> names = nullptr;  // of by-name and what is in it
+  };
+
   std::shared_ptr<catalog::Slot> SlotOf(NodeId node);
-  Located Locate(NodeId node);
+  using OpenCall =
+      catalog::OpenArchive (catalog::Catalog::*)(const std::shared_ptr<catalog::Slot>&);
+  Located Locate(NodeId node, OpenCall open = &catalog::Catalog::OpenKnown);
   Located LocateIn(std::shared_ptr<catalog::Slot> slot, catalog::OpenArchive open, NodeId node);
   archive::Extent ExtentOf(const Located& located);
-  std::unique_ptr<FileHandle> MakeHandle(const Located& located, NodeId node);
-  bool HasToVerify(const Located& located, NodeId node) const;
-  std::unique_ptr<FileHandle> Open(const Located& located, NodeId node, bool verify);
   bool IsSingleRoot(const NodeId& node) const;
   std::optional<Entry> LookupInFolder(const std::shared_ptr<catalog::Slot>& folder,
                                       const std::string& name);
   Entry SourceEntry(const catalog::Slot& slot, const struct stat& st) const;
   Entry MemberEntry(const catalog::Slot& slot, const archive::ArchiveIndex& archive, uint32_t first,
                     uint32_t child, NodeId parent) const;
-  using OpenCall =
-      catalog::OpenArchive (catalog::Catalog::*)(const std::shared_ptr<catalog::Slot>&);
-  std::unique_ptr<DirectoryHandle> MakeHandle(NodeId node, std::shared_ptr<catalog::Slot> slot,
-                                              OpenCall open);
+  FolderListings::Names ListFolder(const catalog::Slot& folder);
+  NamedNode NamedMember(const Located& located, NodeId node) const;
+  Directory MakeDirectory(NodeId node, std::shared_ptr<catalog::Slot> slot, OpenCall open);
+  Directory FindDirectory(NodeId node, uint64_t version);
+  static void Fill(Directory& directory, const Located& located);
   // The entry `name` of an open folder by now; nothing when it is gone.
   std::optional<Entry> EntryOf(const std::shared_ptr<catalog::Slot>& folder,
                                const catalog::Found& open, const std::string& name, bool lookup);
-  void Fill(DirectoryHandle& handle, const Located& located);
-  void ReadEntries(DirectoryHandle& handle, uint64_t position, bool lookup,
+  void ReadEntries(const Directory& directory, uint64_t position, bool lookup,
                    const DirectorySink& sink);
-  void ReadFolder(DirectoryHandle& handle, uint64_t position, bool lookup,
+  void ReadFolder(const Directory& directory, uint64_t position, bool lookup,
                   const DirectorySink& sink);
-  std::optional<DirectoryEntry> ChildAt(const DirectoryHandle& handle, uint64_t number);
-  void ReadArchive(DirectoryHandle& handle, uint64_t position, bool lookup,
+  std::optional<DirectoryEntry> ChildAt(const Directory& directory, uint64_t number);
+  void ReadArchive(const Directory& directory, uint64_t position, bool lookup,
                    const DirectorySink& sink);
+  static struct stat AttributesOf(const Directory& directory);
+  static struct stat AttributesOfParent(const Directory& directory);
+  static bool ReadDots(const Directory& directory, uint64_t position, const DirectorySink& sink);
 
   bool HasNames(const archive::ArchiveIndex& archive) const;
   std::shared_ptr<const by_name::NameTree> NamesOf(catalog::Slot& slot,
                                                    const catalog::OpenArchive& open);
   std::shared_ptr<const by_name::NameTree> ReadNames(catalog::Slot& slot,
                                                      const catalog::OpenArchive& open);
-  LocatedNames LocateNames(NodeId node, OpenCall open_call);
+  LocatedNames LocateNames(NodeId node, OpenCall open = &catalog::Catalog::OpenKnown);
   std::shared_ptr<const archive::InnerArchive> InnerOf(catalog::Slot& slot,
                                                        const catalog::OpenArchive& open,
                                                        const by_name::NameTree& names,
@@ -258,16 +253,19 @@ class FileSystem {
   }
   void FolderFailed(const catalog::Slot& folder, const util::Error& error) const;
   template <typename Call>
-  auto Reading(FileHandle& handle, const Call& call);
-  void MemberFailed(catalog::Slot& slot, uint32_t index, const std::string& member,
-                    const util::Error& error, bool is_wrong = false);
+  auto Reading(catalog::Slot& slot, NodeId node,
+               const std::shared_ptr<archive::MemberReader>& reader, const Call& call);
+  std::string PathOf(NodeId node);
+  void MemberFailed(catalog::Slot& slot, NodeId node, const util::Error& error, bool is_wrong);
   std::string ReasonOfFailure(NodeId node);
   bool IsLink(NodeId node);
 
   std::optional<Entry> LookupInSource(NodeId parent, const std::string& name);
   bool SourceHasStatusFolder();
-  Entry StatusEntry(NodeId node);
-  void ReadStatusFolder(uint64_t position, const DirectorySink& sink);
+  std::optional<Entry> LookupStatus(const std::string& name);
+  Entry StatusFolderEntry() const;
+  std::string MakeStatusText(StatusFile::Kind kind);
+  static void ReadStatusFolder(uint64_t position, const DirectorySink& sink);
   catalog::Census CountArchives(size_t most);
 
   const Options options_;
@@ -275,6 +273,14 @@ class FileSystem {
   metrics::Counters& counters_;
   catalog::Catalog catalog_;
   archive::DecoderPool decoders_;
+  FolderListings listings_;
+  // The versions of a single archive whose root was listed, by slot, and since how many calls of
+  // Tidy() not: the kernel may have forgotten one that is listed still. Bounded.
+  std::mutex listed_mutex_;
+  std::map<uint64_t, std::pair<Directory, int>> listed_;
+  StatusTexts status_texts_;
+  std::mutex wrong_mutex_;  // guards what follows
+  std::vector<NodeId> wrong_;
   util::LongMutex large_schema_;  // held while one is read
 };
 

@@ -114,7 +114,7 @@ std::shared_ptr<const archive::InnerArchive> FileSystem::InnerOf(Slot& slot,
   const uint32_t member = names.At(names.NodeOfNpz(npz)).member;
   const auto known = [&]() -> std::shared_ptr<const archive::InnerArchive> {
     const std::lock_guard lock(slot.mutex);
-    if (slot.wrong_members.contains(member)) throw Error(EIO, "the npz has a bad CRC-32");
+    slot.RefuseWrong(member);
     const auto item = slot.inner.find(npz);
     if (item == slot.inner.end()) return nullptr;
     if (item->second.failure) throw Error(*item->second.failure);
@@ -201,7 +201,7 @@ std::optional<Entry> FileSystem::LookupInNpz(const LocatedNames& located, NodeId
 
 std::string FileSystem::ReadLink(NodeId node) {
   if (!node.is_name()) throw Error(EINVAL, "no symbolic link");
-  const auto located = LocateNames(node, &catalog::Catalog::Open);
+  const auto located = LocateNames(node);
   if (!located.names->At(node.name()).is_link()) throw Error(EINVAL, "no symbolic link");
   return TargetOf(*located.open.index, *located.names, node.name());
 }

@@ -12,7 +12,7 @@ namespace skopsfs::fs {
 // pure function, so there is no table of nodes. Index 0 is the folder or archive itself, those
 // below kFirstName are members, those below kFirstInner are by-name and what is in it, and each npz
 // there has room for its members above. The root (slot 0) is 1, because the kernel says so; other
-// indexes of that slot are the status files.
+// indexes of that slot are .skopsfs and what it holds, see status.h.
 // What the bits mean, and what NameTree::Mark() does, is handed over to the next worker: who
 // changes either gives the SlotStore's layout a new number.
 struct NodeId {

@@ -7,7 +7,6 @@
 #include <algorithm>
 
 #include "util/clock.h"
-#include "util/error.h"
 #include "util/json_memory.h"
 #include "util/utf8.h"
 
@@ -80,7 +79,6 @@ void AddCounts(Json& json, const catalog::Census& census, const metrics::Counter
   Number(json, "open", census.open);
   Number(json, "failed", census.failed);
   Number(json, "superseded", census.superseded);
-  Number(json, "handles", census.handles);
   Number(json, "descriptors", counters.descriptors);
   Number(json, "descriptors_limit", counters.descriptors_limit);
   Number(json, "index_bytes", counters.index_bytes);
@@ -99,7 +97,6 @@ void AddArchives(Json& json, const catalog::Census& census) {
     Text(json, "state", NameOf(archive.state));
     Bool(json, "current", archive.is_current);
     Bool(json, "looked_into", archive.was_looked_into);
-    Number(json, "handles", archive.handles);
     if (!archive.reason.empty()) Text(json, "reason", archive.reason);
     json.EndObject();
   }
@@ -109,32 +106,35 @@ void AddArchives(Json& json, const catalog::Census& census) {
 
 }  // namespace
 
-std::optional<NodeId> FindStatusFile(std::string_view name) {
-  for (const auto& file : kStatusFiles) {
-    if (file.name == name) return NodeOf(file.node);
-  }
-  return std::nullopt;
+const StatusFile* FindStatusFile(std::string_view name) {
+  const auto* const found = std::find_if(kStatusFiles.begin(), kStatusFiles.end(),
+                                         [&](const auto& file) { return file.name == name; });
+  return found == kStatusFiles.end() ? nullptr : found;
 }
 
-struct stat StatusAttributes(NodeId node, const struct stat& root) {
-  constexpr mode_t kFolderMode = S_IFDIR | 0555;
+struct stat StatusFolderAttributes(const struct stat& root) {
+  constexpr mode_t kMode = S_IFDIR | 0555;
   struct stat st {};
-  st.st_ino = node.number();
+  st.st_ino = kStatusFolderNode.number();
   st.st_uid = root.st_uid;
   st.st_gid = root.st_gid;
   st.st_mtim = st.st_ctim = st.st_atim = root.st_mtim;
-  if (node == NodeOf(StatusNode::kFolder)) {
-    st.st_mode = kFolderMode;
-    st.st_nlink = 2;
-    return st;
-  }
-  for (const auto& file : kStatusFiles) {
-    if (node != NodeOf(file.node)) continue;
-    st.st_mode = S_IFREG | file.mode;
-    st.st_nlink = 1;
-    return st;
-  }
-  throw util::Error(ESTALE, "no such node");
+  st.st_mode = kMode;
+  st.st_nlink = 2;
+  return st;
+}
+
+struct stat StatusFileAttributes(NodeId node, const StatusFile& file, size_t size,
+                                 const struct stat& root) {
+  constexpr int64_t kSecond = 1'000'000'000;
+  struct stat st = StatusFolderAttributes(root);
+  const int64_t now = util::RealNow();
+  st.st_ino = node.number();
+  st.st_mtim = st.st_ctim = st.st_atim = {.tv_sec = now / kSecond, .tv_nsec = now % kSecond};
+  st.st_mode = S_IFREG | file.mode;
+  st.st_nlink = 1;
+  st.st_size = static_cast<off_t>(size);
+  return st;
 }
 
 std::string StatusJson(const MountFacts& facts, const std::string& source, bool source_is_archive,

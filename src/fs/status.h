@@ -5,7 +5,6 @@
 
 #include <array>
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,32 +17,33 @@
 namespace skopsfs::fs {
 
 // The hidden directory in a mount's root in which the mount says how it is: it can be looked up,
-// but is not listed, and what the source itself has of that name comes first. Its files are made
-// anew each time they are opened, and have the size 0, as those in /proc.
+// but is not listed, and what the source itself has of that name comes first. What its files say is
+// made anew each time they are looked up, see StatusTexts.
 inline constexpr std::string_view kStatusFolder = ".skopsfs";
 
-// The indexes of its nodes in the root's slot. Not 1, which is the number of the root.
-enum class StatusNode : uint32_t { kFolder = 2, kMetrics, kStatus, kHealth };
+// Its index in the root's slot is not 1, which is the number of the root. Those above are of texts.
+inline constexpr NodeId kStatusFolderNode{.slot = 0, .index = 2};
 
 struct StatusFile {
+  enum class Kind { kMetrics, kStatus, kHealth };
   std::string_view name;
-  StatusNode node;
+  Kind kind;
   mode_t mode;
 };
 // status.json names archives in folders that not everybody may look into.
 inline constexpr std::array<StatusFile, 3> kStatusFiles = {
-    {{"metrics", StatusNode::kMetrics, 0444},
-     {"status.json", StatusNode::kStatus, 0400},
-     {"health", StatusNode::kHealth, 0444}}};
+    {{"metrics", StatusFile::Kind::kMetrics, 0444},
+     {"status.json", StatusFile::Kind::kStatus, 0400},
+     {"health", StatusFile::Kind::kHealth, 0444}}};
 
-inline NodeId NodeOf(StatusNode node) { return {.slot = 0, .index = static_cast<uint32_t>(node)}; }
+// nullptr when it has no such file.
+const StatusFile* FindStatusFile(std::string_view name);
 
-// Nothing when it has no such file.
-std::optional<NodeId> FindStatusFile(std::string_view name);
-
-// What stat() says of one of its nodes; the files belong to whom the source `root` does. Throws
-// util::Error(ESTALE) when there is no such node.
-struct stat StatusAttributes(NodeId node, const struct stat& root);
+// What stat() says of it, and of one text of `size` bytes; they belong to whom the source `root`
+// does.
+struct stat StatusFolderAttributes(const struct stat& root);
+struct stat StatusFileAttributes(NodeId node, const StatusFile& file, size_t size,
+                                 const struct stat& root);
 
 // What a mount is, besides what its filesystem knows.
 struct MountFacts {

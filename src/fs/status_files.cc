@@ -28,11 +28,20 @@ bool FileSystem::SourceHasStatusFolder() {
   }
 }
 
-Entry FileSystem::StatusEntry(NodeId node) {
-  return {.node = node,
-          .attributes = StatusAttributes(node, catalog_.root()->st),
+Entry FileSystem::StatusFolderEntry() const {
+  return {.node = kStatusFolderNode,
+          .attributes = StatusFolderAttributes(catalog_.root()->st),
           .entry_timeout = options_.revalidate,
           .attribute_timeout = kForever};
+}
+
+std::optional<Entry> FileSystem::LookupStatus(const std::string& name) {
+  const StatusFile* const file = FindStatusFile(name);
+  if (file == nullptr) return std::nullopt;
+  const NodeId node = status_texts_.Add(*file, MakeStatusText(file->kind), catalog_.root()->st);
+  return Entry{.node = node,
+               .attributes = status_texts_.Find(node)->attributes,
+               .attribute_timeout = kForever};
 }
 
 catalog::Census FileSystem::CountArchives(size_t most) {
@@ -41,7 +50,6 @@ catalog::Census FileSystem::CountArchives(size_t most) {
   counters_.archives_idle = census.idle;
   counters_.archives_failed = census.failed;
   counters_.versions_superseded = census.superseded;
-  counters_.handles = census.handles;
   counters_.descriptors = catalog_.open_files();
   counters_.descriptors_limit = catalog_.most_open_files();
   counters_.index_bytes = catalog_.index_bytes();
@@ -51,25 +59,28 @@ catalog::Census FileSystem::CountArchives(size_t most) {
   return census;
 }
 
-std::string FileSystem::StatusText(NodeId node) {
-  switch (static_cast<StatusNode>(node.index)) {
-    case StatusNode::kMetrics:
+std::string FileSystem::MakeStatusText(StatusFile::Kind kind) {
+  switch (kind) {
+    case StatusFile::Kind::kMetrics:
       CountArchives(0);
       return metrics::PrometheusText(counters_, {options_.facts.versions, catalog_.source().path(),
                                                  options_.facts.mountpoint});
-    case StatusNode::kStatus:
+    case StatusFile::Kind::kStatus:
       return StatusJson(options_.facts, catalog_.source().path(),
                         catalog_.source().is_single_archive(), CountArchives(kMostArchives),
                         counters_);
-    case StatusNode::kHealth:
-      // A source that hangs must not take one thread after the other.
-      util::CheckEffort(util::Effort::kOpen, node.slot);
-      catalog_.CheckSource();
-      return "ok\n";
-    case StatusNode::kFolder:
-      throw Error(EISDIR, "a directory");
+    case StatusFile::Kind::kHealth:
+      break;
   }
-  throw Error(ESTALE, "no such node");
+  // A source that hangs must not take one thread after the other.
+  util::CheckEffort(util::Effort::kOpen, 0);
+  catalog_.CheckSource();
+  return "ok\n";
+}
+
+std::shared_ptr<const StatusText> FileSystem::StatusTextOf(NodeId node) {
+  if (node == kStatusFolderNode) throw Error(EISDIR, "a directory");
+  return status_texts_.Find(node);
 }
 
 }  // namespace skopsfs::fs

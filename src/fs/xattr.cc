@@ -20,19 +20,21 @@ constexpr std::string_view kPrefix = "user.skopsfs.";
 // Why a node cannot be used; empty when it can. Finds out, if nobody has tried yet.
 std::string FileSystem::ReasonOfFailure(NodeId node) {
   try {
+    {
+      // Also of a version that is gone.
+      const auto slot = SlotOf(node);
+      const std::lock_guard lock(slot->mutex);
+      const auto bad = slot->bad_members.find(node.index);
+      if (bad != slot->bad_members.end()) return bad->second.reason;
+    }
     if (node.is_name()) {
-      const auto located = LocateNames(node, &catalog::Catalog::Open);
+      const auto located = LocateNames(node);
       if (located.names->At(node.name()).kind == by_name::NameTree::Kind::kNpz) {
         LocateNpz(located, node.name());
       }
       return {};
     }
     const auto located = Locate(node);
-    {
-      const std::lock_guard lock(located.slot->mutex);
-      const auto bad = located.slot->bad_members.find(node.index);
-      if (bad != located.slot->bad_members.end()) return bad->second;
-    }
     if (!located.node().is_directory) ExtentOf(located);
     return {};
   } catch (const Error& error) {
@@ -44,9 +46,25 @@ std::string FileSystem::ReasonOfFailure(NodeId node) {
 bool FileSystem::IsLink(NodeId node) {
   if (!node.is_name()) return false;
   try {
-    return LocateNames(node, &catalog::Catalog::Open).names->At(node.name()).is_link();
+    return LocateNames(node).names->At(node.name()).is_link();
   } catch (const Error&) {
     return false;  // by-name itself, where there are no names
+  }
+}
+
+// Inside its archive; for people, so what cannot be found out has no name.
+std::string FileSystem::PathOf(NodeId node) {
+  try {
+    const auto slot = SlotOf(node);
+    const auto index = [&] {
+      const std::lock_guard lock(slot->mutex);
+      return slot->index;
+    }();
+    // Also of a version that is gone.
+    if (index && node.index < index->node_count()) return index->PathOf(node.index);
+    return Locate(node).Path();
+  } catch (const std::exception&) {
+    return "?";
   }
 }
 

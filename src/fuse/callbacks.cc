@@ -11,7 +11,6 @@
 #include <optional>
 #include <string>
 
-#include "fuse/dispatch.h"
 #include "fuse/reply.h"
 #include "fuse/session_state.h"
 #include "util/effort.h"
@@ -22,7 +21,7 @@ namespace {
 
 using fs::NodeId;
 
-constexpr int kMostStatusFiles = 1000;    // open at a time; each holds its text
+constexpr unsigned kMostReadAhead = 1U << 30;  // bytes; as far as the supervisor has set it
 constexpr unsigned kMaxBackground = 128;  // requests; the default of 12 starves storms of mmaps
 
 CallbackContext& Context(fuse_req_t request) {
@@ -30,18 +29,6 @@ CallbackContext& Context(fuse_req_t request) {
 }
 
 fs::FileSystem& FileSystemOf(fuse_req_t request) { return Context(request).file_system; }
-
-bool IsStatus(fuse_ino_t node) { return NodeId::From(node).is_status(); }
-
-fs::FileHandle& FileOf(fuse_req_t request, fuse_ino_t node, uint64_t number) {
-  return Context(request).files.Find(
-      number, [&] { return FileSystemOf(request).OpenInherited(NodeId::From(node)); });
-}
-
-fs::DirectoryHandle& DirectoryOf(fuse_req_t request, fuse_ino_t node, uint64_t number) {
-  return Context(request).directories.Find(
-      number, [&] { return FileSystemOf(request).OpenInheritedDirectory(NodeId::From(node)); });
-}
 
 // A buffer of the calling thread, for one reply.
 std::span<std::byte> ThreadBuffer(size_t size) {
@@ -69,10 +56,13 @@ void Init(void* context, fuse_conn_info* connection) {
   }
   connection->want |= connection->capable & FUSE_CAP_CACHE_SYMLINKS;
   connection->max_write = std::min(connection->max_write, kMostWrite);
+  connection->max_readahead = kMostReadAhead;
   connection->max_background = kMaxBackground;
   connection->congestion_threshold = kMaxBackground * 3 / 4;
   // A node belongs to one version: its pages never need to be dropped for a newer time or size.
   connection->want &= ~static_cast<unsigned>(FUSE_CAP_AUTO_INVAL_DATA);
+  // Files are opened with no message, so a truncation needs one of its own to be refused.
+  connection->want &= ~static_cast<unsigned>(FUSE_CAP_ATOMIC_O_TRUNC);
   // Replies come from memory, where a short read has been seen before it could become zeros.
   connection->want &=
       ~static_cast<unsigned>(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
@@ -118,14 +108,9 @@ void Lookup(fuse_req_t request, fuse_ino_t parent, const char* called) {
   });
 }
 
-void GetAttr(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
-  const auto open = info != nullptr ? std::optional(info->fh) : std::nullopt;
+void GetAttr(fuse_req_t request, fuse_ino_t node, fuse_file_info*) {
   AnswerInTurn(request, "getattr", [=] {
-    // An open member is of the version it was opened in, whatever has become of the name.
-    const auto attributes =
-        open && !IsStatus(node)
-            ? fs::Attributes{FileOf(request, node, *open).attributes, fs::kForever}
-            : FileSystemOf(request).GetAttributes(NodeId::From(node));
+    const auto attributes = FileSystemOf(request).GetAttributes(NodeId::From(node));
     IsTaken(fuse_reply_attr(request, &attributes.attributes, attributes.timeout));
   });
 }
@@ -137,115 +122,56 @@ void ReadLink(fuse_req_t request, fuse_ino_t node) {
   });
 }
 
-template <typename Handle>
-void ReplyOpen(fuse_req_t request, fuse_file_info* info, Handles<Handle>& handles,
-               std::unique_ptr<Handle> handle) {
-  const auto slot = handle->slot;
-  catalog::Catalog::CountHandle(*slot);
-  info->fh = handles.Give(std::move(handle));
-  if (IsTaken(fuse_reply_open(request, info))) return;
-  // The caller has gone away meanwhile: no release will come.
-  catalog::Catalog::DropHandle(*slot);
-  handles.Take(info->fh).reset();
-}
-
-void OpenStatus(fuse_req_t request, fuse_ino_t node, fuse_file_info answer) {
-  auto& context = Context(request);
-  if (context.open_status_files >= kMostStatusFiles) {
-    throw util::Error(ENFILE, "too many files of .skopsfs are open");
-  }
-  auto handle = std::make_unique<StatusHandle>();
-  handle->text = FileSystemOf(request).StatusText(NodeId::From(node));
-  auto& handles = context.status_files;
-  answer.direct_io = 1;  // whatever size it is said to have
-  answer.fh = handles.Give(std::move(handle));
-  ++context.open_status_files;
-  if (IsTaken(fuse_reply_open(request, &answer))) return;
-  handles.Take(answer.fh).reset();
-  --context.open_status_files;
-}
-
-void Open(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
-  AnswerInTurn(request, "open", [=, asked = *info] {
-    const bool writes = (asked.flags & O_ACCMODE) != O_RDONLY || (asked.flags & O_TRUNC) != 0;
+// The kernel that is told once that there is no such call never asks again: from then on files are
+// opened without a message, and keep what is in their page cache.
+void Open(fuse_req_t request, fuse_ino_t, fuse_file_info* info) {
+  Answer(request, "open", [&] {
+    const bool writes = (info->flags & O_ACCMODE) != O_RDONLY || (info->flags & O_TRUNC) != 0;
     if (writes) throw util::Error(EROFS, "read-only");
-    if (IsStatus(node)) return OpenStatus(request, node, asked);
-    fuse_file_info answer = asked;
-    answer.keep_cache = 1;
-    answer.noflush = 1;
-    ReplyOpen(request, &answer, Context(request).files,
-              FileSystemOf(request).Open(NodeId::From(node)));
+    if (!Context(request).is_asked_of_each_open) {
+      IsTaken(fuse_reply_err(request, ENOSYS));
+      return;
+    }
+    info->keep_cache = 1;
+    info->noflush = 1;
+    IsTaken(fuse_reply_open(request, info));
   });
 }
 
-void ReplyBytes(fuse_req_t request, const fs::FileHandle& handle,
-                std::span<const std::byte> bytes) {
-  FileSystemOf(request).counters().Served(handle.reader.kind(), bytes.size());
-  IsTaken(fuse_reply_buf(request, reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+void ReadStatus(fuse_req_t request, NodeId node, size_t size, uint64_t offset) {
+  const auto status = FileSystemOf(request).StatusTextOf(node);
+  const auto part = std::string_view(status->text).substr(std::min(offset, status->text.size()));
+  IsTaken(fuse_reply_buf(request, part.data(), std::min(size, part.size())));
 }
 
-void ReadStatus(fuse_req_t request, size_t size, uint64_t offset, uint64_t number) {
-  const auto& handle =
-      Context(request).status_files.Find(number, []() -> std::unique_ptr<StatusHandle> {
-        throw util::Error(EIO, "the worker that it was opened with is gone");
-      });
-  // A copy: the handle may be released as soon as the kernel has the answer.
-  const auto part = handle.text.substr(std::min<uint64_t>(offset, handle.text.size()), size);
-  IsTaken(fuse_reply_buf(request, part.data(), part.size()));
-}
-
-void Read(fuse_req_t request, fuse_ino_t node, size_t size, off_t start, fuse_file_info* info) {
-  AnswerInTurn(request, "read", [=, number = info->fh] {
+void Read(fuse_req_t request, fuse_ino_t number, size_t size, off_t start, fuse_file_info*) {
+  AnswerInTurn(request, "read", [=] {
     constexpr size_t kSmall = size_t{64} << 10;
     const auto offset = static_cast<uint64_t>(start);
-    if (IsStatus(node)) return ReadStatus(request, size, offset, number);
+    const auto node = NodeId::From(number);
+    if (node.is_status()) return ReadStatus(request, node, size, offset);
     if (size > ReadBuffers::kMost) throw util::Error(EINVAL, "a read of more than was agreed upon");
-    auto& handle = FileOf(request, node, number);
+    auto& file_system = FileSystemOf(request);
+    const auto member = file_system.MemberOf(node);
+    const auto& reader = *member.reader;
     std::optional<ReadBuffers::Buffer> large;
     // What takes long does not keep one that others share.
     const bool is_quick = !util::IsWithinLimit(util::Effort::kDecode);
     if (is_quick && size > kSmall) large.emplace(Context(request).read_buffers);
-    const auto buffer = large ? large->At(handle.reader.PlaceOf(offset), size) : ThreadBuffer(size);
-    ReplyBytes(request, handle, buffer.first(FileSystemOf(request).Read(handle, offset, buffer)));
+    const auto buffer = large ? large->At(reader.PlaceOf(offset), size) : ThreadBuffer(size);
+    const auto bytes = buffer.first(file_system.Read(member, offset, buffer));
+    file_system.counters().Served(reader.kind(), bytes.size());
+    IsTaken(fuse_reply_buf(request, reinterpret_cast<const char*>(bytes.data()), bytes.size()));
   });
-}
-
-// After the release was answered, so nothing may be thrown.
-void NoteClosed(CallbackContext& context, NodeId node, const catalog::Slot* slot,
-                const fs::FileHandle* handle) noexcept {
-  if (slot == nullptr) return;
-  try {
-    auto name = context.file_system.NameOfClosed(node, handle);
-    if (slot->superseded) return context.stale_names.Add(std::move(name));
-    if (handle != nullptr) context.stale_names.AddClosed(name);
-  } catch (const std::exception&) {
-    // No memory: the kernel drops it when it is short of memory, too.
-  }
-}
-
-void Release(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
-  auto& context = Context(request);
-  const auto id = NodeId::From(node);
-  NoteRelease();
-  if (IsStatus(node)) {
-    LetGoOfFile(context, id, info->fh);
-    return ReplyRelease(request, nullptr);
-  }
-  const auto handle = context.files.Take(info->fh);
-  const auto slot = handle ? handle->slot : context.file_system.catalog().Get(id.slot);
-  ReplyRelease(request, slot.get());
-  NoteClosed(context, id, slot.get(), handle.get());
 }
 
 void OpenDir(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
   AnswerInTurn(request, "opendir", [=, asked = *info] {
-    auto handle = FileSystemOf(request).OpenDirectory(NodeId::From(node));
-    // The listing of a version never changes; that of a folder, and of the root, may.
-    const bool constant = !handle->slot->is_folder && handle->node != fs::kRoot;
     fuse_file_info answer = asked;
+    const bool constant = FileSystemOf(request).OpenDirectory(NodeId::From(node));
     answer.cache_readdir = constant;
     answer.keep_cache = constant;
-    ReplyOpen(request, &answer, Context(request).directories, std::move(handle));
+    IsTaken(fuse_reply_open(request, &answer));
   });
 }
 
@@ -271,32 +197,25 @@ bool AppendEntry(fuse_req_t request, std::span<char> buffer, size_t& used, bool 
   return true;
 }
 
-void ReadDirectory(fuse_req_t request, fuse_ino_t node, size_t size, off_t position,
-                   fuse_file_info* info, bool plus) {
-  AnswerInTurn(request, "readdir", [=, number = info->fh] {
+void ReadDirectory(fuse_req_t request, fuse_ino_t node, size_t size, off_t position, bool plus) {
+  AnswerInTurn(request, "readdir", [=] {
     const auto bytes = ThreadBuffer(size);
     const std::span buffer(reinterpret_cast<char*>(bytes.data()), bytes.size());
     size_t used = 0;
     FileSystemOf(request).ReadDirectory(
-        DirectoryOf(request, node, number), static_cast<uint64_t>(position), plus,
+        NodeId::From(node), static_cast<uint64_t>(position), plus,
         [&](const auto& item) { return AppendEntry(request, buffer, used, plus, item); });
     IsTaken(fuse_reply_buf(request, buffer.data(), used));
   });
 }
 
-void ReadDir(fuse_req_t request, fuse_ino_t node, size_t size, off_t position,
-             fuse_file_info* info) {
-  ReadDirectory(request, node, size, position, info, false);
+void ReadDir(fuse_req_t request, fuse_ino_t node, size_t size, off_t position, fuse_file_info*) {
+  ReadDirectory(request, node, size, position, false);
 }
 
 void ReadDirPlus(fuse_req_t request, fuse_ino_t node, size_t size, off_t position,
-                 fuse_file_info* info) {
-  ReadDirectory(request, node, size, position, info, true);
-}
-
-void ReleaseDir(fuse_req_t request, fuse_ino_t node, fuse_file_info* info) {
-  NoteRelease();
-  ReplyRelease(request, LetGoOfDirectory(Context(request), NodeId::From(node), info->fh).get());
+                 fuse_file_info*) {
+  ReadDirectory(request, node, size, position, true);
 }
 
 void StatFs(fuse_req_t request, fuse_ino_t) {
@@ -335,10 +254,12 @@ void ListXattr(fuse_req_t request, fuse_ino_t node, size_t size) {
   });
 }
 
+template <int code>
+constexpr auto kAnswerWith =
+    [](fuse_req_t request, auto...) { IsTaken(fuse_reply_err(request, code)); };
+
 // The mount is read-only, so the kernel answers these itself, unless somebody remounts it.
-constexpr auto kRefuse = [](fuse_req_t request, auto...) {
-  IsTaken(fuse_reply_err(request, EROFS));
-};
+constexpr auto kRefuse = kAnswerWith<EROFS>;
 
 }  // namespace
 
@@ -350,14 +271,16 @@ fuse_lowlevel_ops Callbacks() {
   ops.readlink = ReadLink;
   ops.open = Open;
   ops.read = Read;
-  ops.release = Release;
   ops.opendir = OpenDir;
   ops.readdir = ReadDir;
   ops.readdirplus = ReadDirPlus;
-  ops.releasedir = ReleaseDir;
   ops.statfs = StatFs;
   ops.getxattr = GetXattr;
   ops.listxattr = ListXattr;
+  // libfuse would answer these itself, but not notice that an answer is not taken.
+  ops.flush = kAnswerWith<ENOSYS>;
+  ops.release = kAnswerWith<0>;
+  ops.releasedir = kAnswerWith<0>;
   ops.setattr = kRefuse;
   ops.mknod = kRefuse;
   ops.mkdir = kRefuse;

@@ -1,14 +1,11 @@
 #pragma once
 
 #include <atomic>
-#include <string>
 
 #include "fs/file_system.h"
-#include "fuse/handles.h"
 #include "fuse/libfuse.h"
 #include "fuse/read_buffers.h"
 #include "fuse/slow_lane.h"
-#include "fuse/stale_names.h"
 
 namespace skopsfs::fuse {
 
@@ -20,22 +17,13 @@ inline constexpr size_t kMostOfAKind = 8;
 // Bytes. There are no writes, but the kernel wants room for the largest with each request.
 inline constexpr unsigned kMostWrite = ReadBuffers::kMost;
 
-// An open file of the hidden directory .skopsfs: what it said when it was opened.
-struct StatusHandle {
-  std::string text;
-};
-
 // What the callbacks work on; libfuse hands it to each of them.
 struct CallbackContext {
   fs::FileSystem& file_system;
   bool checks_permissions = false;           // has the kernel do so on a mount that was not made to
+  bool is_asked_of_each_open = false;        // so that who opens is seen
   std::atomic<bool> is_initialized = false;  // libfuse has said hello to the kernel
-  Handles<fs::FileHandle> files{};
-  Handles<fs::DirectoryHandle> directories{};
-  Handles<StatusHandle> status_files{};
-  std::atomic<int> open_status_files = 0;
   SlowLane slow_lane{kSlowThreads, kMostOfAKind};
-  StaleNames stale_names{};
   ReadBuffers read_buffers{};
 };
 

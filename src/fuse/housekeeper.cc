@@ -2,11 +2,10 @@
 
 #include <algorithm>
 #include <chrono>
-#include <condition_variable>
 #include <exception>
-#include <mutex>
-#include <optional>
+#include <utility>
 
+#include "fs/known_nodes.h"
 #include "fs/node_id.h"
 #include "fuse/libfuse.h"
 #include "fuse/reply.h"
@@ -18,9 +17,16 @@ namespace skopsfs::fuse {
 namespace {
 
 constexpr size_t kAskedAtOnce = 1000;  // slots
-constexpr size_t kPrunedAtOnce = 64;   // likewise
-constexpr uint32_t kNodesOfEach = 1000;
+// Nodes: of one version, and of all old ones. Telling names is a message each.
+constexpr uint64_t kPrunedAtOnce = 65536;
+constexpr uint64_t kNamedAtOnce = 1000;
+constexpr uint64_t kToldAtOnce = 2 * kPrunedAtOnce;
 constexpr auto kPeriod = std::chrono::milliseconds(1000);
+constexpr int64_t kMillisecond = 1'000'000;  // nanoseconds
+// Until the kernel has said what it has let go of.
+constexpr auto kMoment = std::chrono::milliseconds(5);
+constexpr auto kShortMoment = std::chrono::milliseconds(100);
+constexpr auto kLongMoment = std::chrono::milliseconds(1000);
 constexpr auto kCount = std::chrono::seconds(10);
 
 }  // namespace
@@ -28,29 +34,38 @@ constexpr auto kCount = std::chrono::seconds(10);
 Housekeeper::Housekeeper(CallbackContext& context, SessionState& state, ::fuse_session* session,
                          NameDropper dropper, const Channel& supervisor)
     : file_system_(context.file_system),
-      stale_names_(context.stale_names),
       state_(state),
       session_(session),
       dropper_(dropper),
       supervisor_(supervisor),
-      thread_([this](const std::stop_token& stop) { Run(stop); }) {}
+      thread_([this](const std::stop_token& stop) { Run(stop); }),
+      source_thread_([&catalog = file_system_.catalog()](const std::stop_token& stop) {
+        LookAtSource(catalog, stop);
+      }) {}
+
+Housekeeper::~Housekeeper() {
+  source_thread_.request_stop();
+  source_thread_.detach();
+}
 
 void Housekeeper::Run(const std::stop_token& stop) {
   KeepRecord(&state_.request(SessionState::kMostThreads - 1));
-  std::mutex mutex;
-  std::condition_variable_any wake;
-  std::unique_lock lock(mutex);
+  auto& archives = file_system_.catalog().open_archives();
   while (!stop.stop_requested()) {
-    wake.wait_for(lock, stop, kPeriod, [] { return false; });
+    const bool is_short = archives.WaitForShortage(stop, kPeriod);
     if (stop.stop_requested()) return;
     try {
+      if (is_short) {
+        MakeRoom();
+        if (util::MonotonicNow() < next_look_) continue;
+      }
+      next_look_ = util::MonotonicNow() + kPeriod.count() * kMillisecond;
       util::TellLeftOutLines();
       if (file_system_.catalog().SourceIsGone()) supervisor_.Send(Tell::kSourceGone);
-      LookAtClosed();
       file_system_.Tidy();
       Measure();
-      DropNames();
-      file_system_.catalog().LetGoOfInherited();
+      DropWrong();
+      LetGoOfOldVersions();
       SettleDoubts();
     } catch (const std::exception& error) {
       util::LogError("housekeeping: {}", error.what());
@@ -58,14 +73,14 @@ void Housekeeper::Run(const std::stop_token& stop) {
   }
 }
 
-// While the files of their archives are still open, so that nobody has to look the names up.
-void Housekeeper::LookAtClosed() {
-  std::optional<uint64_t> slot;
-  bool is_old = false;
-  for (auto& [node, closed] : stale_names_.TakeClosed()) {
-    if (slot != closed.node.slot) is_old = file_system_.catalog().IsOld(closed.node.slot);
-    slot = closed.node.slot;
-    if (is_old) stale_names_.Add(std::move(closed));
+void Housekeeper::LookAtSource(catalog::Catalog& catalog, const std::stop_token& stop) {
+  while (!stop.stop_requested()) {
+    catalog.open_archives().CloseFor(stop, kPeriod);
+    try {
+      catalog.LookAtOpenFiles();
+    } catch (const std::exception& error) {
+      util::LogError("housekeeping: {}", error.what());
+    }
   }
 }
 
@@ -80,50 +95,96 @@ void Housekeeper::Measure() {
   file_system_.UpdateGauges();
 }
 
-// These are parsed, which may crash or hang: the supervisor must see at what.
-std::vector<fs::StaleName> Housekeeper::NamesOfInherited() {
-  std::optional<AtRequest> at;
-  auto names = file_system_.StaleNamesOfInherited(kAskedAtOnce, [&](uint64_t slot) {
-    const fs::NodeId node{.slot = slot, .index = 0};
-    at.reset();
-    at.emplace(RequestSeen{.unique = kUnasked | slot, .node = node.number()});
-  });
-  at.reset();
-  return names;
-}
-
-void Housekeeper::DropNames() {
-  const auto is_known = [&](fs::NodeId node) { return file_system_.catalog().Get(node.slot); };
-  const auto names = stale_names_.Known(is_known);
-  if (SessionState::OffersPrune(state_.init())) return Prune(names);
-  for (const auto& stale : names) dropper_.Drop(stale);
-  for (auto& stale : NamesOfInherited()) {
-    dropper_.Drop(stale);
-    // It may be let go of, and its names are not known then.
-    stale_names_.Add(std::move(stale));
+void Housekeeper::DropWrong() {
+  for (const auto node : file_system_.TakeWrong()) {
+    fuse_lowlevel_notify_inval_inode(session_, node.number(), 0, 0);  // it may be forgotten already
   }
 }
 
-// Without knowing what is in an old version, which may not even be readable: of those nodes that it
-// may have, those that the kernel knows, what is in a directory before that.
-void Housekeeper::Prune(const std::vector<fs::StaleName>& names) {
-  auto slots = file_system_.catalog().OldVersionsOfPredecessors();
+// In turn, so many at a time. The kernel drops nothing that is in use, so it is told again for as
+// long as it knows the version.
+void Housekeeper::LetGoOfOldVersions() {
+  auto old = file_system_.catalog().OldVersions();
+  std::map<uint64_t, uint64_t> next;
+  std::sort(old.begin(), old.end(), [](auto& a, auto& b) { return a->id < b->id; });
+  for (const auto& slot : old) {
+    const auto known = next_.find(slot->id);
+    if (known != next_.end()) next.insert(*known);
+  }
+  next_.swap(next);
+  const auto first = std::upper_bound(old.begin(), old.end(), last_old_,
+                                      [](uint64_t id, auto& slot) { return id < slot->id; });
+  std::rotate(old.begin(), first, old.end());
+  uint64_t nodes = 0;
+  for (size_t i = 0; i < old.size() && nodes < kToldAtOnce; ++i) {
+    last_old_ = old[i]->id;
+    nodes += LetGo(old[i], true);
+  }
+}
+
+// Of what was read least recently first. What then is still known is in use, and its turn comes
+// last the next time.
+// By name only when nothing else helps: who works in a directory loses its path by that for a
+// while.
+void Housekeeper::MakeRoom() {
+  auto& archives = file_system_.catalog().open_archives();
+  const size_t at_once = std::max<size_t>(1, archives.budget().descriptors / 8);
+  const auto patience = archives.WasInVain() ? kShortMoment : kLongMoment;
+  for (const bool by_name : {false, true}) {
+    auto slots = archives.LeastRecentlyRead();
+    for (size_t i = 0; i < slots.size(); ++i) {
+      archives.WasAskedFor(*slots[i]);
+      LetGo(std::exchange(slots[i], nullptr), by_name);  // who holds a slot holds its file
+      if ((i + 1) % at_once == 0 && archives.WaitForRoom(kMoment)) return;
+    }
+    if (archives.WaitForRoom(by_name ? patience : kShortMoment)) return;
+  }
+  archives.NoRoomIsLeft();
+}
+
+// All nodes of a version, or so many of them at a time: those are dropped that nobody uses. Says
+// what that took, in nodes that are pruned.
+uint64_t Housekeeper::LetGo(const std::shared_ptr<catalog::Slot>& slot, bool by_name) {
+  const fs::KnownNodes known(*slot);
+  const bool prunes = SessionState::OffersPrune(state_.init());
+  const uint64_t most = prunes ? kPrunedAtOnce : kNamedAtOnce;
+  uint64_t first = 0;
+  if (known.size() > most) {
+    uint64_t& next = next_[slot->id];
+    first = next;
+    next = first + most < known.size() ? first + most : 0;
+  }
+  if (!prunes) {
+    DropNames(slot, first);
+    return std::min(known.size(), most) * (kPrunedAtOnce / kNamedAtOnce);
+  }
   std::vector<uint64_t> nodes;
-  for (const auto& stale : names) {
-    nodes.push_back(stale.node.number());
-    slots.insert(stale.node.slot);
+  for (uint64_t i = first; i < std::min(known.size(), first + most); ++i) {
+    nodes.push_back(known.At(i).number());
   }
   dropper_.Prune(nodes);
-  auto slot = slots.upper_bound(last_pruned_);
-  for (size_t i = 0; i < std::min(slots.size(), kPrunedAtOnce); ++i, ++slot) {
-    if (slot == slots.end()) slot = slots.begin();
-    last_pruned_ = *slot;
-    nodes.clear();
-    for (uint32_t index = kNodesOfEach; index-- > 0;) {
-      nodes.push_back(fs::NodeId{*slot, fs::NodeId::kFirstName + index}.number());
-      nodes.push_back(fs::NodeId{*slot, index}.number());
-    }
-    dropper_.Prune(nodes);
+  // A name below that was asked for and is not there is in the kernel's cache, too, but is no node:
+  // that goes with the name above.
+  auto& catalog = file_system_.catalog();
+  if (by_name && !catalog.source().is_single_archive() && catalog.IsNamed(*slot)) {
+    dropper_.Drop({{.slot = slot->id}, {.slot = slot->parent->id}, slot->name});
+  }
+  return nodes.size();
+}
+
+// The version's own name first: with that all goes that nobody uses. To find the others, the
+// version is parsed, which may crash or hang: the supervisor must see at what.
+void Housekeeper::DropNames(const std::shared_ptr<catalog::Slot>& slot, uint64_t first) {
+  const uint64_t own = fs::KnownNodes(*slot).size() - 1;
+  const fs::NodeId node{.slot = slot->id, .index = 0};
+  const AtRequest at({.unique = kUnasked | slot->id, .node = node.number()});
+  try {
+    for (const auto& named : file_system_.NamesOf(slot, own, 1)) dropper_.Drop(named);
+    for (const auto& named : file_system_.NamesOf(slot, first, kNamedAtOnce)) dropper_.Drop(named);
+  } catch (const util::Error&) {
+    // Who reads it has been told. What of it is in use goes when the kernel is short of memory, but
+    // its descriptor does not have to wait for that.
+    file_system_.catalog().LetGoOfChanged(*slot);
   }
 }
 
@@ -153,10 +214,22 @@ void Housekeeper::SettleDoubts() {
   unknown_since_ = now;
 }
 
-bool Housekeeper::IsKnown(uint64_t slot) const {
+// Of a single archive the kernel does not know the first, as that is the root.
+bool Housekeeper::IsKnown(uint64_t slot_id) const {
   constexpr off_t kAttributesOnly = -1;
-  const fs::NodeId node{.slot = slot, .index = 0};
-  return fuse_lowlevel_notify_inval_inode(session_, node.number(), kAttributesOnly, 0) != -ENOENT;
+  constexpr uint64_t kMostAsked = 10'000;
+  const auto knows = [&](fs::NodeId node) {
+    return fuse_lowlevel_notify_inval_inode(session_, node.number(), kAttributesOnly, 0) != -ENOENT;
+  };
+  auto& catalog = file_system_.catalog();
+  const auto slot = catalog.source().is_single_archive() ? catalog.Get(slot_id) : nullptr;
+  if (!slot) return knows({.slot = slot_id, .index = 0});
+  const fs::KnownNodes known(*slot);
+  if (known.size() > kMostAsked) return true;
+  for (uint64_t i = 0; i < known.size(); ++i) {
+    if (knows(known.At(i))) return true;
+  }
+  return false;
 }
 
 }  // namespace skopsfs::fuse

@@ -37,14 +37,13 @@ void NameDropper::Prune(std::span<const uint64_t> nodes) const {
          {iovec{}, PartOf(&prune, sizeof(prune)), PartOf(nodes.data(), nodes.size_bytes())});
 }
 
-void NameDropper::Drop(const fs::StaleName& stale) const {
-  if (stale.name.empty()) return;  // it goes when the kernel is short of memory
+void NameDropper::Drop(const fs::NamedNode& named) const {
   fuse_notify_inval_entry_out entry{};
-  entry.parent = stale.parent.number();
-  entry.namelen = static_cast<uint32_t>(stale.name.size());
+  entry.parent = named.parent.number();
+  entry.namelen = static_cast<uint32_t>(named.name.size());
   Notify(
       notifier_, FUSE_NOTIFY_INVAL_ENTRY,
-      {iovec{}, PartOf(&entry, sizeof(entry)), PartOf(stale.name.c_str(), stale.name.size() + 1)});
+      {iovec{}, PartOf(&entry, sizeof(entry)), PartOf(named.name.c_str(), named.name.size() + 1)});
 }
 
 }  // namespace skopsfs::fuse

@@ -20,7 +20,7 @@ class NameDropper {
 
   // The node that a name leads to, if the name is known. That takes the lock of the folder above
   // it, so another process does it, later; or nobody, when there is too much to do.
-  void Drop(const fs::StaleName& stale) const;
+  void Drop(const fs::NamedNode& named) const;
 
  private:
   const int mount_;

@@ -8,7 +8,6 @@
 #include <new>
 #include <system_error>
 
-#include "catalog/catalog.h"
 #include "fuse/libfuse.h"
 #include "fuse/session_state.h"
 #include "util/error.h"
@@ -54,13 +53,6 @@ void Answer(fuse_req_t request, const char* operation, const Body& body) noexcep
   }
   CountFailure(code);
   IsTaken(fuse_reply_err(request, code));
-}
-
-// Answers the release of a handle of `slot`, if that is known, and only then counts it: when this
-// process dies before, the kernel asks the next one.
-inline void ReplyRelease(fuse_req_t request, catalog::Slot* slot) {
-  IsTaken(fuse_reply_err(request, 0));
-  if (slot != nullptr) catalog::Catalog::DropHandle(*slot);
 }
 
 }  // namespace skopsfs::fuse

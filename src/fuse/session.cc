@@ -60,11 +60,10 @@ Session::Session(fs::FileSystem& file_system, SessionState& state, Channel& supe
       state_(state),
       supervisor_(supervisor),
       options_(options),
-      context_(new CallbackContext{.file_system = file_system,
-                                   .checks_permissions = options.mount_is_passed}) {
-  context_->files.SetGeneration(options.generation);
-  context_->directories.SetGeneration(options.generation);
-  context_->status_files.SetGeneration(options.generation);
+      context_(new CallbackContext{
+          .file_system = file_system,
+          .checks_permissions = options.mount_is_passed,
+          .is_asked_of_each_open = options.only_for.has_value() || !options.mount_is_read_only}) {
   context_->slow_lane.KeepRecord(state_.queued());
   KeepMessages();
   Arguments arguments;

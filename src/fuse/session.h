@@ -28,6 +28,7 @@ class Session {
     int mount = -1;                                // descriptor of /dev/fuse; stays the caller's
     int notifier = -1;                             // of NotifierProcess; likewise
     bool mount_is_passed = false;                  // somebody else has mounted
+    bool mount_is_read_only = true;                // for sure, so that nobody opens for writing
     uint32_t generation = 0;                       // of the worker
     bool debug = false;                            // libfuse prints every request
     std::optional<uid_t> only_for = std::nullopt;  // and root: the user who alone may use the mount

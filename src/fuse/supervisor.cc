@@ -17,7 +17,6 @@
 #include "catalog/slot_store.h"
 #include "fs/file_system.h"
 #include "fuse/execute.h"
-#include "fuse/handles.h"
 #include "fuse/session_state.h"
 #include "util/error.h"
 #include "util/log.h"
@@ -35,8 +34,6 @@ constexpr auto kHandOverPatience = std::chrono::seconds(5);
 // All others but SIGUSR2 are ignored: none is a reason to leave a dead mount.
 constexpr std::array<uint32_t, 6> kEnds = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGPWR, SIGXCPU};
 constexpr size_t kOwnDescriptors = 32;  // of the supervisor
-// A number for each worker that serves, in every handle that it gives to the kernel.
-constexpr uint32_t kMostGenerations = Handles<fs::FileHandle>::kGenerations - 1;
 
 }  // namespace
 
@@ -89,6 +86,8 @@ bool Supervisor::Run() {
     metrics_server_->Start(program_->get());
   }
   mount_ = std::make_unique<Mount>(mount_options_);
+  // Before anything can be opened: a file keeps what there was then.
+  mount_->SetReadAhead(source_device_);
   notifier_.emplace(mount_->descriptor());
   current_ = Start(program_, false);
   while (!outcome_) {
@@ -254,7 +253,6 @@ void Supervisor::OnServing(Worker& worker) {
   }
   if (upgrade_wanted_) Upgrade();
   if (!on_ready_) return service_.Status(Serving());
-  mount_->SetReadAhead(source_device_);
   std::exchange(on_ready_, nullptr)();
   service_.Ready(Serving());
   kernel_resends_ = KernelResends();
@@ -288,7 +286,6 @@ void Supervisor::OnPrepared(Worker& worker) {
 }
 
 void Supervisor::GiveTurn(Worker& worker) {
-  if (generation_ == kMostGenerations) return GiveUp("too many workers have died");
   Quarantine();
   // One that takes each message only just in time is not waited for.
   const auto end = Clock::now() + kHandOverPatience;

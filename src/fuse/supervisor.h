@@ -31,7 +31,7 @@ namespace skopsfs::fuse {
 
 // Owns a mount and sees to it that a worker serves it: starts one, and another one when it dies,
 // and keeps what must not die with it: the mount, the memory of slots and session, and the
-// descriptors of the archive versions that are open. Opens no archive itself. Use from one thread,
+// descriptors of the archive versions that were read. Opens no archive itself. Use from one thread,
 // in a process that has no others.
 class Supervisor {
  public:

@@ -152,7 +152,6 @@ void BecomeWorker(const Channel& supervisor) {
 KeptBySupervisor::KeptBySupervisor(Channel& supervisor, uint32_t generation, size_t inherited)
     : supervisor_(supervisor), last_(uint64_t{generation} << 32), held_(inherited) {
   undropped_.reserve(held_);
-  unkept_.reserve(kMostUnkept);
 }
 
 // So that there is room for it when it is to be dropped, whatever memory there is then.
@@ -163,38 +162,25 @@ bool KeptBySupervisor::ReserveOneMore() noexcept {
     errno = ENOMEM;
     return false;
   }
-  ++held_;
-  return true;
-}
-
-// The supervisor takes nothing just now; the descriptor may be closed before it does.
-bool KeptBySupervisor::PutOff(uint64_t number, uint64_t slot_id, int fd) noexcept {
-  if (errno != EAGAIN || unkept_.size() == kMostUnkept) return false;
-  util::UniqueFd duplicate(fcntl(fd, F_DUPFD_CLOEXEC, 0));
-  if (!duplicate) return false;
-  unkept_.push_back({number, slot_id, std::move(duplicate)});  // there is room: it was reserved
   return true;
 }
 
 uint64_t KeptBySupervisor::Keep(uint64_t slot_id, int fd) noexcept {
   const std::lock_guard lock(mutex_);
   const uint64_t number = ++last_;
-  const bool has_room = ReserveOneMore();
-  if (has_room &&
-      (supervisor_.TrySend(Tell::kKeep, number, slot_id, fd) || PutOff(number, slot_id, fd))) {
+  if (ReserveOneMore() && supervisor_.TrySend(Tell::kKeep, number, slot_id, fd)) {
+    ++held_;
     return number;
   }
-  util::LogWarning("an open archive cannot be given to the supervisor: {}", strerrordesc_np(errno));
-  if (has_room) --held_;
+  if (errno != EAGAIN) {
+    util::LogWarning("an open archive cannot be given to the supervisor: {}",
+                     strerrordesc_np(errno));
+  }
   return 0;
 }
 
 void KeptBySupervisor::Drop(uint64_t number) noexcept {
   const std::lock_guard lock(mutex_);
-  if (std::erase_if(unkept_, [&](auto& unkept) { return unkept.number == number; }) > 0) {
-    --held_;
-    return;
-  }
   undropped_.push_back(number);  // there is room: it was reserved
   SendDrops();
 }
@@ -210,19 +196,11 @@ void KeptBySupervisor::SendDrops() noexcept {
 void KeptBySupervisor::TryAgain() noexcept {
   const std::lock_guard lock(mutex_);
   SendDrops();
-  const auto sent = std::find_if_not(unkept_.begin(), unkept_.end(), [&](auto& unkept) {
-    return supervisor_.TrySend(Tell::kKeep, unkept.number, unkept.slot_id, unkept.fd.get());
-  });
-  unkept_.erase(unkept_.begin(), sent);
 }
 
 void KeptBySupervisor::SendRest() noexcept {
   const std::lock_guard lock(mutex_);
-  for (const auto& unkept : unkept_) {
-    supervisor_.Send(Tell::kKeep, unkept.number, unkept.slot_id, unkept.fd.get());
-  }
   for (const uint64_t number : undropped_) supervisor_.Send(Tell::kDrop, number);
-  unkept_.clear();
   undropped_.clear();
 }
 

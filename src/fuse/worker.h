@@ -58,12 +58,10 @@ void OpenSourceAnew(const Channel& supervisor, WorkerSetup& setup);
 void BecomeWorker(const Channel& supervisor);
 
 // Has the supervisor keep descriptors. Waits for nobody: what the supervisor does not take at once
-// is said later. When that is too much, or there is no memory, the descriptor is not kept; but each
-// that was is dropped one day: what has no name any more would go on filling a disk.
+// is not kept, and each that was is dropped one day: what has no name any more would go on filling
+// a disk.
 class KeptBySupervisor : public catalog::DescriptorKeeper {
  public:
-  static constexpr size_t kMostUnkept = 64;
-
   // `inherited`: how many a predecessor had kept.
   KeptBySupervisor(Channel& supervisor, uint32_t generation, size_t inherited);
 
@@ -76,23 +74,15 @@ class KeptBySupervisor : public catalog::DescriptorKeeper {
   void SendRest() noexcept;
 
  private:
-  struct Unkept {
-    uint64_t number = 0;
-    uint64_t slot_id = 0;
-    util::UniqueFd fd;
-  };
-
   // The caller holds mutex_.
   bool ReserveOneMore() noexcept;
-  bool PutOff(uint64_t number, uint64_t slot_id, int fd) noexcept;
   void SendDrops() noexcept;
 
   Channel& supervisor_;
   std::mutex mutex_;  // guards what follows
   uint64_t last_;
-  size_t held_;                      // by the supervisor, or to be
+  size_t held_;                      // by the supervisor
   std::vector<uint64_t> undropped_;  // that it is still to be told; has room for all of them
-  std::vector<Unkept> unkept_;       // likewise; has room for kMostUnkept
 };
 
 }  // namespace skopsfs::fuse

@@ -51,13 +51,14 @@ struct RequestCounters {
 // so that nothing is lost with one that dies. Made of zeros. Thread-safe: each number is by itself.
 struct Counters {
   // A number a layout: who changes it gives it another one.
-  static constexpr uint64_t kMagic = 0x316d657473706b73;  // "skpstem1"
+  static constexpr uint64_t kMagic = 0x326d657473706b73;  // "skpstem2"
 
   std::atomic<uint64_t> magic;
   std::array<RequestCounters, kOperations> requests;
   std::array<std::atomic<uint64_t>, 2> served_bytes;  // by Kind
   std::atomic<uint64_t> source_bytes;                 // asked of the source
   std::atomic<uint64_t> restarts;                     // workers after the first one
+  std::atomic<uint64_t> status_texts;                 // that files of .skopsfs said
 
   // As of `updated`; times are nanoseconds, of CLOCK_REALTIME but for `oldest_request`.
   std::atomic<int64_t> started;
@@ -68,7 +69,6 @@ struct Counters {
   std::atomic<uint64_t> archives_idle;
   std::atomic<uint64_t> archives_failed;
   std::atomic<uint64_t> versions_superseded;
-  std::atomic<uint64_t> handles;
   std::atomic<uint64_t> descriptors;
   std::atomic<uint64_t> descriptors_limit;
   std::atomic<uint64_t> index_bytes;

@@ -132,8 +132,6 @@ void AddArchives(Collection& collection, const Counters& counters) {
   collection.Gauge("skopsfs_versions_superseded",
                    "Archive versions that were replaced and are still in use.",
                    Value(counters.versions_superseded));
-  collection.Gauge("skopsfs_handles", "Open members and directories of archives.",
-                   Value(counters.handles));
   collection.Gauge("skopsfs_archive_descriptors", "Descriptors of open archives.",
                    Value(counters.descriptors));
   collection.Gauge("skopsfs_archive_descriptors_limit", "How many there may be.",

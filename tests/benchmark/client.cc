@@ -6,6 +6,9 @@
 //   benchmark_client touch PATH COUNT        maps it, takes a byte of COUNT random pages
 //   benchmark_client ask PATH COUNT          asks for its attributes, which the server must answer
 //   benchmark_client look PATH...            asks for attributes of many files, once each
+//   benchmark_client map PATH COUNT          opens it, asks for its size, reads 128 bytes, maps it,
+//                                            closes it, COUNT times, after one that does not count
+//   benchmark_client open PATH...            opens each, reads all of it and closes it, likewise
 //   benchmark_client spread THREADS BLOCK PATH...
 //                                            reads blocks of all files in random order, once each
 //   benchmark_client resident PATH           how many of its bytes are in the page cache
@@ -16,6 +19,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -152,6 +156,49 @@ void Ask(const std::vector<const char*>& paths, int flags) {
   PrintEach(seconds);
 }
 
+void MapSmall(const char* path, size_t count) {
+  constexpr size_t kHeader = 128;
+  std::array<std::byte, kHeader> header;
+  std::vector<double> seconds(count + 1);
+  WaitForGo();
+  for (auto& taken : seconds) {
+    const auto start = Clock::now();
+    const int fd = Open(path);
+    const auto size = SizeOf(fd);
+    if (pread(fd, header.data(), header.size(), 0) <= 0) Fail("pread");
+    void* const at = mmap(nullptr, size, PROT_READ, MAP_SHARED, fd, 0);
+    close(fd);
+    taken = Since(start);
+    if (at == MAP_FAILED || munmap(at, size) != 0) Fail("mmap");
+  }
+  seconds.erase(seconds.begin());
+  PrintEach(seconds);
+}
+
+void OpenEach(std::span<char*> paths) {
+  std::vector<std::byte> block(kPage);
+  uint64_t bytes = 0;
+  uint64_t sum = 0;
+  const auto read_all = [&] {
+    for (const char* path : paths) {
+      const int fd = Open(path);
+      ssize_t got = 0;
+      while ((got = read(fd, block.data(), block.size())) > 0) {
+        bytes += static_cast<uint64_t>(got);
+        sum += Sum(std::span(block).first(static_cast<size_t>(got)));
+      }
+      if (got < 0) Fail(path);
+      close(fd);
+    }
+  };
+  WaitForGo();
+  read_all();
+  bytes = sum = 0;
+  const auto start = Clock::now();
+  read_all();
+  PrintTotal(start, bytes, sum);
+}
+
 void Spread(size_t threads, size_t block_size, std::span<char*> paths) {
   struct Piece {
     int fd;
@@ -212,6 +259,10 @@ int main(int argc, char** argv) {
     Ask(std::vector<const char*>(number(3), words[2]), AT_STATX_FORCE_SYNC);
   } else if (what == "look") {
     Ask({words.begin() + 2, words.end()}, 0);
+  } else if (what == "map") {
+    MapSmall(words[2], number(3));
+  } else if (what == "open") {
+    OpenEach(words.subspan(2));
   } else if (what == "spread") {
     Spread(number(2), number(3), words.subspan(4));
   } else if (what == "resident") {

@@ -66,11 +66,11 @@ void ReadStoredMember(benchmark::State& state) {
       .WriteTo(folder / "a.skops");
   fs::FileSystem file_system(folder.path().string(), {});
   testing::Kernel kernel(file_system);
-  const auto handle = file_system.Open(kernel.Node("a.skops/m"));
+  const auto member = file_system.MemberOf(kernel.Node("a.skops/m"));
   std::vector<std::byte> block(kRead);
   uint64_t offset = 0;
   for (auto _ : state) {
-    file_system.Read(*handle, offset, block);
+    file_system.Read(member, offset, block);
     offset = (offset + kRead) % kMember;
   }
   state.SetBytesProcessed(static_cast<int64_t>(state.iterations() * kRead));

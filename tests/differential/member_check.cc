@@ -26,25 +26,25 @@ void MemberCheck::ReadAll(JsonObject& member) {
   constexpr std::array<size_t, 4> kBlocks = {1000, 4096, 100'000, 128 << 10};
   // A big member in small blocks would only take long.
   block_ = size() > (1U << 20) ? kBlocks.back() : kBlocks[Below(kBlocks.size())];
-  auto handle = fs_.Open(entry_.node);
-  const auto error = ReadInOrder(*handle);
+  const auto open = fs_.MemberOf(entry_.node);
+  const auto error = ReadInOrder(open);
   if (error) {
     member.Raw("error", ErrorJson(*error));
     reason_ = error->what();
   } else {
     member.Raw("content", contents_.Append(bytes_));
-    ReadPastTheEnd(*handle);
+    ReadPastTheEnd(open);
   }
-  ReadShuffled(std::move(handle), !error);
+  ReadShuffled(open, !error);
 }
 
-std::optional<Error> MemberCheck::ReadInOrder(fs::FileHandle& handle) {
+std::optional<Error> MemberCheck::ReadInOrder(const fs::Member& open) {
   const uint64_t end = std::min(size(), kMostRead);
   std::vector<std::byte> block(block_);
   try {
     while (bytes_.size() < end) {
       const auto wanted = static_cast<size_t>(std::min<uint64_t>(block_, size() - bytes_.size()));
-      const size_t got = fs_.Read(handle, bytes_.size(), block);
+      const size_t got = fs_.Read(open, bytes_.size(), block);
       if (got != wanted) problems_.push_back(fmt::format("read {} of {} bytes", got, wanted));
       if (got == 0) break;
       bytes_.insert(bytes_.end(), block.begin(), block.begin() + static_cast<ptrdiff_t>(got));
@@ -72,26 +72,26 @@ std::vector<MemberCheck::Piece> MemberCheck::ShuffledPieces(uint64_t end) {
   return pieces;
 }
 
-void MemberCheck::ReadShuffled(std::unique_ptr<fs::FileHandle> handle, bool must_work) {
+void MemberCheck::ReadShuffled(fs::Member open, bool must_work) {
   // Of a member that fails: up to the end of the block that failed, so that one piece must fail.
   const uint64_t end = must_work ? bytes_.size() : std::min(size(), bytes_.size() + block_);
   if (end == 0) return;
   bool worked = true;
   try {
-    if (Below(2) == 0) handle = fs_.Open(entry_.node);
+    if (Below(2) == 0) open = fs_.MemberOf(entry_.node);
   } catch (const Error&) {  // its CRC-32 has been found wrong
     worked = false;
   }
-  for (const auto& piece : ShuffledPieces(end)) worked &= ReadPiece(*handle, piece);
+  for (const auto& piece : ShuffledPieces(end)) worked &= ReadPiece(open, piece);
   if (worked && !must_work) problems_.push_back("fails in order, but not in pieces");
   if (!worked && must_work) problems_.push_back("fails in pieces, but not in order");
 }
 
 // False when it fails. Where the bytes are known, those are what it must give.
-bool MemberCheck::ReadPiece(fs::FileHandle& handle, const Piece& piece) {
+bool MemberCheck::ReadPiece(const fs::Member& open, const Piece& piece) {
   std::vector<std::byte> out(piece.size);
   try {
-    if (fs_.Read(handle, piece.offset, out) != piece.size) problems_.push_back("a short piece");
+    if (fs_.Read(open, piece.offset, out) != piece.size) problems_.push_back("a short piece");
   } catch (const Error&) {
     return false;
   }
@@ -103,13 +103,13 @@ bool MemberCheck::ReadPiece(fs::FileHandle& handle, const Piece& piece) {
   return true;
 }
 
-void MemberCheck::ReadPastTheEnd(fs::FileHandle& handle) {
+void MemberCheck::ReadPastTheEnd(const fs::Member& open) {
   std::array<std::byte, 16> out;
   for (const uint64_t past : {uint64_t{0}, uint64_t{1}, uint64_t{1} << 40}) {
-    if (fs_.Read(handle, size() + past, out) != 0) problems_.push_back("bytes past the end");
+    if (fs_.Read(open, size() + past, out) != 0) problems_.push_back("bytes past the end");
   }
   if (size() < 4) return;
-  if (fs_.Read(handle, size() - 4, out) != 4) problems_.push_back("not cut at the end");
+  if (fs_.Read(open, size() - 4, out) != 4) problems_.push_back("not cut at the end");
 }
 
 void MemberCheck::AddXattrs(JsonObject& member) {

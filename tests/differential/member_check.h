@@ -35,11 +35,11 @@ class MemberCheck {
   };
 
   void ReadAll(JsonObject& member);
-  std::optional<util::Error> ReadInOrder(fs::FileHandle& handle);
+  std::optional<util::Error> ReadInOrder(const fs::Member& open);
   std::vector<Piece> ShuffledPieces(uint64_t end);
-  void ReadShuffled(std::unique_ptr<fs::FileHandle> handle, bool must_work);
-  bool ReadPiece(fs::FileHandle& handle, const Piece& piece);
-  void ReadPastTheEnd(fs::FileHandle& handle);
+  void ReadShuffled(fs::Member open, bool must_work);
+  bool ReadPiece(const fs::Member& open, const Piece& piece);
+  void ReadPastTheEnd(const fs::Member& open);
   void AddXattrs(JsonObject& member);
 
   uint64_t size() const { return static_cast<uint64_t>(entry_.attributes.st_size); }

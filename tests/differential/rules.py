@@ -206,6 +206,23 @@ def damaged_behind_bytes(case: Case) -> bool:
     return case.info.file_size > 0 and damage_behind(case)
 
 
+def entry_first(case: Case) -> bool:
+    """Damaged, too. zipfile looks at that first; we read nothing of what has no read bits."""
+    flags, method = case.info.flag_bits, case.info.compress_type
+    if flags & 0x20:
+        said = errno.EOPNOTSUPP, "compressed patched data"
+    elif flags & 0x40:
+        said = errno.EACCES, "strongly encrypted"
+    elif flags & 0x1:
+        said = errno.EACCES, "encrypted"
+    else:
+        said = errno.EOPNOTSUPP, f"compression method {method} is not supported"
+        if method in (STORED, DEFLATED, BZIP2, LZMA):
+            return False
+    return (case.ours.data is None and (case.ours.errno, case.ours.reason) == said
+            and case.zipfile.error is not None and expected_errno(case.zipfile.error) == errno.EIO)
+
+
 def other_method(case: Case) -> bool:
     """zstd, which a newer libzip decodes and zipfile does not know."""
     shown = case.ours.data
@@ -224,6 +241,7 @@ RULES: dict[str, Callable[[Case], bool]] = {
     "LZMA dictionary over 64 MiB: EIO": lzma_dictionary,
     "damage behind the last byte: shown": damaged_behind_bytes,
     "empty, its compressed data damaged: shown": empty_and_damaged,
+    "unreadable by its entry alone: that is said": entry_first,
     "zstd, decoded by libzip: shown": other_method,
 }
 

@@ -46,9 +46,10 @@ class Shower {
     int shown = 0;
     for (const auto& archive : archives) {
       ShowArchive(archive);
+      // One that was read stays open for as long as it is known.
+      fs_.Forget(archive.entry.node, 1);
       if (++shown % kArchivesPerTidy == 0) fs_.Tidy();
     }
-    for (const auto& archive : archives) fs_.Forget(archive.entry.node, 1);
     // The root's slot is the one that stays. Anything else would be a leak of lookup counts.
     const auto slots = static_cast<int64_t>(fs_.catalog().slot_count());
     fmt::print("{}\n", JsonObject().Number("slots_left", slots - 1).Str());
@@ -58,12 +59,12 @@ class Shower {
   // All children, with a lookup on each; a few a call, as a small buffer makes the kernel do.
   std::vector<Child> List(fs::NodeId node) {
     constexpr size_t kAtOnce = 7;
-    const auto handle = fs_.OpenDirectory(node);
+    fs_.OpenDirectory(node);
     std::vector<Child> children;
     uint64_t position = 0;
     for (size_t taken = kAtOnce; taken == kAtOnce;) {
       taken = 0;
-      fs_.ReadDirectory(*handle, position, true, [&](const fs::DirectoryEntry& item) {
+      fs_.ReadDirectory(node, position, true, [&](const fs::DirectoryEntry& item) {
         if (taken == kAtOnce) return false;
         ++taken;
         position = item.next;

@@ -114,6 +114,13 @@ def become(user):
     os.setresuid(user, user, user)
 
 
+def lose_resource_power():
+    """For programs that are run: root among them may not raise its limits."""
+    cap_sys_resource = pr_capbset_drop = 24
+    if _libc.prctl(pr_capbset_drop, cap_sys_resource, 0, 0, 0) != 0 and os.geteuid() == 0:
+        raise OSError("cannot drop CAP_SYS_RESOURCE")
+
+
 def _check(result, what):
     if result != 0:
         number = ctypes.get_errno()

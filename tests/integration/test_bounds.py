@@ -7,6 +7,7 @@ import functools
 import lzma
 import os
 import shutil
+import stat
 import struct
 import sys
 import zipfile
@@ -197,7 +198,7 @@ class Bounds(MountTest):
         yield "schema", schema
 
     def test_sizes_that_cannot_be(self):
-        """stat() does not say them, nothing opens them, and what copies whole trees comes to an end."""
+        """stat() does not say them, nothing reads them, and what copies whole trees comes to an end."""
         archives.write_members(self.in_source("good.skops"), {"a.npy": b"good"})
         for name, data in self.claims():
             archives.write(self.in_source(f"{name}.skops"), data)
@@ -210,7 +211,9 @@ class Bounds(MountTest):
                 found = os.stat(path)
                 self.assertLess(found.st_size, 100)
                 self.assertEqual(found.st_blocks, 1)
-                self.assert_errno(errno.EIO, open, path, "rb")
+                with open(path, "rb", buffering=0) as file:
+                    self.assert_errno(errno.EIO, file.read, 1)
+                self.assertEqual(stat.S_IMODE(found.st_mode), 0)
                 reason = os.getxattr(path, "user.skopsfs.error").decode()
                 self.assertRegex(reason, "larger than its compressed data can be|two sizes differ")
                 mount.wait_for_log(os.path.basename(path), reason)

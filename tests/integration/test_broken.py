@@ -2,6 +2,7 @@
 
 import errno
 import io
+import mmap
 import os
 import struct
 import subprocess
@@ -11,6 +12,7 @@ import zipfile
 import archives
 from archives import MEMBER
 from mount import MountTest, main, run
+from processes import OTHER_USER, SIGBUS, in_child, touch
 
 
 def corrupted(data, *changes):
@@ -133,16 +135,32 @@ class Broken(MountTest):
         archives.write_version(path, 2)
         self.assertEqual(read(self.in_mount(MEMBER)), archives.content(2))
 
-    def bad_member(self, data, code, reason):
-        """One member fails with `code` and the reason, the others work."""
+    def bad_member(self, data, code, reason, is_known=False):
+        """The first read of one member fails with `code` and the reason, the others work. Where that
+        `is_known` without a look at it, it may not even be opened but by root."""
         archives.write(self.in_source("a.skops"), data)
-        mount = self.mount()
+        is_root = os.geteuid() == 0
+        mount = self.mount(*(["-o", "allow_other"] if is_root else []))
         path = self.in_mount("a.skops", "bad")
         self.assertEqual(sorted(os.listdir(self.in_mount("a.skops"))), ["bad", "good", "other"])
         self.assertEqual(os.stat(path).st_size, 5)
+        self.assertEqual(os.stat(path).st_mode & 0o777, 0 if is_known else 0o444)
+        if not is_root and is_known:
+            self.assert_errno(errno.EACCES, open, path, "rb")
+            return
+        with open(path, "rb", buffering=0) as file, \
+                mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as mapping:
+            for at in (0, 0, 4):
+                self.assert_errno(code, os.pread, file.fileno(), 1, at)
+            self.assertEqual(touch(mapping, [0]), [SIGBUS])
         self.assert_errno(code, read, path)
         mount.wait_for_log("a.skops", "bad", reason)
+        # What is known is told of when the archive is opened, too.
+        self.assertEqual(mount.log().count("cannot be read"), 2 if is_known else 1, mount.log())
         self.assertIn(reason, self.error_of(path))
+        if is_root:
+            self.assert_errno(errno.EACCES if is_known else code, in_child, read, path,
+                              user=OTHER_USER)
         for name in ("good", "other"):
             self.assertEqual(read(self.in_mount("a.skops", name)), name.encode())
             self.assertEqual(self.error_of(self.in_mount("a.skops", name)), "")
@@ -151,7 +169,7 @@ class Broken(MountTest):
         return archives.archive_of({"good": b"good", "bad": b"12345", "other": b"other"}, method)
 
     def test_encrypted_member(self):
-        self.bad_member(with_flag(self.three(), "bad", 1), errno.EACCES, "encrypted")
+        self.bad_member(with_flag(self.three(), "bad", 1), errno.EACCES, "encrypted", is_known=True)
 
     def test_bad_signature_of_a_local_header(self):
         data = self.three()
@@ -178,7 +196,7 @@ class Broken(MountTest):
         directory = data.index(b"bad", data.index(b"PK\x01\x02")) - 46
         self.bad_member(
             corrupted(data, (local_header(data, "bad") + 8, b"\x63"), (directory + 10, b"\x63")),
-            errno.EOPNOTSUPP, "method 99")
+            errno.EOPNOTSUPP, "method 99", is_known=True)
 
     def test_bad_crc_of_a_compressed_member(self):
         data = self.three(archives.DEFLATED)

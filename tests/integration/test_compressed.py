@@ -83,7 +83,12 @@ class Compressed(MountTest):
                 self.assertEqual(os.pread(file.fileno(), PAGE, at), self.data[at:at + PAGE])
                 self.assertLess(self.decoded(before), 1.1 * SPAN / SIZE)
 
-    def test_the_decoder_goes_with_the_last_who_has_it_open(self):
+    def decoder_bytes(self):
+        with open(self.in_mount(".skopsfs", "metrics"), encoding="utf-8") as lines:
+            return float(next(line.split()[1] for line in lines
+                              if line.startswith("skopsfs_decoder_bytes ")))
+
+    def test_the_decoder_goes_with_its_version(self):
         def decoded():
             before = self.read_by_worker()
             with open(self.path, "rb", buffering=0) as file:
@@ -92,8 +97,13 @@ class Compressed(MountTest):
                 self.assertEqual(os.pread(file.fileno(), 10, SIZE - 10), self.data[SIZE - 10:SIZE])
             return self.decoded(before)
         self.assertGreater(decoded(), 0.9)
-        # A close does not wait for the server to hear of it.
-        until(lambda: decoded() > 0.9, "it is decoded anew")
+        self.assertLess(decoded(), 1.1 * SPAN / SIZE)
+        self.assertGreater(self.decoder_bytes(), 0)
+        os.unlink(self.in_source("a.skops"))
+        until(lambda: self.decoder_bytes() == 0, "its memory is given back")
+        archives.write_members(self.in_source("a.skops"), {"1.npy": self.data}, archives.DEFLATED)
+        until(lambda: os.path.exists(self.path), "the new version is seen")
+        self.assertGreater(decoded(), 0.9)
 
 
 if __name__ == "__main__":

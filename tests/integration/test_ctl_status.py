@@ -5,14 +5,16 @@ import json
 import os
 import re
 import signal
+import stat
 import subprocess
 
 import numpy
 
 import archives
-from ctl import NOT_DONE, WRONG, binary, ctl
+from ctl import GOOD, NOT_DONE, WRONG, binary, ctl
 from mount import MountTest, detach, main, mounts, needs_root, run, until
-from processes import become, private_mounts
+from processes import OTHER_USER, become, private_mounts
+from test_broken import with_flag
 from test_ctl import damaged
 from test_passed_mount import Server, mount_device
 
@@ -218,10 +220,25 @@ class Status(MountTest):
     def test_members_are_not_read_to_look_at_them(self):
         archives.write(self.in_source("a.skops"),
                        damaged(archives.version_bytes(1), archives.MEMBER))
-        mount = self.mount("--verify=open")
+        mount = self.mount("--verify=read")
         os.listdir(self.in_mount("a.skops"))
-        self.assertIsNone(self.archive("a.skops")["resident_bytes"])
+        self.assertEqual(self.archive("a.skops")["resident_bytes"], 0)
         self.assertNotIn("bad CRC-32", mount.log())
+
+    @needs_root
+    def test_members_without_read_bits_to_an_ordinary_user(self):
+        """Whom the kernel does not let read their attributes."""
+        archives.write(self.in_source("a.skops"),
+                       with_flag(archives.version_bytes(1), archives.MEMBER, 1))
+        mount = self.mount("-o", "allow_other")
+        member = self.in_mount("a.skops", archives.MEMBER)
+        self.assertEqual(os.stat(member).st_mode, stat.S_IFREG)
+        for command, code in (("check", WRONG), ("tree", GOOD)):
+            out, _ = ctl(command, self.in_mount("a.skops"), code=code,
+                         preexec_fn=lambda: become(OTHER_USER))
+            self.assertIn("it cannot be read; the log of the mount says why", out)
+        until(lambda: f'member "{archives.MEMBER}" cannot be read: encrypted' in mount.log(),
+              "the log says why")
 
     def all(self):
         """The mountpoints in the status of all mounts below this test's folder."""

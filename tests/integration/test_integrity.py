@@ -1,4 +1,4 @@
-"""The CRC-32 of members: compared as they go by, or before they are opened."""
+"""The CRC-32 of members: compared as they go by, or before the first byte is given."""
 
 import errno
 import mmap
@@ -44,7 +44,13 @@ class Integrity(MountTest):
                 got += data
 
     def assert_bad(self):
-        self.assert_errno(errno.EIO, open, self.bad_member, "rb")
+        """Nobody gets to its end, nor soon anything of it, whatever was in memory."""
+        self.assertEqual(self.read_in_order(self.bad_member)[1], errno.EIO)
+        with open(self.bad_member, "rb", buffering=0) as file, \
+                mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as mapping:
+            until(lambda: touch(mapping, range(PAGES)) == [SIGBUS] * PAGES, "its pages go")
+            for at in (0, 100 * PAGE, (PAGES - 1) * PAGE):
+                self.assert_errno(errno.EIO, os.pread, file.fileno(), PAGE, at)
         self.assertIn(b"bad CRC-32", os.getxattr(self.bad_member, "user.skopsfs.error"))
 
     def test_read_in_order(self):
@@ -88,9 +94,10 @@ class Integrity(MountTest):
         archives.write_version(self.in_source("bad.skops"), 3, PAGES)
         self.assertEqual(self.read_in_order(self.bad_member), (archives.content(3, PAGES), 0))
 
-    def test_verified_before_it_is_opened(self):
-        mount = self.mount_reading_little_ahead("--verify=open")
+    def test_verified_before_the_first_byte(self):
+        mount = self.mount_reading_little_ahead("--verify=read")
         for _ in range(2):
+            self.assertEqual(self.read_in_order(self.bad_member), (b"", errno.EIO))
             self.assert_bad()
         self.assertEqual(self.read_in_order(self.good_member), (self.good, 0))
         mount.wait_for_log("bad.skops", "bad CRC-32")
@@ -101,26 +108,34 @@ class Integrity(MountTest):
         at = data.index(b"PK\1\2") + 16  # the CRC-32 in the central directory
         local = damaged(data, 14)
         archives.write(self.in_source("wrong.skops"), damaged(local, at))
-        self.mount_reading_little_ahead("--verify=open")
+        self.mount_reading_little_ahead("--verify=read")
         self.assertEqual(self.read_in_order(self.in_mount("deflated.skops", "m"))[1], 0)
-        self.assert_errno(errno.EIO, open, self.in_mount("wrong.skops", "m"), "rb")
+        self.assertEqual(self.read_in_order(self.in_mount("wrong.skops", "m")), (b"", errno.EIO))
 
     def test_verified_once_a_version(self):
         """What is changed below the open file afterwards is found by other means."""
-        mount = self.mount_reading_little_ahead("--verify=open")
+        mount = self.mount_reading_little_ahead("--verify=read")
         worker = mount.worker()
 
         def bytes_read():
             with open(f"/proc/{worker}/io", encoding="ascii") as counts:
                 return int(counts.readline().split()[1])
-        os.close(os.open(self.good_member, os.O_RDONLY))
+
+        def read_one_page():
+            with open(self.good_member, "rb", buffering=0) as file:
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
+                self.assertEqual(file.read(PAGE), self.good[:PAGE])
+        start = bytes_read()
+        read_one_page()
         before = bytes_read()
+        self.assertGreaterEqual(before - start, len(self.good))
         for _ in range(10):
-            os.close(os.open(self.good_member, os.O_RDONLY))
+            read_one_page()
         self.assertLess(bytes_read() - before, len(self.good))
 
     def test_verified_again_by_the_next_worker(self):
-        mount = self.mount_reading_little_ahead("--verify=open")
+        mount = self.mount_reading_little_ahead("--verify=read")
         with open(self.good_member, "rb", buffering=0) as file:
             os.kill(mount.worker(), signal.SIGKILL)
             until(lambda: "another one takes over" in mount.log(), "a worker has died")

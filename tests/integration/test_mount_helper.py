@@ -85,7 +85,7 @@ class MountHelper(MountTest):
 
     def test_options_of_skopsfs(self):
         self.assert_works("mount", "-t", "fuse.skopsfs", self.source, self.mountpoint,
-                          "-o", "noexec,allow_other,revalidate=0.5,verify=open,noby-name",
+                          "-o", "noexec,allow_other,revalidate=0.5,verify=read,noby-name",
                           options=["noexec", "allow_other"])
 
     def test_a_single_archive(self):

@@ -64,6 +64,7 @@ class OrdinaryUser(OrdinaryUserTest):
         def use(number):
             mount = self.start().start()
             try:
+                read(self.member)  # from the first close(2) on none asks the server
                 with open(self.member, "rb", buffering=0) as file:
                     file.read(archives.PAGE)
                     code = mount.stop(number)

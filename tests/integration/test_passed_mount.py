@@ -21,16 +21,16 @@ from mount import MountTest, binary, detach, is_mounted, main, needs_root, run, 
 from processes import OTHER_USER, become, frames, in_child
 
 _libc = ctypes.CDLL(None, use_errno=True)
-_MS_NOSUID, _MS_NODEV = 2, 4
+_MS_RDONLY, _MS_NOSUID, _MS_NODEV = 1, 2, 4
 NO_CAPABILITIES = ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
 
 
-def mount_device(mountpoint, options="", user=0, kind="fuse.skopsfs"):
+def mount_device(mountpoint, options="", user=0, kind="fuse.skopsfs", flags=0):
     """What a CSI driver does: mounts as the kernel wants it, and is left with the descriptor."""
     device = os.open("/dev/fuse", os.O_RDWR)
     data = f"fd={device},rootmode=40000,user_id={user},group_id={user}{options}"
-    if _libc.mount(b"skopsfs", os.fsencode(mountpoint), kind.encode(), _MS_NOSUID | _MS_NODEV,
-                   data.encode()) != 0:
+    if _libc.mount(b"skopsfs", os.fsencode(mountpoint), kind.encode(),
+                   flags | _MS_NOSUID | _MS_NODEV, data.encode()) != 0:
         raise OSError(ctypes.get_errno(), "mount")
     return device
 
@@ -98,8 +98,8 @@ class PassedMount(MountTest):
         self.member = self.in_mount("a.skops", MEMBER)
 
     @contextlib.contextmanager
-    def served(self, *options, mounted_with=",allow_other", **more):
-        device = mount_device(self.mountpoint, mounted_with)
+    def served(self, *options, mounted_with=",allow_other", flags=0, **more):
+        device = mount_device(self.mountpoint, mounted_with, flags=flags)
         try:
             server = Server(self.source, device, *options, **more)
         finally:
@@ -142,6 +142,22 @@ class PassedMount(MountTest):
         with self.served("--readahead=256") as server:
             self.read()
             until(lambda: "read-ahead of a mount that was passed is not set" in server.log(), "said")
+
+    def test_opens_are_seen_unless_it_is_said_to_be_read_only(self):
+        def opens():
+            with open(self.in_mount(".skopsfs", "metrics"), encoding="utf-8") as file:
+                return next(float(line.split()[1]) for line in file
+                            if line.startswith('skopsfs_requests_total{operation="open"}'))
+
+        for options, least, most in (((), 20, 25), (("-o", "ro"), 0, 0)):
+            with self.subTest(options=options), self.served(*options, flags=_MS_RDONLY):
+                self.read()
+                before = opens()
+                for _ in range(20):
+                    self.read()
+                self.assertGreaterEqual(opens() - before, least)
+                self.assertLessEqual(opens() - before, most)
+                run("umount", self.mountpoint)
 
     def test_worker_that_is_killed(self):
         with self.served(user=OTHER_USER) as server, open(self.member, "rb", buffering=0) as file:
@@ -211,6 +227,7 @@ class PassedMount(MountTest):
         """Who has mounted forgot `ro`; all is refused the same."""
         with self.served(user=OTHER_USER):
             self.assertFalse(os.statvfs(self.mountpoint).f_flag & os.ST_RDONLY)
+            self.assertEqual(self.read(), archives.content(1))  # it is opened with no message then
             new = self.in_mount("new")
             for call in ((os.mkdir, new), (os.mknod, new), (os.symlink, "x", new),
                          (os.open, new, os.O_CREAT | os.O_WRONLY), (os.unlink, self.member),

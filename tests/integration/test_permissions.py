@@ -1,6 +1,7 @@
 """Modes and owners follow the source; other users get no more than they would get there."""
 
 import errno
+import mmap
 import os
 import stat
 
@@ -135,8 +136,16 @@ class Permissions(MountTest):
         for call, path in ((os.listdir, self.mountpoint), (os.stat, top), (os.listdir, top),
                            (os.statvfs, self.mountpoint), (read, os.path.join(top, MEMBER))):
             self.assert_errno(errno.EACCES, self.as_other, call, path)
-        self.assertEqual(read(os.path.join(top, MEMBER)), archives.content(1, 2))
-        self.assert_errno(errno.EACCES, self.as_other, read, os.path.join(top, MEMBER))
+        # All of it is in memory then, and is used.
+        with open(os.path.join(top, MEMBER), "rb") as file, \
+                mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as mapping:
+            self.assertEqual(file.read(), archives.content(1, 2))
+            self.assertEqual(mapping[:], archives.content(1, 2))
+            for flags in (os.O_RDONLY, os.O_RDONLY | os.O_NOATIME, os.O_RDWR):
+                self.assert_errno((errno.EACCES, errno.EPERM, errno.EROFS), self.as_other, os.open,
+                                  os.path.join(top, MEMBER), flags)
+            self.assert_errno(errno.EACCES, self.as_other, read, os.path.join(top, MEMBER))
+            self.assert_errno(errno.EACCES, self.as_other, os.listdir, top)
 
     def test_another_user_in_private_folders(self):
         for name, bits in (("private", 0o700), ("pass", 0o711), ("list", 0o744)):

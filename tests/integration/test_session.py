@@ -1,6 +1,5 @@
 """The session: start, in front and in the background, and every way to end."""
 
-import ctypes
 import errno
 import os
 import resource
@@ -15,19 +14,13 @@ import archives
 from archives import MEMBER, PAGE
 from mount import (Mount, MountTest, background_pid, become_subreaper, binary, detach, is_mounted,
                    main, mounts, needs_root, run, until)
+from processes import lose_resource_power
 from read_ahead import read_ahead
 
 
 def read(path):
     with open(path, "rb") as file:
         return file.read()
-
-
-def lose_resource_power():
-    """For programs that are run: root among them may not raise its limits."""
-    cap_sys_resource = pr_capbset_drop = 24
-    if ctypes.CDLL(None).prctl(pr_capbset_drop, cap_sys_resource, 0, 0, 0) != 0 and os.geteuid() == 0:
-        raise OSError("cannot drop CAP_SYS_RESOURCE")
 
 
 # What ends a mount, and what is not for it. SIGKILL and those of a program that is broken (SIGABRT,
@@ -228,6 +221,8 @@ class Session(MountTest):
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             with self.subTest(signal=number):
                 mount = self.mount(background=number == signal.SIGTERM)
+                # From the first close(2) on none asks the server.
+                read(self.in_mount("a.skops", "schema.json"))
                 with open(self.member, "rb", buffering=0) as file:
                     self.assertEqual(file.read(PAGE), archives.page(1, 0))
                     mount.send(number)
@@ -336,6 +331,7 @@ class Session(MountTest):
             with self.subTest(by=give_up.__name__):
                 mount = Mount(self.source, self.mountpoint).start()
                 self.addCleanup(mount.clear)
+                read(self.member)  # from the first close(2) on none asks the server
                 with open(self.member, "rb"):
                     give_up(os.minor(os.stat(self.mountpoint).st_dev))
                     self.assertEqual(mount.wait(), 1)
@@ -364,6 +360,7 @@ class Session(MountTest):
             mount = Mount(self.source, self.mountpoint)
             mount.start()
             self.addCleanup(mount.clear)
+            read(self.member)
             files.append(open(self.member, "rb", buffering=0))
             mount.stop(signal.SIGKILL)
         with Mount(self.source, self.mountpoint):

@@ -76,7 +76,9 @@ class SlowSourceTest(ShimTest):
     @contextlib.contextmanager
     def old_version_that_was_inherited(self, mount):
         """Of an archive that is deleted, in the folder of the others."""
-        with open(self.in_mount("a.skops", MEMBER), "rb"):
+        read(self.in_mount("b.skops", MEMBER))  # from the first close(2) on none asks the server
+        with open(self.in_mount("a.skops", MEMBER), "rb") as file:
+            file.read(1)
             os.unlink(self.in_source("a.skops"))
             self.kill(mount)
             self.assertEqual(sorted(os.listdir(self.mountpoint)), ["b.skops", "stalls"])

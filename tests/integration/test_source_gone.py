@@ -115,6 +115,51 @@ class SourceGone(MountTest):
         self.assertEqual(read(member), archives.content(2))
         self.assertNotIn("no upgrade", mount.log())
 
+    def served_again_by_its_node(self, mount, member, is_told):
+        """`member`, whose names the kernel does not ask for again."""
+        device = os.stat(self.below).st_dev
+        old = os.open(member, os.O_RDONLY)
+        self.addCleanup(os.close, old)
+        os.posix_fadvise(old, 0, 0, os.POSIX_FADV_RANDOM)
+        self.assertEqual(os.pread(old, PAGE, 0), archives.page(1, 0))
+        self.kill_source()
+        self.assert_errno(errno.EIO, os.pread, old, PAGE, 100 * PAGE)
+        self.assert_errno(errno.EIO, read, member)
+        if is_told:
+            self.assert_errno(errno.EIO, read, self.in_mount(".skopsfs", "health"))
+            mount.wait_for_log("is gone: mount it again")
+        self.start_source_again()
+        if is_told:
+            mount.wait_for_log("is there again")
+
+        def is_right():
+            """Who reads first may be told that what was open is lost."""
+            os.posix_fadvise(old, 0, 0, os.POSIX_FADV_DONTNEED)
+            try:
+                return os.pread(old, 1 << 20, 0) == archives.content(1)
+            except OSError as error:
+                self.assertEqual(error.errno, errno.EIO)
+                return False
+        if os.stat(self.below).st_dev != device:
+            self.assertFalse(is_right())  # another file system, whose files are others
+            return
+        until(is_right, "what is open is served again")
+        self.assertEqual(read(member), archives.content(1))
+
+    def test_what_the_kernel_still_knows_is_served_again(self):
+        mount = self.mount("--revalidate=86400", source=os.path.join(self.below, "outer.skops"))
+        self.served_again_by_its_node(mount, self.in_mount("sub", "a.skops", MEMBER), True)
+
+    def test_what_the_kernel_still_knows_below_the_source_is_served_again(self):
+        """Where only a folder in the source was on it."""
+        above = self.make_folder("above", "models")
+        self.lower.finish()
+        self.below = above
+        self.start_source()
+        mount = self.mount("--revalidate=86400", source=os.path.dirname(above))
+        member = self.in_mount("models", "outer.skops", "sub", "a.skops", MEMBER)
+        self.served_again_by_its_node(mount, member, False)
+
     def test_goes_away_twice(self):
         mount = self.serve("sub")
         for count in (1, 2):

@@ -104,6 +104,7 @@ class SourceStops(MountTest):
     def test_ends_meanwhile(self):
         """Descriptors that the supervisor has kept are of files whose closing asks the source."""
         mount = self.start()
+        read(self.in_mount("b.skops", MEMBER))  # from the first close(2) on none asks the server
         with open(self.in_mount("a.skops", MEMBER), "rb", buffering=0) as file:
             self.assertEqual(os.pread(file.fileno(), PAGE, 0), archives.page(1, 0))
             until(lambda: any("a.skops" in name for name in mount.descriptors(mount.pid)), "it is kept")

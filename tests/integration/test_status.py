@@ -98,7 +98,7 @@ class Status(MountTest):
         self.assertGreaterEqual(grown("skopsfs_source_read_bytes_total"), len(CONTENT))
         self.assertEqual(grown('skopsfs_request_errors_total{operation="opendir",error="EIO"}'), 1)
         self.assertEqual(after['skopsfs_archives{state="failed"}'], 1)
-        for operation, least in (("open", 2), ("read", 2), ("opendir", 1), ("lookup", 5)):
+        for operation, least in (("read", 2), ("opendir", 1), ("lookup", 5)):
             # A request is counted once it has been answered, so a little later.
             label = f'{{operation="{operation}"}}'
 
@@ -112,7 +112,8 @@ class Status(MountTest):
     def test_status_names_what_failed_and_why(self):
         mount = self.mount("-o", "noatime")
         self.assert_errno(errno.EIO, os.listdir, self.in_mount("bad.skops"))
-        with open(self.in_mount("a.skops", "stored"), "rb"):
+        with open(self.in_mount("a.skops", "stored"), "rb") as file:
+            file.read(1)
             status = self.status()
         self.assertEqual(status["pid"], mount.pid)
         self.assertEqual(status["worker_pid"], mount.worker())
@@ -125,7 +126,7 @@ class Status(MountTest):
         self.assertEqual(found["bad.skops"]["state"], "failed")
         self.assertIn("no end of central directory record", found["bad.skops"]["reason"])
         self.assertEqual(found["a.skops"]["state"], "open")
-        self.assertEqual(found["a.skops"]["handles"], 1)
+        self.assertTrue(found["a.skops"]["current"])
         self.assertEqual(status["counts"]["failed"], 1)
 
     def test_counts_go_on_with_the_next_worker(self):

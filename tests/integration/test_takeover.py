@@ -136,6 +136,7 @@ class TakeOver(MountTest):
                 with self.subTest(name=name, killed=moment):
                     self.write(name, 1)
                     with open(self.in_mount(name, MEMBER), "rb", buffering=0) as file:
+                        os.pread(file.fileno(), PAGE, 0)
                         if moment == "after":
                             self.kill(mount)
                         change(self.in_source(name))
@@ -198,6 +199,7 @@ class TakeOver(MountTest):
         archive = self.in_source("a.skops")
         mount = self.mount("--revalidate=0", source=archive)
         with open(self.in_mount(MEMBER), "rb", buffering=0) as file:
+            self.assertEqual(os.pread(file.fileno(), PAGE, 0), archives.page(1, 0))
             archives.write_version(archive, 2, _PAGES)
             self.kill(mount)
             forget(file)
@@ -210,12 +212,20 @@ class TakeOver(MountTest):
         many = {f"m{number:04}": b"x" for number in range(3000)}
         archives.write_members(self.in_source("many.skops"), many)
         mount = self.mount("--revalidate=0")
-        with os.scandir(self.in_mount("many.skops")) as entries:
+        with os.scandir(self.in_mount("many.skops")) as entries, \
+                open(self.in_mount("many.skops", "m0000"), "rb") as file:
             names = {next(entries).name}
+            self.assertEqual(file.read(), b"x")
             archives.write_members(self.in_source("many.skops"), {"other": b"y"})
             self.kill(mount)
             names |= {entry.name for entry in entries}
         self.assertEqual(names, set(many))
+        # Of a version of which nothing was read, nothing is kept.
+        with os.scandir(self.in_mount("many.skops")) as entries:
+            self.assertEqual(next(entries).name, "other")
+            archives.write_members(self.in_source("many.skops"), many)
+            self.kill(mount)
+            self.assert_errno(errno.ESTALE, next, entries)
         os.mkdir(self.in_source("wide"))
         for number in range(3000):
             os.link(self.in_source("b.skops"), self.in_source("wide", f"{number}.skops"))

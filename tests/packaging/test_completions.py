@@ -66,12 +66,12 @@ class Completions(unittest.TestCase):
         for breaks in (" =", " "):
             front = "" if "=" in breaks else "--verify="
             self.assertEqual(self.bash("skopsfs", "--verify=", breaks=breaks),
-                             {front + "read", front + "open"})
-            self.assertEqual(self.bash("skopsfs", "--verify=o", breaks=breaks), {front + "open"})
+                             {front + "passing", front + "read"})
+            self.assertEqual(self.bash("skopsfs", "--verify=r", breaks=breaks), {front + "read"})
             front = "" if "=" in breaks else "--user="
             self.assertIn(front + "root", self.bash("skopsfs", "--user=ro", breaks=breaks))
             self.assertEqual(self.bash("skopsfs", "--revalidate=", breaks=breaks), set())
-        self.assertEqual(self.bash("skopsfs", "--verify", "o"), {"open"})
+        self.assertEqual(self.bash("skopsfs", "--verify", "r"), {"read"})
         self.assertEqual(self.bash("skopsfs", "--revalidate", ""), set())
 
     def test_bash_mount_options(self):
@@ -82,9 +82,9 @@ class Completions(unittest.TestCase):
         self.assertEqual(self.bash("skopsfs", "-o", "noexec,allow_o"), {"noexec,allow_other"})
         self.assertEqual(self.bash("skopsfs", "-o", "noexec,ver"), {"noexec,verify=", "noexec,version"})
         for breaks, front in ((" =", ""), (" ", "noexec,verify=")):
-            self.assertEqual(self.bash("skopsfs", "-o", "noexec,verify=o", breaks=breaks),
-                             {front + "open"})
-        self.assertEqual(self.bash("skopsfs", "-o", "verify=open,allow_o"), {"open,allow_other"})
+            self.assertEqual(self.bash("skopsfs", "-o", "noexec,verify=r", breaks=breaks),
+                             {front + "read"})
+        self.assertEqual(self.bash("skopsfs", "-o", "verify=read,allow_o"), {"read,allow_other"})
 
     def test_bash_paths(self):
         os.makedirs(os.path.join(self.folder, "some models"), exist_ok=True)
@@ -108,12 +108,12 @@ class Completions(unittest.TestCase):
             os.write(terminal, f'. "{self.path["bash"]}"\necho rea""dy\n'.encode())
             until(lambda: saw(b"\nready"), "bash is ready")
             seen = b""
-            os.write(terminal, b"skopsfs --verify=o\t--dec\t7 -o noexec,allow_oth\t # end")
+            os.write(terminal, b"skopsfs --verify=r\t--dec\t7 -o noexec,allow_oth\t # end")
             until(lambda: saw(b"# end"), f"bash has completed {seen}")
         finally:
             os.close(terminal)
             os.waitpid(process, 0)
-        self.assertIn(b"skopsfs --verify=open --decoder-memory=7 -o noexec,allow_other # end",
+        self.assertIn(b"skopsfs --verify=read --decoder-memory=7 -o noexec,allow_other # end",
                       seen.replace(b"\r", b"").replace(b"\n", b""))
 
     def zsh_specifications(self):
@@ -130,7 +130,7 @@ class Completions(unittest.TestCase):
         with open(self.path["zsh"], encoding="utf-8") as file:
             self.assertEqual(file.readline(), "#compdef skopsfs\n")
         said = self.zsh_specifications()
-        self.assertIn("--verify=[when to compare a member's CRC-32 (read\\: as it goes by)]:read|open:(read open)", said)
+        self.assertIn("--verify=[compare a member's CRC-32 as it goes by, or before a byte is read]:passing|read:(passing read)", said)
         self.assertIn("(-f --foreground)-f[stay in front and log to stderr]", said)
         self.assertIn("--user=[serve as this user when started as root (the source's owner)]"
                       ":USER[\\:GROUP]:_users", said)
@@ -151,8 +151,8 @@ class Completions(unittest.TestCase):
     def test_fish(self):
         run(shell("fish"), "-n", self.path["fish"])
         self.assertEqual({word.rstrip("=") for word in self.fish("skopsfs --")}, self.options)
-        self.assertEqual(self.fish("skopsfs --verify="), {"--verify=read", "--verify=open"})
-        self.assertEqual(self.fish("skopsfs --verify "), {"read", "open"})
+        self.assertEqual(self.fish("skopsfs --verify="), {"--verify=passing", "--verify=read"})
+        self.assertEqual(self.fish("skopsfs --verify "), {"passing", "read"})
         self.assertEqual(self.fish("skopsfs -o allow_o"), {"allow_other"})
         self.assertEqual(self.fish("skopsfs -o noexec,allow_o"), {"noexec,allow_other"})
         self.assertLessEqual(self.mount_options, self.fish("skopsfs -o "))

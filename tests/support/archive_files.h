@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <string>
 
+#include "archive/decoder_pool.h"
 #include "catalog/catalog.h"
 #include "support/archive_builder.h"
 #include "support/open_archive.h"
@@ -42,6 +43,17 @@ inline std::string MemberOf(const catalog::OpenArchive& open, const std::string&
   std::string bytes(extent.size, '?');
   open.file->ReadAt(extent.offset, std::as_writable_bytes(std::span(bytes)));
   return bytes;
+}
+
+// Begins to read a stored member of the version of `slot`. `pool` must outlive the catalogue.
+inline std::shared_ptr<archive::MemberReader> StartReading(
+    catalog::Catalog& catalog, const std::shared_ptr<catalog::Slot>& slot,
+    archive::DecoderPool& pool) {
+  const auto open = catalog.OpenKnown(slot);
+  auto reader =
+      catalog.Adopt(*slot, std::make_unique<archive::MemberReader>(
+                               open.file, FindExtent(*open.file, *open.index, "m"), pool));
+  return catalog.Read(*slot, open, FindNode(*open.index, "m"), std::move(reader));
 }
 
 }  // namespace skopsfs::testing

@@ -52,12 +52,11 @@ class Kernel {
     uint64_t next;
   };
   // All entries of a directory, `at_a_time` in one call.
-  std::vector<Item> List(fs::DirectoryHandle& handle, bool lookup = false,
-                         size_t at_a_time = SIZE_MAX) {
+  std::vector<Item> List(fs::NodeId node, bool lookup = false, size_t at_a_time = SIZE_MAX) {
     std::vector<Item> items;
     for (size_t before = SIZE_MAX; before != items.size();) {
       before = items.size();
-      fs_.ReadDirectory(handle, items.empty() ? 0 : items.back().next, lookup,
+      fs_.ReadDirectory(node, items.empty() ? 0 : items.back().next, lookup,
                         [&](const fs::DirectoryEntry& entry) {
                           if (items.size() - before == at_a_time) return false;
                           items.push_back({std::string(entry.name), entry.entry, entry.next});
@@ -71,25 +70,24 @@ class Kernel {
   }
   // The names in a directory, without "." and "..".
   std::vector<std::string> Names(fs::NodeId node) {
-    const auto handle = fs_.OpenDirectory(node);
+    fs_.OpenDirectory(node);
     std::vector<std::string> names;
-    for (const auto& item : List(*handle)) {
+    for (const auto& item : List(node)) {
       if (item.name != "." && item.name != "..") names.push_back(item.name);
     }
     return names;
   }
 
-  std::string Read(fs::FileHandle& handle, uint64_t offset, size_t size) {
+  std::string Read(const fs::Member& member, uint64_t offset, size_t size) {
     std::string bytes(size, '?');
-    bytes.resize(fs_.Read(handle, offset, std::as_writable_bytes(std::span(bytes))));
+    bytes.resize(fs_.Read(member, offset, std::as_writable_bytes(std::span(bytes))));
     return bytes;
   }
-  // All of a member, from open to release.
+  // All of a member.
   std::string Contents(std::string_view path) {
-    auto handle = fs_.Open(Node(path));
-    std::string bytes = Read(*handle, 0, static_cast<size_t>(handle->attributes.st_size) + 1);
-    handle.reset();
-    return bytes;
+    const auto node = Node(path);
+    const auto size = static_cast<size_t>(fs_.GetAttributes(node).attributes.st_size);
+    return Read(fs_.MemberOf(node), 0, size + 1);
   }
 
  private:

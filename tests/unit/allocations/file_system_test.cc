@@ -164,26 +164,33 @@ class FileSystemAllocationsTest : public ::testing::Test {
   Step Walk(const std::string& path) {
     return [path](World& world) { world.node = world.Walk(path); };
   }
+  // The same with a member that is being read.
   Step Open(const std::string& path) {
-    return [path](World& world) { world.file = world.fs.Open(world.Walk(path)); };
-  }
-  Step OpenDirectory(const std::string& path) {
-    return [path](World& world) { world.directory = world.fs.OpenDirectory(world.Walk(path)); };
+    return [path](World& world) {
+      world.node = world.Walk(path);
+      world.member = world.fs.MemberOf(world.node);
+    };
   }
   static Step Lookup(const std::string& name) {
     return [name](World& world) { world.entry = world.fs.Lookup(world.node, name); };
   }
   static void OpenIt(World& world) {
-    auto handle = world.fs.Open(world.node);
-    world.attributes = {handle->attributes, 0};
+    world.member.reset();
+    world.member = world.fs.MemberOf(world.node);
+    world.value = "it can be read";
   }
-  static void Read(World& world) { world.got = world.fs.Read(*world.file, 0, world.bytes); }
+  static void Read(World& world) { world.got = world.fs.Read(*world.member, 0, world.bytes); }
+  // As the kernel asks for it: by node, whether anybody has read before or not.
+  static void ReadIt(World& world) {
+    OpenIt(world);
+    Read(world);
+  }
   static void List(World& world) {
     uint64_t position = 0;
     for (size_t before = SIZE_MAX; before != world.listed;) {
       before = world.listed;
       size_t looked_up = world.looked_up;
-      world.fs.ReadDirectory(*world.directory, position, true, [&](const DirectoryEntry& item) {
+      world.fs.ReadDirectory(world.node, position, true, [&](const DirectoryEntry& item) {
         world.inodes.at(world.listed++) = item.entry.attributes.st_ino;
         if (item.name != "." && item.name != "..") world.nodes.at(looked_up++) = item.entry.node;
         position = item.next;
@@ -192,9 +199,8 @@ class FileSystemAllocationsTest : public ::testing::Test {
       world.looked_up = looked_up;  // the kernel gets nothing of what fails
     }
   }
-  static void ListIt(World& world) {
-    const auto handle = world.fs.OpenDirectory(world.node);
-    world.value = std::to_string(handle->children.size());
+  static void OpenDirectory(World& world) {
+    world.value = world.fs.OpenDirectory(world.node) ? "never changes" : "may change";
   }
 
   const testing::TempFolder folder_;
@@ -226,18 +232,19 @@ TEST_F(FileSystemAllocationsTest, Members) {
     left_by_libzip_ = name.find("bzip2") != name.npos ? 2 : 0;
     Try(what("open").c_str(), Walk(member), OpenIt);
     Try(what("read").c_str(), Open(member), Read);
-    options_.verify_on_open = true;
+    Try(what("first read").c_str(), Walk(member), ReadIt);
+    options_.proves_first = true;
     Try(what("verify").c_str(), Walk(member), OpenIt);
-    options_.verify_on_open = false;
+    options_.proves_first = false;
   }
 }
 
 TEST_F(FileSystemAllocationsTest, Directories) {
   const std::string archive = "logistic_regression.deflated.skops";
-  Try("opendir of the source", Walk(""), ListIt);
-  Try("readdir of the source", OpenDirectory(""), List);
-  Try("opendir of an archive", Walk(archive), ListIt);
-  Try("readdir of an archive", OpenDirectory(archive), List);
+  Try("opendir of the source", Walk(""), OpenDirectory);
+  Try("readdir of the source", Walk(""), List);
+  Try("opendir of an archive", Walk(archive), OpenDirectory);
+  Try("readdir of an archive", Walk(archive), List);
 }
 
 TEST_F(FileSystemAllocationsTest, Questions) {
@@ -258,8 +265,16 @@ TEST_F(FileSystemAllocationsTest, Questions) {
     if (world.value == "out of memory") throw std::bad_alloc();  // it is said there
   });
   for (const auto* file : {"health", "metrics", "status.json"}) {
-    Try(file, Walk(std::string(".skopsfs/") + file),
-        [](World& world) { world.got = world.fs.StatusText(world.node).empty() ? 0 : 1; });
+    const std::string name = file;
+    Try(("lookup of " + name).c_str(), Walk(".skopsfs"), [name](World& world) {
+      const auto found = world.fs.Lookup(world.node, name).value();
+      world.given.push_back(found.node);
+      world.value = found.attributes.st_size > 0 ? "a text" : "";
+    });
+    Try(name.c_str(), Walk(".skopsfs/" + name), [](World& world) {
+      world.status = world.fs.StatusTextOf(world.node);
+      world.value = world.status->text.empty() ? "" : "a text";
+    });
   }
 }
 
@@ -273,7 +288,7 @@ TEST_F(FileSystemAllocationsTest, Changes) {
   Try(
       "lookup of a new version",
       [&](World& world) {
-        world.file = world.fs.Open(world.Walk(member));
+        world.member = world.fs.MemberOf(world.Walk(member));
         world.node = kRoot;
         replace(world);
       },
@@ -284,19 +299,31 @@ TEST_F(FileSystemAllocationsTest, Changes) {
   Try(
       "read of an old version",
       [&](World& world) {
-        world.file = world.fs.Open(world.Walk(member));
+        Open(member)(world);
         replace(world);
       },
-      Read);
+      ReadIt);
   Try(
-      "the name of an old version",
+      "the names of an old version",
       [&](World& world) {
-        world.node = world.Walk(member);
-        world.file = world.fs.Open(world.node);
+        Open(member)(world);
         replace(world);
         world.Walk(archive);
       },
-      [](World& world) { world.value = world.fs.NameOfClosed(world.node, world.file.get()).name; });
+      [](World& world) {
+        const auto names = world.fs.NamesOf(world.member->slot, 0, 1000);
+        world.value = names.front().name + std::to_string(names.size());
+      });
+  Try(
+      "looking at open files",
+      [&](World& world) {
+        Open(member)(world);
+        replace(world);
+      },
+      [](World& world) {
+        world.fs.catalog().LookAtOpenFiles();
+        world.value = std::to_string(world.fs.catalog().OldVersions().size());
+      });
   // Which nobody could be told of.
   Try("forget and housekeeping", Walk(member), [](World& world) {
     for (const auto node : world.given) world.fs.Forget(node, 1);
@@ -311,15 +338,16 @@ TEST_F(FileSystemAllocationsTest, Names) {
   const auto names = archive + "/by-name";
   Try("lookup in by-name", Walk(names), Lookup("_fit_X"));
   Try("lookup of a link in by-name", Walk(names), Lookup("_fit_X.npz"));
-  Try("opendir of by-name", Walk(names), ListIt);
-  Try("readdir of by-name", OpenDirectory(names), List);
+  Try("opendir of by-name", Walk(names), OpenDirectory);
+  Try("readdir of by-name", Walk(names), List);
   Try("readlink", Walk(names + "/_fit_X.npz"),
       [](World& world) { world.value = world.fs.ReadLink(world.node); });
   Try("lookup in an npz", Walk(names + "/_fit_X"), Lookup("indices.npy"));
-  Try("opendir of an npz", Walk(names + "/_fit_X"), ListIt);
-  Try("readdir of an npz", OpenDirectory(names + "/_fit_X"), List);
+  Try("opendir of an npz", Walk(names + "/_fit_X"), OpenDirectory);
+  Try("readdir of an npz", Walk(names + "/_fit_X"), List);
   Try("open in an npz", Walk(names + "/_fit_X/indices.npy"), OpenIt);
   Try("read in an npz", Open(names + "/_fit_X/indices.npy"), Read);
+  Try("first read in an npz", Walk(names + "/_fit_X/indices.npy"), ReadIt);
 }
 
 }  // namespace

@@ -44,8 +44,8 @@ struct World {
   }
   // What is left of it when the kernel has let go of all.
   std::string Leftovers() {
-    file.reset();
-    directory.reset();
+    member.reset();
+    status.reset();
     for (const auto known : given) fs.Forget(known, 1);
     given.clear();
     for (int i = 0; i < 4; ++i) fs.Tidy();
@@ -80,6 +80,7 @@ struct World {
   void Reset() {
     entry.reset();
     attributes.reset();
+    status.reset();
     value.clear();
     got = listed = 0;
   }
@@ -87,9 +88,9 @@ struct World {
   Keeper keeper;
   FileSystem fs;
   std::vector<NodeId> given;
-  NodeId node;  // what the call is about
-  std::unique_ptr<FileHandle> file;
-  std::unique_ptr<DirectoryHandle> directory;
+  NodeId node;                   // what the call is about
+  std::optional<Member> member;  // that it reads
+  std::shared_ptr<const StatusText> status;
   // Results. None of them is allocated by the call.
   std::optional<Entry> entry;
   std::optional<Attributes> attributes;

@@ -96,13 +96,14 @@ const std::vector<Change>& Changes() {
 }
 
 // What the old version has gone through before the change.
-enum class Before { kLookedUp, kOpened, kClosedAgain };
+enum class Before { kLookedUp, kOpened, kClosedAgain, kRead };
 
 class CatalogVersions : public ::testing::TestWithParam<std::tuple<size_t, Before>> {
  protected:
   CatalogVersions() {
     testing::WriteFile(path_, testing::ArchiveOf(kOld));
-    std::filesystem::create_directories(folder_ / "sub");
+    testing::WriteFile(folder_ / "b.skops", testing::ArchiveOf("other"));
+    testing::WriteFile(folder_ / "c.skops", testing::ArchiveOf("other"));
   }
 
   void Prepare() {
@@ -110,15 +111,18 @@ class CatalogVersions : public ::testing::TestWithParam<std::tuple<size_t, Befor
     const auto before = std::get<1>(GetParam());
     if (before == Before::kLookedUp) return;
     EXPECT_EQ(MemberOf(catalog_.Open(slot_)), kOld);
-    if (before == Before::kOpened) return;
-    for (int i = 0; i < 3; ++i) catalog_.Tidy();
-    EXPECT_EQ(catalog_.open_files(), 0U);
+    if (before == Before::kRead) testing::StartReading(catalog_, slot_, decoders_);
+    if (before != Before::kClosedAgain) return;
+    catalog_.Open(LookUp(catalog_, "b.skops"));
+    catalog_.Open(LookUp(catalog_, "c.skops"));
+    EXPECT_FALSE(slot_->file) << "closed for want of room";
   }
 
   const testing::TempFolder folder_;
   const std::string path_ = folder_ / "a.skops";
   const testing::LogCapture log_;
-  Catalog catalog_{folder_.path().string(), {}};
+  archive::DecoderPool decoders_;
+  Catalog catalog_{folder_.path().string(), {.descriptors = 2}};
   std::shared_ptr<Slot> slot_;
 };
 
@@ -137,7 +141,6 @@ TEST_P(CatalogVersions, OldSlotIsStaleAndTheNewOneShowsTheNewVersion) {
     EXPECT_NE(now, slot_);
     EXPECT_NE(now->id, slot_->id);
     EXPECT_TRUE(slot_->superseded);
-    EXPECT_EQ(slot_->file, nullptr) << "nobody holds the old version any more";
   }
   EXPECT_EQ(ErrnoOf([&] { catalog_.Open(slot_); }), ESTALE) << "after it";
   if (change.gone || now->is_folder) return;
@@ -146,7 +149,11 @@ TEST_P(CatalogVersions, OldSlotIsStaleAndTheNewOneShowsTheNewVersion) {
   } else {
     EXPECT_EQ(MemberOf(catalog_.Open(now)), change.shown);
   }
-  EXPECT_LE(catalog_.open_files(), 1U);
+  EXPECT_EQ(ErrnoOf([&] { catalog_.Open(slot_); }), ESTALE) << "for good";
+  const std::weak_ptr<const archive::ArchiveFile> file = slot_->file;
+  catalog_.Forget(slot_->id, 1);
+  slot_.reset();
+  EXPECT_TRUE(file.expired()) << "the kernel has let go of it";
 }
 
 // With the old version open in somebody's hands.
@@ -168,11 +175,31 @@ TEST_P(HeldVersions, WhoHoldsTheOldVersionKeepsIt) {
   EXPECT_EQ(ErrnoOf([&] { catalog.Open(slot); }), ESTALE);
 }
 
+TEST_P(HeldVersions, TheOldVersionIsFoundThoughNobodyLooksTheNameUp) {
+  const testing::TempFolder folder;
+  const std::string path = folder / "a.skops";
+  testing::WriteFile(path, testing::ArchiveOf(kOld));
+  testing::WriteFile(folder / "b.skops", testing::ArchiveOf("other"));
+  Catalog catalog(folder.path().string(), {});
+  const auto slot = LookUp(catalog, "a.skops");
+  catalog.Open(slot);
+  catalog.Open(LookUp(catalog, "b.skops"));
+  catalog.LookAtOpenFiles();
+  EXPECT_EQ(catalog.OldVersions().size(), 0U);
+  testing::WaitForNewTime(path);
+  Changes()[GetParam()].make(path);
+  catalog.LookAtOpenFiles();
+  ASSERT_EQ(catalog.OldVersions().size(), 1U);
+  EXPECT_EQ(catalog.OldVersions()[0], slot);
+  catalog.Forget(slot->id, 1);
+  EXPECT_EQ(catalog.OldVersions().size(), 0U);
+}
+
 INSTANTIATE_TEST_SUITE_P(Changes, HeldVersions, ::testing::Range<size_t>(0, Changes().size()),
                          [](const auto& test) { return Changes()[test.param].name; });
 
 std::string NameOf(const ::testing::TestParamInfo<CatalogVersions::ParamType>& info) {
-  static const char* const kBefore[] = {"LookedUp", "Opened", "ClosedAgain"};
+  static const char* const kBefore[] = {"LookedUp", "Opened", "ClosedAgain", "Read"};
   return Changes()[std::get<0>(info.param)].name +
          kBefore[static_cast<int>(std::get<1>(info.param))];
 }
@@ -180,7 +207,7 @@ std::string NameOf(const ::testing::TestParamInfo<CatalogVersions::ParamType>& i
 INSTANTIATE_TEST_SUITE_P(Changes, CatalogVersions,
                          ::testing::Combine(::testing::Range<size_t>(0, Changes().size()),
                                             ::testing::Values(Before::kLookedUp, Before::kOpened,
-                                                              Before::kClosedAgain)),
+                                                              Before::kClosedAgain, Before::kRead)),
                          NameOf);
 
 // --- one archive as the source ---
@@ -227,6 +254,26 @@ TEST_F(CatalogOfOneArchive, AVersionThatTheKernelHoldsStays) {
   EXPECT_EQ(catalog_->Get(slot->id), slot);
   EXPECT_EQ(catalog_->slot_count(), 3U);
   catalog_->Forget(slot->id, 1);
+  EXPECT_EQ(catalog_->slot_count(), 2U);
+}
+
+// The catalogue's own lookup alone must not hold what is gone.
+TEST_F(CatalogOfOneArchive, AnOldVersionIsLetGoOfThoughNobodyLooksAtTheRoot) {
+  auto slot = catalog_->SingleArchive();
+  catalog_->Open(slot);
+  catalog_->LookAtOpenFiles();
+  EXPECT_EQ(catalog_->slot_count(), 2U);
+  catalog_->AddLookups(*slot, 1);
+  std::filesystem::remove(path_);
+  catalog_->LookAtOpenFiles();
+  ASSERT_EQ(catalog_->OldVersions().size(), 1U);
+  catalog_->Forget(slot->id, 1);
+  slot.reset();
+  EXPECT_EQ(catalog_->slot_count(), 1U);
+  EXPECT_EQ(catalog_->open_files(), 0U);
+  catalog_->LookAtOpenFiles();
+  testing::WriteFile(path_, testing::ArchiveOf(kNew));
+  EXPECT_EQ(MemberOf(catalog_->Open(catalog_->SingleArchive())), kNew);
   EXPECT_EQ(catalog_->slot_count(), 2U);
 }
 

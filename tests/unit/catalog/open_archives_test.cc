@@ -5,12 +5,14 @@
 
 #include <atomic>
 #include <memory>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "support/archive_files.h"
 #include "support/errors.h"
+#include "unit/catalog/room_maker.h"
 
 namespace skopsfs::catalog {
 namespace {
@@ -120,6 +122,7 @@ TEST_F(OpenArchivesTest, HeldFilesStay) {
 
 TEST_F(OpenArchivesTest, AllHeld) {
   Start({.descriptors = 2}, 3);
+  const testing::RoomMaker nothing_goes(*open_);
   File first = OpenFile(0);
   const File second = OpenFile(1);
   EXPECT_EQ(ErrnoOf([&] { OpenFile(2); }), ENFILE);
@@ -131,6 +134,7 @@ TEST_F(OpenArchivesTest, AllHeld) {
 
 TEST_F(OpenArchivesTest, AHeldFileCountsWhenItsSlotIsGone) {
   Start({.descriptors = 1}, 2);
+  const testing::RoomMaker nothing_goes(*open_);
   File held = OpenFile(0);
   slots_[0]->file.reset();
   EXPECT_EQ(ErrnoOf([&] { OpenFile(1); }), ENFILE);
@@ -214,38 +218,45 @@ TEST_F(OpenArchivesTest, SmallDirectoriesWaitForNone) {
   EXPECT_FALSE(small.owns_lock());
 }
 
-TEST_F(OpenArchivesTest, TidyClosesWhatIsIdle) {
-  Start({.descriptors = 10}, 3);
-  OpenFile(0);
-  const File held = OpenFile(1);
-  open_->Tidy();
-  OpenFile(2);
-  open_->Tidy();
-  EXPECT_EQ(Files(), "012");
-  open_->Tidy();
-  EXPECT_EQ(Files(), "12") << "not used since the call before the last";
-  open_->Tidy();
-  EXPECT_EQ(Files(), "1");
-  EXPECT_EQ(open_->open_files(), 1U);
+TEST_F(OpenArchivesTest, WhatIsIdleStaysOpen) {
+  Start({.descriptors = 10}, 2);
+  OpenIndex(0);
+  OpenFile(1);
+  for (int i = 0; i < 10; ++i) open_->Tidy();
+  EXPECT_EQ(Files(), "01");
+  EXPECT_EQ(Indexes(), "0");
 }
 
-TEST_F(OpenArchivesTest, TidyKeepsWhatIsUsed) {
-  Start({.descriptors = 10}, 1);
-  for (int i = 0; i < 10; ++i) {
-    OpenFile(0);
-    open_->Tidy();
-    EXPECT_EQ(Files(), "0");
+TEST_F(OpenArchivesTest, OfVeryManyThatNobodyReadAThousandStayOpen) {
+  constexpr size_t kMost = 1000;
+  Start({.descriptors = 2 * kMost}, kMost + 5);
+  for (size_t i = 0; i < slots_.size(); ++i) OpenFile(i);
+  slots_[2]->was_read = true;
+  EXPECT_EQ(open_->open_files(), kMost + 5);
+  open_->Tidy();
+  EXPECT_EQ(open_->open_files(), kMost);
+  for (size_t i = 0; i < slots_.size(); ++i) {
+    EXPECT_EQ(slots_[i]->file != nullptr, i == 2 || i >= 6) << i;
   }
 }
 
-TEST_F(OpenArchivesTest, TidyKeepsIndexes) {
-  Start({.descriptors = 10}, 1);
-  OpenIndex(0);
-  for (int i = 0; i < 4; ++i) open_->Tidy();
-  EXPECT_EQ(Files(), "");
-  EXPECT_EQ(Indexes(), "0");
+TEST_F(OpenArchivesTest, TidyVisitsWhatMayBeOpen) {
+  Start({.descriptors = 10}, 4);
   OpenFile(0);
-  EXPECT_EQ(Files(), "0");
+  OpenIndex(2);
+  const auto visited = [&] {
+    std::set<uint64_t> ids;
+    open_->Tidy([&](Slot& slot) {
+      EXPECT_TRUE(ids.insert(slot.id).second);
+      std::thread([&] { EXPECT_FALSE(slot.mutex.try_lock()); }).join();
+    });
+    return ids;
+  };
+  EXPECT_EQ(visited(), (std::set<uint64_t>{1, 3}));
+  slots_[0]->file.reset();
+  slots_[2].reset();
+  visited();
+  EXPECT_EQ(visited(), std::set<uint64_t>{}) << "neither is open any more";
 }
 
 TEST_F(OpenArchivesTest, SlotsMayGoAtAnyTime) {

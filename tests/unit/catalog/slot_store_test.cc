@@ -67,6 +67,37 @@ TEST_F(SlotStoreTest, ASuccessorFindsWhatIsThere) {
   EXPECT_GT(Add(0, "new.skops")->id, last) << "ids are never used again";
 }
 
+TEST_F(SlotStoreTest, ARecordUsedAgainKnowsNothingOfTheOneBefore) {
+  auto* record = Add(0, "a.skops");
+  const SlotRecord* const place = record;
+  record->superseded = 1;
+  record->index_mark = record->names_mark = 99;
+  record->members = record->names = record->npz = 1000;
+  store_->Remove(record);
+  record = Add(0, "b.skops");
+  ASSERT_EQ(record, place);
+  EXPECT_EQ(record->superseded, 0U);
+  EXPECT_EQ(record->lookups, 1U);
+  EXPECT_EQ(record->index_mark, 0U);
+  EXPECT_EQ(record->names_mark, 0U);
+  EXPECT_EQ(record->members, 0U);
+  EXPECT_EQ(record->names, 0U);
+  EXPECT_EQ(record->npz, 0U);
+}
+
+TEST_F(SlotStoreTest, ASuccessorKnowsHowManyNodesThereMayBe) {
+  auto* record = Add(0, "a.skops");
+  record->members = 7;
+  record->names = 8;
+  record->npz = 9;
+  const auto successor = Open();
+  const auto records = successor->Recover();
+  ASSERT_EQ(records.size(), 1U);
+  EXPECT_EQ(records[0]->members, 7U);
+  EXPECT_EQ(records[0]->names, 8U);
+  EXPECT_EQ(records[0]->npz, 9U);
+}
+
 TEST_F(SlotStoreTest, ParentsComeFirst) {
   auto* place = Add(0, "x");
   const auto* folder = Add(0, "folder", S_IFDIR);

@@ -1,6 +1,7 @@
 #include "catalog/slot_table.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <functional>
 #include <set>
@@ -148,6 +149,52 @@ TEST_F(SlotTableTest, ANameThatVanishesAndComesBack) {
   EXPECT_EQ(Acquire("a", File(1)), slot);
   EXPECT_FALSE(slot->superseded);
   EXPECT_EQ(slot->record->superseded, 0U);
+}
+
+TEST_F(SlotTableTest, SupersededAreThoseWhoseNamesLeadToOthers) {
+  const auto superseded = [&] {
+    std::set<std::string> names;
+    for (const auto& slot : table_.Superseded()) names.insert(slot->name);
+    return names;
+  };
+  using Names = std::set<std::string>;
+  const auto a = Acquire("a", File(1));
+  const auto b = Acquire("b", File(2));
+  const auto folder = Acquire("folder", Folder(3));
+  EXPECT_EQ(superseded(), Names{});
+  for (int i = 0; i < 2; ++i) table_.Supersede(*a);  // counts once
+  Acquire("b", File(4));
+  Acquire("folder", Folder(5));
+  EXPECT_TRUE(folder->superseded);
+  EXPECT_EQ(superseded(), (Names{"a", "b"})) << "a folder has no file that anybody waits for";
+  EXPECT_EQ(Acquire("a", File(1)), a);
+  EXPECT_EQ(superseded(), Names{"b"}) << "found again";
+  table_.Forget(b->id, 1);
+  EXPECT_EQ(superseded(), Names{}) << "gone";
+  table_.Supersede(*b);
+  table_.Forget(folder->id, 1);
+  EXPECT_EQ(superseded(), Names{});
+  table_.Supersede(*a);
+  EXPECT_EQ(superseded(), Names{"a"}) << "the count is still right";
+  EXPECT_EQ(table_.Current(0, "a"), a) << "known by its name until another one is found";
+}
+
+// As the predecessor knew it.
+TEST_F(SlotTableTest, SupersededOnesAreThereAgainForASuccessor) {
+  const auto memory = SlotStore::MakeMemory();
+  {
+    SlotStore store{util::UniqueFd(dup(memory.get()))};
+    SlotTable table{Root(), store};
+    std::shared_ptr<Slot> replaced;
+    for (const uint64_t inode : {1, 2, 3}) table.Acquire(table.root(), "a", File(inode), replaced);
+    store.Hold();
+  }
+  SlotStore store{util::UniqueFd(dup(memory.get()))};
+  SlotTable table{Root(), store};
+  ASSERT_EQ(table.Superseded().size(), 2U);
+  EXPECT_EQ(table.Current(0, "a")->identity.inode, 3U);
+  for (const auto& slot : table.Superseded()) table.Forget(slot->id, 1);
+  EXPECT_EQ(table.Superseded().size(), 0U);
 }
 
 TEST_F(SlotTableTest, LeavesWithTheLastLookup) {

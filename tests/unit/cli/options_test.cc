@@ -41,9 +41,20 @@ TEST(ParseOptions, Defaults) {
 }
 
 TEST(ParseOptions, Verify) {
-  EXPECT_TRUE(ParseOptions(Words{"--verify=open", "a", "b"}).verify_on_open);
-  EXPECT_FALSE(ParseOptions(Words{"--verify=read", "a", "b"}).verify_on_open);
-  EXPECT_THAT(Complaint({"--verify=always", "a", "b"}), HasSubstr("--verify is read or open"));
+  EXPECT_FALSE(ParseOptions(Words{"a", "b"}).proves_first);
+  EXPECT_FALSE(ParseOptions(Words{"--verify=passing", "a", "b"}).proves_first);
+  EXPECT_TRUE(ParseOptions(Words{"--verify=read", "a", "b"}).proves_first);
+  EXPECT_FALSE(ParseOptions(Words{"--verify=read", "a", "b"}).verify_word_is_old);
+  EXPECT_THAT(Complaint({"--verify=always", "a", "b"}), HasSubstr("--verify is passing or read"));
+}
+
+TEST(ParseOptions, VerifyByItsOldWord) {
+  const auto options = ParseOptions(Words{"-o", "verify=open", "a", "b"});
+  EXPECT_TRUE(options.proves_first);
+  EXPECT_TRUE(options.verify_word_is_old);
+  const auto later = ParseOptions(Words{"--verify=open", "--verify=passing", "a", "b"});
+  EXPECT_FALSE(later.proves_first);
+  EXPECT_FALSE(later.verify_word_is_old);
 }
 
 TEST(ParseOptions, DecoderMemory) {
@@ -66,8 +77,8 @@ TEST(ParseOptions, MetricsAddress) {
 }
 
 TEST(ParseOptions, WhatWasGivenButThePaths) {
-  EXPECT_THAT(ParseOptions(Words{"-f", "a", "-o", "allow_other", "--verify=open", "--", "b"}).given,
-              ElementsAre("-f", "-o", "allow_other", "--verify=open", "--"));
+  EXPECT_THAT(ParseOptions(Words{"-f", "a", "-o", "allow_other", "--verify=read", "--", "b"}).given,
+              ElementsAre("-f", "-o", "allow_other", "--verify=read", "--"));
 }
 
 TEST(ParseOptions, ReadAhead) {
@@ -158,13 +169,13 @@ TEST(ParseOptions, MountOptions) {
 }
 
 TEST(ParseOptions, AValueMayBeAWordOfItsOwn) {
-  const auto options = ParseOptions(Words{"--revalidate", "3", "a", "--verify", "open", "b", "-f"});
+  const auto options = ParseOptions(Words{"--revalidate", "3", "a", "--verify", "read", "b", "-f"});
   EXPECT_EQ(options.revalidate, 3);
-  EXPECT_TRUE(options.verify_on_open);
+  EXPECT_TRUE(options.proves_first);
   EXPECT_EQ(options.source, "a");
   EXPECT_EQ(options.mountpoint, "b");
   // As the status of the mount has it, where skopsfsctl looks for it.
-  EXPECT_THAT(options.given, ElementsAre("--revalidate=3", "--verify=open", "-f"));
+  EXPECT_THAT(options.given, ElementsAre("--revalidate=3", "--verify=read", "-f"));
 }
 
 TEST(ParseOptions, Nonempty) {

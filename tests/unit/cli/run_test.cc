@@ -19,6 +19,7 @@ namespace {
 
 using ::testing::EndsWith;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using ::testing::internal::CaptureStderr;
 using ::testing::internal::CaptureStdout;
 using ::testing::internal::GetCapturedStderr;
@@ -145,6 +146,16 @@ TEST_F(RunTest, MountpointInsideASourceThatIsALink) {
     EXPECT_EQ(result.code, kExitFailure);
     EXPECT_THAT(result.err, HasSubstr("lies inside the source")) << mountpoint;
   }
+}
+
+// With a mount option that no kernel takes, likewise.
+TEST_F(RunTest, AWordThatIsOldIsToldOnce) {
+  const auto told = [&](const std::string& option) {
+    return RunWith({option, "-o", "context=nonsense", folder_ / "source", folder_ / "mountpoint"})
+        .err;
+  };
+  EXPECT_THAT(told("--verify=open"), HasSubstr("--verify=open is called --verify=read by now"));
+  EXPECT_THAT(told("--verify=read"), Not(HasSubstr("by now")));
 }
 
 }  // namespace

@@ -32,13 +32,13 @@ constexpr auto kStatus = R"({
   "version": "0.1.0", "pid": 10, "worker_pid": 11, "started": 1700000000, "uptime_seconds": 7380,
   "restarts": 2, "source": "/models", "source_is_archive": false, "mountpoint": "/mnt/skops",
   "options": ["-o", "allow_other"],
-  "counts": {"archives": 4, "open": 2, "failed": 1, "superseded": 1, "handles": 3},
+  "counts": {"archives": 4, "open": 2, "failed": 1, "superseded": 1},
   "archives": [
-    {"path": "bad.skops", "size": 5, "state": "failed", "current": true, "handles": 0,
+    {"path": "bad.skops", "size": 5, "state": "failed", "current": true,
      "reason": "not a ZIP archive"},
-    {"path": "a.skops", "size": 4194304, "state": "open", "current": true, "handles": 2},
-    {"path": "a.skops", "size": 2097152, "state": "open", "current": false, "handles": 1},
-    {"path": "sub/a.skops", "size": 1048576, "state": "idle", "current": true, "handles": 0}],
+    {"path": "a.skops", "size": 4194304, "state": "open", "current": true},
+    {"path": "a.skops", "size": 2097152, "state": "open", "current": false},
+    {"path": "sub/a.skops", "size": 1048576, "state": "idle", "current": true}],
   "archives_left_out": 7})";
 
 TEST(ServerStatus, IsParsed) {
@@ -77,9 +77,18 @@ TEST(ServerStatus, WhatIsNone) {
 }
 
 TEST(ServerStatus, WhetherAMemberIsReadWhenItIsOpened) {
-  EXPECT_FALSE(ParseServerStatus(kStatus).verifies_on_open());
-  EXPECT_TRUE(ParseServerStatus(R"({"options": ["--verify=open"]})").verifies_on_open());
-  EXPECT_TRUE(ParseServerStatus(R"({"options": ["-o", "ro,verify=open"]})").verifies_on_open());
+  const auto reads = [](const std::string& counts, const std::string& options) {
+    return ParseServerStatus("{\"counts\": {" + counts + "}, \"options\": [" + options + "]}")
+        .reads_at_open;
+  };
+  const std::string older = R"("archives": 1, "handles": 0)";
+  const std::string ours = R"("archives": 1)";
+  EXPECT_TRUE(reads(older, R"("--verify=open")"));
+  EXPECT_TRUE(reads(older, R"("-o", "ro,verify=open")"));
+  EXPECT_FALSE(reads(older, R"("--verify=read")"));  // there its default
+  EXPECT_FALSE(reads(ours, R"("--verify=open")"));
+  EXPECT_FALSE(reads(ours, R"("--verify=read")"));
+  EXPECT_FALSE(ParseServerStatus(R"({"options": ["--verify=open"]})").reads_at_open);
 }
 
 TEST(Mounts, OfSkopsfsOnly) {

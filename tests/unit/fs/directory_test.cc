@@ -39,8 +39,9 @@ class DirectoryTest : public ::testing::Test {
 
   std::vector<Item> List(const std::string& path, bool lookup = false,
                          size_t at_a_time = SIZE_MAX) {
-    const auto handle = fs_.OpenDirectory(kernel_.Node(path));
-    return kernel_.List(*handle, lookup, at_a_time);
+    const auto node = kernel_.Node(path);
+    fs_.OpenDirectory(node);
+    return kernel_.List(node, lookup, at_a_time);
   }
   static std::vector<std::string> NamesOf(const std::vector<Item>& items) {
     std::vector<std::string> names;
@@ -126,18 +127,18 @@ TEST_F(DirectoryTest, ComesInPiecesOfAnySize) {
 
 TEST_F(DirectoryTest, GoesOnFromAnyPosition) {
   for (const std::string path : {"", "a.skops"}) {
-    const auto handle = fs_.OpenDirectory(kernel_.Node(path));
-    const auto whole = kernel_.List(*handle);
+    const auto node = kernel_.Node(path);
+    const auto whole = kernel_.List(node);
     for (size_t i = 0; i < whole.size(); ++i) {
       std::vector<std::string> rest;
-      fs_.ReadDirectory(*handle, whole[i].next, false, [&](const DirectoryEntry& entry) {
+      fs_.ReadDirectory(node, whole[i].next, false, [&](const DirectoryEntry& entry) {
         rest.emplace_back(entry.name);
         return true;
       });
       EXPECT_EQ(rest, NamesOf({whole.begin() + static_cast<ptrdiff_t>(i) + 1, whole.end()}));
     }
     for (const uint64_t beyond : {whole.back().next + 1, uint64_t{INT64_MAX}, UINT64_MAX}) {
-      fs_.ReadDirectory(*handle, beyond, false, [](const DirectoryEntry& entry) {
+      fs_.ReadDirectory(node, beyond, false, [](const DirectoryEntry& entry) {
         ADD_FAILURE() << entry.name;
         return true;
       });
@@ -170,34 +171,84 @@ TEST_F(DirectoryTest, OfWhatIsNone) {
 
 // --- changes while a directory is open ---
 
-TEST_F(DirectoryTest, AnOpenFolderListsTheNamesItHadAsFarAsTheyAreThere) {
-  const auto handle = fs_.OpenDirectory(kernel_.Node("sub"));
+TEST_F(DirectoryTest, AnOpenFolderListsTheNamesThatItHasWhenAListingBegins) {
+  const auto node = kernel_.Node("sub");
+  fs_.OpenDirectory(node);
   std::filesystem::remove(folder_ / "sub/b.skops");
   testing::WriteFile(folder_ / "sub/new.skops", "");
-  EXPECT_THAT(NamesOf(kernel_.List(*handle)), UnorderedElementsAre(".", "..", "deeper"));
-  EXPECT_THAT(NamesOf(List("sub")), UnorderedElementsAre(".", "..", "deeper", "new.skops"));
+  EXPECT_THAT(NamesOf(kernel_.List(node)), UnorderedElementsAre(".", "..", "deeper", "new.skops"));
+  testing::WriteFile(folder_ / "sub/newer.skops", "");
+  EXPECT_THAT(NamesOf(kernel_.List(node)),
+              UnorderedElementsAre(".", "..", "deeper", "new.skops", "newer.skops"));
+}
+
+// Its names are forgotten, as by another worker; so it is looked at again.
+TEST_F(DirectoryTest, AListingGoesOnAfterItWasForgotten) {
+  std::set<std::string> stay;
+  std::filesystem::create_directories(folder_ / "many");
+  const auto path_of = [&](const std::string& name) { return folder_ / ("many/" + name); };
+  for (int i = 0; i < 100; ++i) {
+    const std::string name = std::to_string(i) + ".skops";
+    testing::WriteFile(path_of(name), "");
+    if (i % 10 != 0) stay.insert(name);
+  }
+  const NodeId node = kernel_.Node("many");
+  fs_.OpenDirectory(node);
+  std::multiset<std::string> listed;
+  uint64_t position = 0;
+  for (int step = 0;; ++step) {
+    const size_t before = listed.size();
+    fs_.ReadDirectory(node, position, false, [&](const DirectoryEntry& entry) {
+      if (listed.size() == before + 7) return false;
+      listed.emplace(entry.name);
+      position = entry.next;
+      return true;
+    });
+    if (listed.size() == before) break;
+    for (int i = 0; i < 3; ++i) fs_.Tidy();
+    std::filesystem::remove(path_of(std::to_string(step % 10 * 10) + ".skops"));
+    testing::WriteFile(path_of("new" + std::to_string(step) + ".skops"), "");
+  }
+  for (const auto& name : stay) EXPECT_EQ(listed.count(name), 1U) << name;
+  for (const auto& name : listed) EXPECT_EQ(listed.count(name), 1U) << name;
+}
+
+TEST_F(DirectoryTest, AListingThatFailsHalfwayTellsWhatWasTaken) {
+  const NodeId node = kernel_.Node("sub");
+  fs_.OpenDirectory(node);
+  std::vector<std::string> taken;
+  const auto sink = [&](const DirectoryEntry& entry) {
+    taken.emplace_back(entry.name);
+    if (entry.name == "..") std::filesystem::remove_all(folder_ / "sub");
+    return true;
+  };
+  EXPECT_EQ(ErrnoOf([&] { fs_.ReadDirectory(node, 0, false, sink); }), 0);
+  EXPECT_THAT(taken, ElementsAre(".", ".."));
+  EXPECT_NE(ErrnoOf([&] { fs_.ReadDirectory(node, kFirstChild, false, sink); }), 0);
 }
 
 TEST_F(DirectoryTest, AnOpenArchiveListsItsVersion) {
-  const auto handle = fs_.OpenDirectory(kernel_.Node("a.skops"));
+  const auto node = kernel_.Node("a.skops");
+  fs_.OpenDirectory(node);
   const auto inodes = [&] {
     std::set<ino_t> set;
-    for (const auto& item : kernel_.List(*handle)) set.insert(item.entry.attributes.st_ino);
+    for (const auto& item : kernel_.List(node)) set.insert(item.entry.attributes.st_ino);
     return set;
   };
   const auto before = inodes();
   testing::ReplaceFile(folder_ / "a.skops", testing::ArchiveOf("new"));
   EXPECT_EQ(inodes(), before);
-  EXPECT_THAT(NamesOf(kernel_.List(*handle)),
+  EXPECT_THAT(NamesOf(kernel_.List(node)),
               ElementsAre(".", "..", "arrays", "empty", "schema.json", "by-name"));
   EXPECT_THAT(NamesOf(List("a.skops")), ElementsAre(".", "..", "m"));
 }
 
 TEST_F(DirectoryTest, AnOpenFolderThatIsReplaced) {
-  const auto handle = fs_.OpenDirectory(kernel_.Node("sub"));
+  const auto node = kernel_.Node("sub");
+  fs_.OpenDirectory(node);
   std::filesystem::rename(folder_ / "sub", folder_ / "moved");
   std::filesystem::create_directories(folder_ / "sub");
-  EXPECT_EQ(ErrnoOf([&] { kernel_.List(*handle); }), ESTALE);
+  EXPECT_EQ(ErrnoOf([&] { kernel_.List(node); }), ESTALE);
 }
 
 // --- many ---

@@ -48,10 +48,9 @@ class EffortsTest : public ::testing::Test {
   // All that can be asked of a node below an archive.
   std::vector<std::function<void()>> CallsOf(NodeId node) {
     return {[=, this] { fs_->GetAttributes(node); },
-            [=, this] { fs_->Open(node); },
-            [=, this] { fs_->OpenInherited(node); },
+            [=, this] { fs_->MemberOf(node); },
             [=, this] { fs_->OpenDirectory(node); },
-            [=, this] { fs_->OpenInheritedDirectory(node); },
+            [=, this] { kernel_->List(node); },
             [=, this] { fs_->ReadLink(node); },
             [=, this] { fs_->Lookup(node, "nothing"); },
             [=, this] { fs_->GetXattr(node, "user.skopsfs.error"); },
@@ -62,7 +61,8 @@ class EffortsTest : public ::testing::Test {
   void ForgetIndex(const NodeId& node) {
     const auto slot = fs_->catalog().Get(node.slot);
     const std::lock_guard lock(slot->mutex);
-    slot->CloseFile();
+    slot->members.clear();
+    slot->file.reset();
     slot->index.reset();
     slot->names.reset();
     slot->inner.clear();
@@ -87,8 +87,8 @@ TEST_F(EffortsTest, NoIndexIsRead) {
     int number = 0;
     for (const auto& call : CallsOf(node)) {
       ForgetIndex(node);
-      const bool is_no_link = number == 5 && !node.is_name();
-      EXPECT_EQ(EffortOf(call), is_no_link ? std::nullopt : std::optional(Effort::kOpen))
+      const bool is_refused = number == (node.is_name() ? 1 : 4);  // no member, no link
+      EXPECT_EQ(EffortOf(call), is_refused ? std::nullopt : std::optional(Effort::kOpen))
           << name << " " << number;
       ++number;
     }
@@ -102,16 +102,16 @@ TEST_F(EffortsTest, WhatIsOpenIsAtHand) {
   for (const auto& call : CallsOf(kernel_->Node("a.skops/d"))) {
     EXPECT_EQ(EffortOf(call), std::nullopt);
   }
-  const auto handle = fs_->Open(node);
-  EXPECT_EQ(EffortOf([&] { EXPECT_EQ(kernel_->Read(*handle, 0, 10), "1"); }), std::nullopt);
+  const auto member = fs_->MemberOf(node);
+  EXPECT_EQ(EffortOf([&] { EXPECT_EQ(kernel_->Read(member, 0, 10), "1"); }), std::nullopt);
   ForgetIndex(node);
-  EXPECT_EQ(EffortOf([&] { EXPECT_EQ(kernel_->Read(*handle, 0, 10), "1"); }), std::nullopt);
+  EXPECT_EQ(EffortOf([&] { EXPECT_EQ(kernel_->Read(member, 0, 10), "1"); }), std::nullopt);
 }
 
 TEST_F(EffortsTest, NothingIsDecoded) {
-  const auto deflated = fs_->Open(kernel_->Node("a.skops/d/deflated"));
-  EXPECT_EQ(EffortOf([&] { kernel_->Read(*deflated, 0, 10); }), Effort::kDecode);
-  EXPECT_EQ(EffortOf([&] { kernel_->Read(*deflated, 0, 10); }, Effort::kDecode), std::nullopt);
+  const auto deflated = fs_->MemberOf(kernel_->Node("a.skops/d/deflated"));
+  EXPECT_EQ(EffortOf([&] { kernel_->Read(deflated, 0, 10); }), Effort::kDecode);
+  EXPECT_EQ(EffortOf([&] { kernel_->Read(deflated, 0, 10); }, Effort::kDecode), std::nullopt);
   const NodeId by_name = kernel_->Node("a.skops/by-name");
   EXPECT_EQ(EffortOf([&] { fs_->GetAttributes(by_name); }), Effort::kDecode);
   EXPECT_EQ(EffortOf([&] { fs_->OpenDirectory(by_name); }), Effort::kDecode);
@@ -126,11 +126,11 @@ TEST_F(EffortsTest, NothingIsDecoded) {
 }
 
 TEST_F(EffortsTest, NothingIsReadThrough) {
-  Start({.verify_on_open = true});
+  Start({.proves_first = true});
   const NodeId node = kernel_->Node("a.skops/1.npy");
-  EXPECT_EQ(EffortOf([&] { fs_->Open(node); }), Effort::kDecode);
-  fs_->Open(node);
-  EXPECT_EQ(EffortOf([&] { fs_->Open(node); }), std::nullopt) << "once is enough";
+  EXPECT_EQ(EffortOf([&] { fs_->MemberOf(node); }), Effort::kDecode);
+  fs_->MemberOf(node);
+  EXPECT_EQ(EffortOf([&] { fs_->MemberOf(node); }), std::nullopt) << "once is enough";
 }
 
 TEST_F(EffortsTest, HugeIndexes) {
@@ -164,7 +164,7 @@ TEST_F(EffortsTest, NobodyIsWaitedFor) {
     nodes.push_back(kernel_->Node(std::string("a.skops") + name));
   }
   const auto slot = fs_->catalog().Get(nodes[0].slot);
-  const auto handle = fs_->Open(nodes[1]);
+  const auto member = fs_->MemberOf(nodes[1]);
   const std::scoped_lock lock(slot->opening, slot->names_mutex, slot->inner_mutex);
   std::thread([&] {
     for (const bool is_forgotten : {false, true}) {
@@ -176,7 +176,7 @@ TEST_F(EffortsTest, NobodyIsWaitedFor) {
         }
       }
       kernel_->Names(kRoot);
-      EXPECT_EQ(kernel_->Read(*handle, 0, 10), "1");
+      EXPECT_EQ(kernel_->Read(member, 0, 10), "1");
       fs_->Tidy();
     }
   }).join();

@@ -34,40 +34,39 @@ class FileSystemVersions : public ::testing::Test {
  protected:
   FileSystemVersions() { testing::WriteFile(path_, old_archive_); }
 
-  // What handles of the old version give after a change.
+  // What the nodes of the old version give after a change.
   enum class Then { kOld, kGone };
 
-  void ExpectOld(FileHandle& stored, FileHandle& deflated) {
-    EXPECT_TRUE(kernel_.Read(stored, 0, old_.size()) == old_);
-    EXPECT_TRUE(kernel_.Read(deflated, 0, lines_.size()) == lines_);
-  }
-  void ExpectGone(FileHandle& stored, FileHandle& deflated) {
-    for (auto* handle : {&stored, &deflated}) {
+  void Expect(Then then, NodeId stored, NodeId deflated) {
+    if (then == Then::kOld) {
+      EXPECT_TRUE(kernel_.Read(fs_.MemberOf(stored), 0, old_.size()) == old_);
+      EXPECT_TRUE(kernel_.Read(fs_.MemberOf(deflated), 0, lines_.size()) == lines_);
+      return;
+    }
+    for (const NodeId node : {stored, deflated}) {
       for (const uint64_t offset : {0, 5000, 90'000}) {
-        EXPECT_EQ(ErrnoOf([&] { kernel_.Read(*handle, offset, 100); }), EIO) << offset;
+        EXPECT_EQ(ErrnoOf([&] { kernel_.Read(fs_.MemberOf(node), offset, 100); }), EIO) << offset;
       }
     }
   }
-  // Opens both members, changes the archive, looks at the handles.
+  // Reads both members, changes the archive, goes on reading.
   void Change(const std::function<void()>& change, Then then) {
-    const auto expect = [&](FileHandle& stored, FileHandle& deflated) {
-      then == Then::kOld ? ExpectOld(stored, deflated) : ExpectGone(stored, deflated);
-    };
-    const NodeId node = kernel_.Node("a.skops/top");
-    auto stored = fs_.Open(kernel_.Node("a.skops/d/stored"));
-    auto deflated = fs_.Open(node);
-    const auto attributes = stored->attributes;
-    kernel_.Read(*deflated, 0, 1000);
+    const NodeId archive = kernel_.Node("a.skops");
+    const NodeId stored = kernel_.Node("a.skops/d/stored");
+    const NodeId deflated = kernel_.Node("a.skops/top");
+    kernel_.Read(fs_.MemberOf(stored), 0, 1);
+    kernel_.Read(fs_.MemberOf(deflated), 0, 1000);
+    const auto size = fs_.GetAttributes(stored).attributes.st_size;
     testing::WaitForNewTime(path_);
     change();
-    expect(*stored, *deflated);
+    Expect(then, stored, deflated);
     kernel_.Find("a.skops");
-    expect(*stored, *deflated);
-    EXPECT_EQ(ErrnoOf([&] { fs_.Open(node); }), ESTALE) << "what is opened is never old";
-    EXPECT_EQ(stored->attributes.st_size, attributes.st_size);
-    stored.reset();
-    deflated.reset();
+    Expect(then, stored, deflated);
+    EXPECT_EQ(ErrnoOf([&] { fs_.Lookup(archive, "top"); }), ESTALE) << "a name is never old";
+    EXPECT_EQ(fs_.GetAttributes(stored).attributes.st_size, size);
     for (int i = 0; i < 3; ++i) fs_.Tidy();
+    Expect(then, stored, deflated);
+    kernel_.ForgetAll();
     EXPECT_EQ(fs_.catalog().open_files(), 0U) << "gone with its descriptor";
   }
 
@@ -83,39 +82,39 @@ class FileSystemVersions : public ::testing::Test {
   testing::Kernel kernel_{fs_};
 };
 
-TEST_F(FileSystemVersions, OpenFilesOutliveARename) {
+TEST_F(FileSystemVersions, NodesOutliveARename) {
   Change([&] { testing::ReplaceFile(path_, new_archive_); }, Then::kOld);
   EXPECT_TRUE(kernel_.Contents("a.skops/d/stored") == new_);
 }
 
-TEST_F(FileSystemVersions, OpenFilesOutliveUnlink) {
+TEST_F(FileSystemVersions, NodesOutliveUnlink) {
   Change([&] { std::filesystem::remove(path_); }, Then::kOld);
   EXPECT_FALSE(kernel_.Find("a.skops"));
 }
 
-TEST_F(FileSystemVersions, OpenFilesOutliveChmod) {
+TEST_F(FileSystemVersions, NodesOutliveChmod) {
   Change([&] { testing::TouchMode(path_); }, Then::kOld);
   EXPECT_TRUE(kernel_.Contents("a.skops/d/stored") == old_);
 }
 
-TEST_F(FileSystemVersions, OpenFilesFailAfterARewrite) {
+TEST_F(FileSystemVersions, NodesFailAfterARewrite) {
   Change([&] { testing::Overwrite(path_, 0, new_archive_); }, Then::kGone);
   EXPECT_TRUE(kernel_.Contents("a.skops/d/stored") == new_);
 }
 
-TEST_F(FileSystemVersions, OpenFilesFailAfterAnAppend) {
+TEST_F(FileSystemVersions, NodesFailAfterAnAppend) {
   Change([&] { testing::Overwrite(path_, old_archive_.size(), "x"); }, Then::kGone);
 }
 
-TEST_F(FileSystemVersions, OpenFilesFailAfterTruncation) {
+TEST_F(FileSystemVersions, NodesFailAfterTruncation) {
   Change([&] { std::filesystem::resize_file(path_, 100); }, Then::kGone);
   EXPECT_EQ(ErrnoOf([&] { kernel_.Find("a.skops/top"); }), EIO);
 }
 
 TEST_F(FileSystemVersions, ARewriteThatSetsTheTimeBackIsSeen) {
-  auto handle = fs_.Open(kernel_.Node("a.skops/d/stored"));
+  const auto member = fs_.MemberOf(kernel_.Node("a.skops/d/stored"));
   testing::OverwriteKeepingTime(path_, 0, new_archive_);
-  EXPECT_EQ(ErrnoOf([&] { kernel_.Read(*handle, 0, 100); }), EIO);
+  EXPECT_EQ(ErrnoOf([&] { kernel_.Read(member, 0, 100); }), EIO);
   EXPECT_TRUE(kernel_.Contents("a.skops/d/stored") == new_);
 }
 
@@ -127,50 +126,40 @@ TEST_F(FileSystemVersions, EachVersionHasItsOwnNodesAndInodes) {
   EXPECT_NE(after->node, before->node);
   EXPECT_NE(after->attributes.st_ino, before->attributes.st_ino);
   EXPECT_NE(kernel_.Find("a.skops")->attributes.st_ino, before_archive->attributes.st_ino);
-  EXPECT_EQ(ErrnoOf([&] { fs_.Open(before->node); }), ESTALE);
+  EXPECT_EQ(ErrnoOf([&] { fs_.MemberOf(before->node); }), 0) << "it is open";
   EXPECT_EQ(ErrnoOf([&] { fs_.Lookup(before_archive->node, "top"); }), ESTALE);
-  EXPECT_EQ(ErrnoOf([&] { fs_.OpenDirectory(before_archive->node); }), ESTALE);
 }
 
-// --- names to be dropped ---
-
-TEST_F(FileSystemVersions, NamesOfOldVersionsAreStale) {
-  const NodeId directory = kernel_.Node("a.skops/d");
-  const NodeId stored = kernel_.Node("a.skops/d/stored");
-  const auto first = fs_.Open(stored);
-  const NodeId top = kernel_.Node("a.skops/top");
-  const auto second = fs_.Open(top);
-  EXPECT_FALSE(fs_.catalog().IsOld(stored.slot)) << "it is the present version";
+TEST_F(FileSystemVersions, AnOldVersionIsNotListedAnew) {
+  const NodeId archive = kernel_.Node("a.skops");
+  EXPECT_TRUE(fs_.OpenDirectory(archive)) << "its listing never changes";
   testing::ReplaceFile(path_, new_archive_);
-  EXPECT_TRUE(fs_.catalog().IsOld(stored.slot)) << "though nobody has looked";
-  kernel_.Find("a.skops");
-  EXPECT_TRUE(fs_.catalog().IsOld(stored.slot));
-  const auto stale = fs_.NameOfClosed(stored, first.get());
-  EXPECT_EQ(stale.node, stored);
-  EXPECT_EQ(stale.parent, directory);
-  EXPECT_EQ(stale.name, "stored");
-  const auto other = fs_.NameOfClosed(top, second.get());
-  EXPECT_EQ(other.parent, (NodeId{.slot = directory.slot, .index = 0}));
-  EXPECT_EQ(other.name, "top");
-  const auto unknown = fs_.NameOfClosed(top, nullptr);  // which a predecessor had open
-  EXPECT_EQ(unknown.node, top);
-  EXPECT_EQ(unknown.name, "");
+  EXPECT_EQ(ErrnoOf([&] { fs_.OpenDirectory(archive); }), ESTALE);
+  EXPECT_EQ(kernel_.List(archive).size(), 4U) << "who lists it goes on";
 }
 
-TEST_F(FileSystemVersions, AnyChangeMakesANameStale) {
+// --- versions to be let go of ---
+
+TEST_F(FileSystemVersions, AnyChangeMakesAVersionOld) {
   const std::vector<std::function<void()>> changes = {
       [&] { testing::ReplaceFile(path_, new_archive_); },
       [&] { testing::Overwrite(path_, 0, old_archive_); },
       [&] { std::filesystem::remove(path_); },
   };
   for (const auto& change : changes) {
+    kernel_.ForgetAll();
     const NodeId top = kernel_.Node("a.skops/top");
-    const auto handle = fs_.Open(top);
+    fs_.MemberOf(top);
+    fs_.catalog().LookAtOpenFiles();
+    EXPECT_THAT(fs_.catalog().OldVersions(), IsEmpty()) << "it is the present version";
     testing::WaitForNewTime(path_);
     change();
-    EXPECT_TRUE(fs_.catalog().IsOld(top.slot)) << "though nobody has looked";
+    fs_.catalog().LookAtOpenFiles();
+    const auto old = fs_.catalog().OldVersions();
+    ASSERT_EQ(old.size(), 1U) << "though nobody has looked the name up";
+    EXPECT_EQ(old[0]->id, top.slot);
     kernel_.Find("a.skops");
-    EXPECT_TRUE(fs_.catalog().IsOld(top.slot));
+    EXPECT_THAT(fs_.catalog().OldVersions(), ElementsAre(old[0]));
   }
 }
 
@@ -186,7 +175,7 @@ TEST_F(FileSystemOfOneArchive, ItsMembersAreTheRoot) {
   EXPECT_THAT(only_.Names(kRoot), ElementsAre("d", "top"));
   EXPECT_TRUE(only_.Contents("d/stored") == old_);
   EXPECT_TRUE(S_ISDIR(single_.GetAttributes(kRoot).attributes.st_mode));
-  EXPECT_EQ(ErrnoOf([&] { single_.Open(kRoot); }), EISDIR);
+  EXPECT_NE(ErrnoOf([&] { single_.MemberOf(kRoot); }), 0);
   EXPECT_FALSE(single_.Lookup(kRoot, "nowhere"));
 }
 
@@ -197,8 +186,8 @@ TEST_F(FileSystemOfOneArchive, NamesInTheRootAreLookedAtAgain) {
   EXPECT_EQ(single_.NegativeTimeout(kRoot), 3);
   EXPECT_EQ(single_.NegativeTimeout(only_.Node("d")), kForever);
   EXPECT_EQ(single_.GetAttributes(kRoot).timeout, 3);
-  const auto handle = single_.OpenDirectory(kRoot);
-  for (const auto& item : only_.List(*handle, true)) {
+  EXPECT_FALSE(single_.OpenDirectory(kRoot)) << "its listing changes";
+  for (const auto& item : only_.List(kRoot, true)) {
     if (item.name == "top") {
       EXPECT_EQ(item.entry.entry_timeout, 3);
     }
@@ -207,12 +196,11 @@ TEST_F(FileSystemOfOneArchive, NamesInTheRootAreLookedAtAgain) {
 
 TEST_F(FileSystemOfOneArchive, FollowsReplacements) {
   const auto before = single_.GetAttributes(kRoot).attributes.st_ino;
-  auto handle = single_.Open(only_.Node("d/stored"));
+  const auto member = single_.MemberOf(only_.Node("d/stored"));
   testing::ReplaceFile(path_, new_archive_);
   EXPECT_TRUE(only_.Contents("d/stored") == new_);
-  EXPECT_TRUE(only_.Read(*handle, 0, old_.size()) == old_);
+  EXPECT_TRUE(only_.Read(member, 0, old_.size()) == old_);
   EXPECT_NE(single_.GetAttributes(kRoot).attributes.st_ino, before);
-  handle.reset();
   only_.ForgetAll();
   EXPECT_EQ(single_.catalog().slot_count(), 2U);
 }
@@ -220,8 +208,7 @@ TEST_F(FileSystemOfOneArchive, FollowsReplacements) {
 TEST_F(FileSystemOfOneArchive, DotsOfTheRootAreTheRoot) {
   for (int i = 0; i < 2; ++i) {
     const auto root = single_.GetAttributes(kRoot).attributes.st_ino;
-    const auto handle = single_.OpenDirectory(kRoot);
-    const auto items = only_.List(*handle);
+    const auto items = only_.List(kRoot);
     EXPECT_EQ(items[0].entry.attributes.st_ino, root);
     EXPECT_EQ(items[1].entry.attributes.st_ino, root) << (i == 0 ? "" : "after a replacement");
     testing::ReplaceFile(path_, new_archive_);
@@ -229,20 +216,36 @@ TEST_F(FileSystemOfOneArchive, DotsOfTheRootAreTheRoot) {
 }
 
 // The kernel knows the root by its own number, not by that of a version.
-TEST_F(FileSystemOfOneArchive, StaleNamesInTheRoot) {
-  const NodeId top = only_.Node("top");
-  const auto opened = single_.Open(top);
-  const NodeId directory = only_.Node("d");
-  const NodeId below = only_.Node("d/stored");
-  const auto opened_below = single_.Open(below);
-  testing::ReplaceFile(path_, new_archive_);
-  single_.GetAttributes(kRoot);
-  const std::vector stale = {single_.NameOfClosed(top, opened.get()),
-                             single_.NameOfClosed(below, opened_below.get())};
-  EXPECT_EQ(stale[0].parent, kRoot);
-  EXPECT_EQ(stale[0].name, "top");
-  EXPECT_EQ(stale[1].parent, directory);
-  EXPECT_EQ(stale[1].name, "stored");
+TEST_F(FileSystemOfOneArchive, AListingOfTheRootIsOfOneVersion) {
+  testing::ReplaceFile(
+      path_,
+      testing::ArchiveBuilder().Add({.name = "1"}).Add({.name = "2"}).Add({.name = "3"}).Build());
+  for (const bool is_known : {true, false}) {
+    std::vector<std::string> names;
+    uint64_t position = 0;
+    const auto read = [&](size_t most) {
+      single_.ReadDirectory(kRoot, position, false, [&](const DirectoryEntry& entry) {
+        if (names.size() == most) return false;
+        names.emplace_back(entry.name);
+        position = entry.next;
+        return true;
+      });
+    };
+    if (is_known) only_.Node("1");
+    read(3);
+    EXPECT_LT(position, uint64_t{INT64_MAX}) << "it is an off_t";
+    testing::ReplaceFile(path_, new_archive_);
+    EXPECT_THAT(only_.Names(kRoot), ElementsAre("d", "top"));
+    if (!is_known) {
+      only_.ForgetAll();
+      read(4);
+      for (int i = 0; i < 3; ++i) single_.Tidy();
+      EXPECT_EQ(ErrnoOf([&] { read(100); }), ESTALE) << "that version is gone";
+      continue;
+    }
+    read(100);
+    EXPECT_THAT(names, ElementsAre(".", "..", "1", "2", "3"));
+  }
 }
 
 TEST_F(FileSystemOfOneArchive, BrokenGoneAndHealed) {

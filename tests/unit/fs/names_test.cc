@@ -23,6 +23,8 @@ using testing::ErrnoOf;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
+using ::testing::UnorderedElementsAre;
+using util::Effort;
 
 constexpr auto kSchema = R"({"__loader__": "ObjectNode", "content": {"__loader__": "DictNode",
   "content": {"coef_": {"__loader__": "NdArrayNode", "file": "1.npy"},
@@ -161,7 +163,7 @@ TEST_F(NamesTest, NodesThatAreNot) {
   node.index += 1000;
   EXPECT_EQ(ErrnoOf([&] { fs_->GetAttributes(node); }), ESTALE);
   EXPECT_EQ(ErrnoOf([&] { fs_->OpenDirectory(node); }), ESTALE);
-  EXPECT_EQ(ErrnoOf([&] { fs_->Open(kernel_->Node("a.skops/by-name/coef_.npy")); }), ESTALE);
+  EXPECT_EQ(ErrnoOf([&] { fs_->MemberOf(kernel_->Node("a.skops/by-name/coef_.npy")); }), ESTALE);
   EXPECT_EQ(ErrnoOf([&] { fs_->OpenDirectory(kernel_->Node("a.skops/by-name/coef_.npy")); }),
             ENOTDIR);
 }
@@ -180,13 +182,6 @@ class NpzTest : public NamesTest {
                          "content": {"X": {"__loader__": "S", "file": "1.npz"}}})"})
         .WriteTo(folder_ / name);
   }
-  std::string Contents(const std::string& path) {
-    const auto node = kernel_->Node(path);
-    const auto handle = fs_->Open(node);
-    std::string bytes(static_cast<size_t>(fs_->GetAttributes(node).attributes.st_size) + 10, 0);
-    bytes.resize(fs_->Read(*handle, 0, std::as_writable_bytes(std::span(bytes))));
-    return bytes;
-  }
 
   const std::string data_ = testing::Noise(100'000);
 };
@@ -200,8 +195,8 @@ TEST_F(NpzTest, HoweverTheyAreCompressed) {
       const auto folder = kernel_->Node("a.skops/by-name/X");
       EXPECT_THAT(kernel_->Names(folder), ElementsAre("data.npy", "deep"));
       EXPECT_THAT(kernel_->Names(kernel_->Node("a.skops/by-name/X/deep")), ElementsAre("x.npy"));
-      EXPECT_EQ(Contents("a.skops/by-name/X/data.npy"), data_);
-      EXPECT_EQ(Contents("a.skops/by-name/X/deep/x.npy"), "x");
+      EXPECT_EQ(kernel_->Contents("a.skops/by-name/X/data.npy"), data_);
+      EXPECT_EQ(kernel_->Contents("a.skops/by-name/X/deep/x.npy"), "x");
       EXPECT_FALSE(kernel_->Find("a.skops/by-name/X/nothing"));
       const auto node = kernel_->Node("a.skops/by-name/X/data.npy");
       EXPECT_EQ(fs_->GetXattr(node, "user.skopsfs.member"), "1.npz/data.npy");
@@ -219,8 +214,8 @@ TEST_F(NpzTest, ListingsAgreeWithLookups) {
   for (const std::string path :
        {"a.skops/by-name", "a.skops/by-name/X", "a.skops/by-name/X/deep"}) {
     const auto node = kernel_->Node(path);
-    const auto handle = fs_->OpenDirectory(node);
-    for (const auto& item : kernel_->List(*handle, true)) {
+    fs_->OpenDirectory(node);
+    for (const auto& item : kernel_->List(node, true)) {
       if (item.name == ".") {
         EXPECT_EQ(item.entry.attributes.st_ino, fs_->GetAttributes(node).attributes.st_ino) << path;
       } else if (item.name == "..") {
@@ -247,14 +242,14 @@ TEST_F(NpzTest, DamageInside) {
         .Add({.name = "schema.json", .data = R"({"__loader__": "S", "file": "1.npz"})"})
         .WriteTo(folder_ / "a.skops");
     Start();
-    EXPECT_EQ(ErrnoOf([&] { Contents("a.skops/by-name/root/bad.npy"); }), EIO);
+    EXPECT_EQ(ErrnoOf([&] { kernel_->Contents("a.skops/by-name/root/bad.npy"); }), EIO);
     EXPECT_THAT(log_.texts(),
                 Contains(HasSubstr("member \"1.npz/bad.npy\" cannot be read: bad CRC-32")));
-    EXPECT_EQ(Contents("a.skops/by-name/root/good.npy"), "good");
-    Start({.verify_on_open = true});
+    EXPECT_EQ(kernel_->Contents("a.skops/by-name/root/good.npy"), "good");
+    Start({.proves_first = true});
     const auto bad = kernel_->Node("a.skops/by-name/root/bad.npy");
-    EXPECT_EQ(ErrnoOf([&] { fs_->Open(bad); }), EIO);
-    EXPECT_EQ(Contents("a.skops/by-name/root/good.npy"), "good");
+    EXPECT_EQ(ErrnoOf([&] { fs_->MemberOf(bad); }), EIO);
+    EXPECT_EQ(kernel_->Contents("a.skops/by-name/root/good.npy"), "good");
   }
 }
 
@@ -291,14 +286,43 @@ TEST_F(NpzTest, OneThatIsFoundWrongShowsNoArrays) {
   Start();
   const auto folder = kernel_->Node("a.skops/by-name/root");
   const auto array = kernel_->Node("a.skops/by-name/root/good.npy");
-  EXPECT_EQ(Contents("a.skops/by-name/root/good.npy"), data_) << "nobody knows yet";
-  EXPECT_EQ(ErrnoOf([&] { Contents("a.skops/1.npz"); }), EIO);
-  EXPECT_EQ(ErrnoOf([&] { fs_->Open(array); }), EIO);
+  EXPECT_EQ(kernel_->Contents("a.skops/by-name/root/good.npy"), data_) << "nobody knows yet";
+  EXPECT_EQ(ErrnoOf([&] { kernel_->Contents("a.skops/1.npz"); }), EIO);
+  EXPECT_THAT(fs_->TakeWrong(), UnorderedElementsAre(array, kernel_->Node("a.skops/1.npz")))
+      << "what was read of it is not to stay in the page cache";
+  EXPECT_EQ(ErrnoOf([&] { fs_->MemberOf(array); }), EIO);
   EXPECT_EQ(ErrnoOf([&] { fs_->OpenDirectory(folder); }), EIO);
   EXPECT_EQ(ErrnoOf([&] { fs_->Lookup(folder, "good.npy"); }), EIO);
   for (const auto node : {folder, array}) {
     EXPECT_THAT(fs_->GetXattr(node, "user.skopsfs.error").value_or(""), HasSubstr("bad CRC-32"));
   }
+}
+
+TEST_F(NpzTest, AFastThreadMakesNoNamesToReadWith) {
+  WriteNpz("a.skops", zip::kMethodStored, zip::kMethodStored);
+  Start();
+  const auto array = kernel_->Node("a.skops/by-name/X/data.npy");
+  const auto read = [&] { EXPECT_EQ(kernel_->Read(fs_->MemberOf(array), 0, data_.size()), data_); };
+  EXPECT_EQ(EffortOf(read), std::nullopt);
+  const auto slot = fs_->catalog().Get(array.slot);
+  slot->names.reset();
+  slot->inner.clear();
+  EXPECT_EQ(EffortOf(read), std::nullopt) << "it is being read";
+  slot->members.clear();
+  EXPECT_EQ(EffortOf(read), Effort::kDecode);
+  slot->index.reset();
+  EXPECT_EQ(EffortOf(read), Effort::kOpen);
+  read();
+  EXPECT_EQ(EffortOf(read), std::nullopt);
+  // And of a version that is replaced: it is made again from what is open.
+  testing::ReplaceFile(folder_ / "a.skops", testing::ArchiveOf("new"));
+  EXPECT_EQ(kernel_->Contents("a.skops/m"), "new");
+  slot->members.clear();
+  slot->names.reset();
+  slot->inner.clear();
+  slot->index.reset();
+  read();
+  EXPECT_THAT(log_.texts(), IsEmpty());
 }
 
 TEST_F(NpzTest, NodesThatAreNot) {
@@ -307,9 +331,9 @@ TEST_F(NpzTest, NodesThatAreNot) {
   const auto node = kernel_->Node("a.skops/by-name/X/data.npy");
   for (const uint32_t index : {node.index + 100, NodeId::FirstOf(0), NodeId::FirstOf(1) + 1}) {
     EXPECT_EQ(ErrnoOf([&] { fs_->GetAttributes({.slot = node.slot, .index = index}); }), ESTALE);
-    EXPECT_EQ(ErrnoOf([&] { fs_->Open({.slot = node.slot, .index = index}); }), ESTALE);
+    EXPECT_EQ(ErrnoOf([&] { fs_->MemberOf({.slot = node.slot, .index = index}); }), EIO);
   }
-  EXPECT_EQ(ErrnoOf([&] { fs_->Open(kernel_->Node("a.skops/by-name/X/deep")); }), EISDIR);
+  EXPECT_EQ(ErrnoOf([&] { fs_->MemberOf(kernel_->Node("a.skops/by-name/X/deep")); }), EISDIR);
 }
 
 TEST_F(NamesTest, OfAVersionThatIsReplaced) {

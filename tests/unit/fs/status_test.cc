@@ -30,10 +30,12 @@ class StatusTest : public ::testing::Test {
     testing::WriteFile(folder_ / "bad.skops", "no archive");
   }
 
-  std::string Text(StatusNode node) { return fs_.StatusText(NodeOf(node)); }
+  std::string Text(const std::string& name) {
+    return fs_.StatusTextOf(kernel_.Node(".skopsfs/" + name))->text;
+  }
   rapidjson::Document Json() {
     rapidjson::Document json;
-    json.Parse(Text(StatusNode::kStatus).c_str());
+    json.Parse(Text("status.json").c_str());
     EXPECT_FALSE(json.HasParseError());
     return json;
   }
@@ -62,13 +64,14 @@ TEST_F(StatusTest, HasThreeFiles) {
   const auto folder = kernel_.Node(".skopsfs");
   EXPECT_THAT(kernel_.Names(folder), ElementsAre("metrics", "status.json", "health"));
   EXPECT_FALSE(kernel_.Find(".skopsfs/other"));
-  const auto handle = fs_.OpenDirectory(folder);
-  for (const auto& item : kernel_.List(*handle, true, 1)) {
+  for (const auto& item : kernel_.List(folder, false, 1)) {
     if (item.name == "." || item.name == "..") continue;
+    EXPECT_FALSE(item.entry.node.is_status()) << "each has a node when it is looked up";
     const auto found = kernel_.Find(".skopsfs/" + item.name);
     ASSERT_TRUE(found) << item.name;
-    EXPECT_EQ(found->node, item.entry.node) << item.name;
+    EXPECT_EQ(found->attributes.st_mode, item.entry.attributes.st_mode) << item.name;
     EXPECT_EQ(found->attributes.st_ino, fs_.GetAttributes(found->node).attributes.st_ino);
+    EXPECT_EQ(found->entry_timeout, 0) << "the next look-up makes another text";
     EXPECT_EQ(NodeId::From(found->node.number()), found->node);
   }
 }
@@ -90,17 +93,17 @@ TEST_F(StatusTest, NothingElseCanBeDoneWithItsNodes) {
   const auto metrics = kernel_.Node(".skopsfs/metrics");
   EXPECT_EQ(ErrnoOf([&] { fs_.OpenDirectory(metrics); }), ENOTDIR);
   EXPECT_EQ(ErrnoOf([&] { fs_.ReadLink(metrics); }), EINVAL);
-  EXPECT_EQ(ErrnoOf([&] { Text(StatusNode::kFolder); }), EISDIR);
-  EXPECT_EQ(ErrnoOf([&] { fs_.StatusText({.slot = 0, .index = 6}); }), ESTALE);
-  EXPECT_EQ(ErrnoOf([&] { fs_.GetAttributes({.slot = 0, .index = 6}); }), ESTALE);
+  EXPECT_EQ(ErrnoOf([&] { fs_.StatusTextOf(kStatusFolderNode); }), EISDIR);
+  EXPECT_EQ(ErrnoOf([&] { fs_.StatusTextOf({.slot = 0, .index = 600}); }), EIO);
+  EXPECT_EQ(ErrnoOf([&] { fs_.GetAttributes({.slot = 0, .index = 600}); }), EIO);
   EXPECT_TRUE(fs_.ListXattr(metrics).empty());
   EXPECT_FALSE(fs_.GetXattr(metrics, "user.skopsfs.archive"));
 }
 
 TEST_F(StatusTest, Health) {
-  EXPECT_EQ(Text(StatusNode::kHealth), "ok\n");
+  EXPECT_EQ(Text("health"), "ok\n");
   std::filesystem::remove_all(folder_.path());
-  EXPECT_EQ(ErrnoOf([&] { Text(StatusNode::kHealth); }), ENOENT) << "it is held, but removed";
+  EXPECT_EQ(ErrnoOf([&] { Text("health"); }), ENOENT) << "it is held, but removed";
 }
 
 TEST_F(StatusTest, TellsOfTheMount) {
@@ -140,7 +143,7 @@ TEST_F(StatusTest, AMemberThatFailsIsTold) {
   builder.Add({.name = "m", .data = "x", .local = {.signature = 0}}).Add({.name = "n"});
   builder.WriteTo(folder_ / "half.skops");
   const auto member = kernel_.Node("half.skops/m");
-  EXPECT_EQ(ErrnoOf([&] { fs_.Open(member); }), EIO);
+  EXPECT_EQ(ErrnoOf([&] { fs_.MemberOf(member); }), EIO);
   const auto json = Json();
   ASSERT_EQ(json["archives"].Size(), 1U);
   EXPECT_THAT(json["archives"][0]["reason"].GetString(), HasSubstr("a member cannot be read: "));
@@ -176,7 +179,7 @@ TEST_F(StatusTest, AThousandArchivesAreToldOneByOne) {
 
 TEST_F(StatusTest, MetricsCountTheSame) {
   kernel_.Contents("good.skops/m");
-  const auto text = Text(StatusNode::kMetrics);
+  const auto text = Text("metrics");
   EXPECT_THAT(text, HasSubstr("skopsfs_archives{state=\"open\"} 1\n"));
   EXPECT_THAT(text, HasSubstr("skopsfs_archive_descriptors 1\n"));
   EXPECT_THAT(text, Not(HasSubstr("skopsfs_source_read_bytes_total 0\n")));
@@ -188,12 +191,12 @@ TEST(StatusOfOneArchive, IsInItsRoot) {
   FileSystem fs(folder / "a.skops", FileSystem::Options{});
   testing::Kernel kernel(fs);
   EXPECT_EQ(kernel.Contents("m"), "1");
-  EXPECT_EQ(fs.StatusText(kernel.Node(".skopsfs/health")), "ok\n");
-  EXPECT_THAT(fs.StatusText(kernel.Node(".skopsfs/status.json")),
+  EXPECT_EQ(fs.StatusTextOf(kernel.Node(".skopsfs/health"))->text, "ok\n");
+  EXPECT_THAT(fs.StatusTextOf(kernel.Node(".skopsfs/status.json"))->text,
               HasSubstr("\"source_is_archive\":true"));
   EXPECT_THAT(kernel.Names(kRoot), ElementsAre("m"));
   std::filesystem::remove(folder / "a.skops");
-  EXPECT_EQ(ErrnoOf([&] { fs.StatusText(kernel.Node(".skopsfs/health")); }), ENOENT);
+  EXPECT_EQ(ErrnoOf([&] { fs.StatusTextOf(kernel.Node(".skopsfs/health"))->text; }), ENOENT);
 }
 
 TEST(StatusOfOneArchive, ItsMembersComeFirst) {

@@ -159,8 +159,8 @@ TEST_F(XattrTest, OfMembersThatCannotBeRead) {
 TEST_F(XattrTest, AFailureWhileReadingIsRemembered) {
   const NodeId node = kernel_.Node("sub/a.skops/bad_crc");
   EXPECT_EQ(fs_.GetXattr(node, "user.skopsfs.error"), std::nullopt) << "nobody knows yet";
-  const auto handle = fs_.Open(node);
-  EXPECT_EQ(ErrnoOf([&] { kernel_.Read(*handle, 0, lines_.size()); }), EIO);
+  const auto member = fs_.MemberOf(node);
+  EXPECT_EQ(ErrnoOf([&] { kernel_.Read(member, 0, lines_.size()); }), EIO);
   EXPECT_THAT(fs_.GetXattr(node, "user.skopsfs.error").value_or(""), HasSubstr("CRC"));
   EXPECT_THAT(fs_.ListXattr(node), Contains("user.skopsfs.error"));
   EXPECT_EQ(Get("sub/a.skops/stored", "user.skopsfs.error"), std::nullopt);

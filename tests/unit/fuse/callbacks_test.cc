@@ -18,6 +18,7 @@ namespace {
 
 using testing::BytesOf;
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using ::testing::UnorderedElementsAre;
 using Reply = testing::FakeKernel::Reply;
 
@@ -50,17 +51,14 @@ class CallbacksTest : public ::testing::Test {
     in.flags = flags;
     return kernel_.Call(operation, node, BytesOf(in));
   }
-  Reply Read(uint32_t operation, uint64_t node, uint64_t handle, uint64_t offset, uint32_t size) {
+  Reply Read(uint32_t operation, uint64_t node, uint64_t offset, uint32_t size) {
     fuse_read_in in{};
-    in.fh = handle;
     in.offset = offset;
     in.size = size;
     return kernel_.Call(operation, node, BytesOf(in));
   }
-  Reply Release(uint32_t operation, uint64_t node, uint64_t handle) {
-    fuse_release_in in{};
-    in.fh = handle;
-    return kernel_.Call(operation, node, BytesOf(in));
+  Reply Release(uint32_t operation, uint64_t node) {
+    return kernel_.Call(operation, node, BytesOf(fuse_release_in{}));
   }
   Reply GetXattr(uint64_t node, const std::string& name, uint32_t size) {
     return kernel_.Call(FUSE_GETXATTR, node, BytesOf(fuse_getxattr_in{size, 0}) + name + '\0');
@@ -121,7 +119,7 @@ TEST_F(CallbacksTest, ErrorsAreAnswered) {
   const auto bad = Entry(FUSE_ROOT_ID, "bad.skops");
   EXPECT_EQ(Lookup(bad.nodeid, "x").error, EIO);
   EXPECT_EQ(Open(FUSE_OPENDIR, bad.nodeid).error, EIO);
-  EXPECT_EQ(Open(FUSE_OPEN, bad.nodeid).error, EIO);
+  EXPECT_EQ(Read(FUSE_READ, bad.nodeid, 0, 100).error, EIO);
   EXPECT_EQ(Lookup(4711 << 24, "x").error, ESTALE);
   EXPECT_EQ(kernel_.Call(FUSE_GETATTR, 4711 << 24, BytesOf(fuse_getattr_in{})).error, ESTALE);
 }
@@ -138,49 +136,101 @@ TEST_F(CallbacksTest, ManyForgetsAtOnce) {
   EXPECT_EQ(fs_.catalog().slot_count(), 1U);
 }
 
-TEST_F(CallbacksTest, OpenReadRelease) {
+// No message for an open or a close: the kernel never asks again.
+TEST_F(CallbacksTest, FilesAreReadByNodeAlone) {
   const auto node = Entry(Entry(FUSE_ROOT_ID, "a.skops").nodeid, "m").nodeid;
-  const auto opened = Open(FUSE_OPEN, node);
-  ASSERT_EQ(opened.error, 0);
-  const auto out = opened.As<fuse_open_out>();
-  EXPECT_NE(out.open_flags & FOPEN_KEEP_CACHE, 0U);
-  EXPECT_EQ(out.open_flags & FOPEN_DIRECT_IO, 0U);
-  EXPECT_TRUE(Read(FUSE_READ, node, out.fh, 0, 4096).body == data_.substr(0, 4096));
-  EXPECT_TRUE(Read(FUSE_READ, node, out.fh, 8192, 4096).body == data_.substr(8192))
+  EXPECT_EQ(Open(FUSE_OPEN, node).error, ENOSYS);
+  EXPECT_EQ(fs_.catalog().open_files(), 1U) << "it was looked into";
+  EXPECT_TRUE(Read(FUSE_READ, node, 0, 4096).body == data_.substr(0, 4096));
+  EXPECT_TRUE(Read(FUSE_READ, node, 8192, 4096).body == data_.substr(8192))
       << "short only at the end";
-  EXPECT_EQ(Read(FUSE_READ, node, out.fh, 1 << 20, 4096).body, "");
+  EXPECT_EQ(Read(FUSE_READ, node, 1 << 20, 4096).body, "");
+}
 
-  // An open file says what it was opened as, whatever has become of the name.
+TEST_F(CallbacksTest, ANodeStaysItsVersionWhateverHasBecomeOfTheName) {
+  const auto archive = Entry(FUSE_ROOT_ID, "a.skops").nodeid;
+  const auto node = Entry(archive, "m").nodeid;
+  EXPECT_TRUE(Read(FUSE_READ, node, 0, 100).body == data_.substr(0, 100));
   testing::ReplaceFile(folder_ / "a.skops", testing::ArchiveOf("new"));
-  fuse_getattr_in in{};
-  in.getattr_flags = FUSE_GETATTR_FH;
-  in.fh = out.fh;
-  EXPECT_EQ(kernel_.Call(FUSE_GETATTR, node, BytesOf(in)).As<fuse_attr_out>().attr.size,
-            data_.size());
-  EXPECT_EQ(kernel_.Call(FUSE_GETATTR, node, BytesOf(fuse_getattr_in{})).error, ESTALE);
-  EXPECT_TRUE(Read(FUSE_READ, node, out.fh, 100, 100).body == data_.substr(100, 100));
-  const auto all = [](auto) { return true; };
-  Entry(FUSE_ROOT_ID, "a.skops");
-  EXPECT_TRUE(context_.stale_names.Known(all).empty());
-  EXPECT_TRUE(Release(FUSE_RELEASE, node, out.fh).answered);
-  const auto stale = context_.stale_names.Known(all);
-  ASSERT_EQ(stale.size(), 1U);
-  EXPECT_EQ(stale[0].name, "m");
-  EXPECT_EQ(stale[0].node.number(), node);
-  EXPECT_TRUE(context_.stale_names.Known([](auto) { return false; }).empty());
-  EXPECT_TRUE(context_.stale_names.Known(all).empty()) << "the kernel knows the version no more";
-  for (int i = 0; i < 3; ++i) fs_.Tidy();
-  EXPECT_EQ(fs_.catalog().open_files(), 0U);
+  EXPECT_EQ(
+      kernel_.Call(FUSE_GETATTR, node, BytesOf(fuse_getattr_in{})).As<fuse_attr_out>().attr.size,
+      data_.size());
+  EXPECT_TRUE(Read(FUSE_READ, node, 100, 100).body == data_.substr(100, 100));
+  EXPECT_EQ(Lookup(archive, "m").error, ESTALE) << "who looks a name up is to see the new one";
+  EXPECT_EQ(fs_.catalog().OldVersions().size(), 1U) << "by then it is known";
+  EXPECT_EQ(Lookup(archive, "m").error, ESTALE) << "for good";
+  EXPECT_NE(Entry(FUSE_ROOT_ID, "a.skops").nodeid, archive);
+  ASSERT_EQ(fs_.catalog().OldVersions().size(), 1U);
+  Forget(node, 1);
+  Forget(archive, 1);
+  EXPECT_TRUE(fs_.catalog().OldVersions().empty());
+  EXPECT_EQ(fs_.catalog().open_files(), 0U) << "it goes with the last node";
+}
+
+TEST_F(CallbacksTest, WhatWasReplacedBeforeItWasOpenedCannotBeRead) {
+  const auto archive = Entry(FUSE_ROOT_ID, "a.skops").nodeid;
+  const fs::NodeId member{.slot = fs::NodeId::From(archive).slot, .index = 1};
+  testing::ReplaceFile(folder_ / "a.skops", testing::ArchiveOf("new"));
+  EXPECT_EQ(Read(FUSE_READ, member.number(), 0, 100).error, EIO);
+  EXPECT_THAT(log_.texts(), ::testing::Contains(HasSubstr("replaced or removed before")));
+}
+
+// Where each open must be seen.
+TEST(CallbacksOpen, IsAnsweredWhereItMustBeSeen) {
+  const testing::TempFolder folder;
+  testing::WriteFile(folder / "a.skops", testing::ArchiveOf("data"));
+  fs::FileSystem fs(folder.path().string(), {});
+  CallbackContext context{.file_system = fs, .is_asked_of_each_open = true};
+  testing::FakeKernel kernel(Callbacks(), &context);
+  kernel.Init();
+  const auto look_up = [&](uint64_t parent, const std::string& name) {
+    return kernel.Call(FUSE_LOOKUP, parent, name + '\0').As<fuse_entry_out>().nodeid;
+  };
+  const auto node = look_up(look_up(FUSE_ROOT_ID, "a.skops"), "m");
+  for (int i = 0; i < 2; ++i) {
+    const auto opened = kernel.Call(FUSE_OPEN, node, BytesOf(fuse_open_in{}));
+    ASSERT_EQ(opened.error, 0);
+    const auto out = opened.As<fuse_open_out>();
+    EXPECT_EQ(out.fh, 0U);
+    EXPECT_NE(out.open_flags & FOPEN_KEEP_CACHE, 0U);
+    EXPECT_EQ(out.open_flags & FOPEN_DIRECT_IO, 0U);
+    const auto released = kernel.Call(FUSE_RELEASE, node, BytesOf(fuse_release_in{}));
+    EXPECT_TRUE(released.answered);
+    EXPECT_EQ(released.error, 0);
+  }
 }
 
 TEST_F(CallbacksTest, AReadThatFailsIsAnsweredWithAnErrorAndNoBytes) {
   const auto node = Entry(Entry(FUSE_ROOT_ID, "a.skops").nodeid, "m").nodeid;
-  const auto handle = Open(FUSE_OPEN, node).As<fuse_open_out>().fh;
+  EXPECT_EQ(Read(FUSE_READ, node, 0, 10).error, 0);
   std::filesystem::resize_file(folder_ / "a.skops", 50);
-  const auto reply = Read(FUSE_READ, node, handle, 0, 4096);
+  const auto reply = Read(FUSE_READ, node, 0, 4096);
   EXPECT_EQ(reply.error, EIO);
   EXPECT_EQ(reply.body, "");
-  Release(FUSE_RELEASE, node, handle);
+}
+
+// Each look-up of such a file is a node of its own, with its text and the size of that.
+TEST_F(CallbacksTest, StatusFilesAreTextsOfTheirOwn) {
+  const auto folder = Entry(FUSE_ROOT_ID, ".skopsfs").nodeid;
+  const auto first = Entry(folder, "metrics");
+  EXPECT_EQ(first.entry_valid, 0U);
+  EXPECT_EQ(first.entry_valid_nsec, 0U);
+  Read(FUSE_READ, Entry(Entry(FUSE_ROOT_ID, "a.skops").nodeid, "m").nodeid, 0, 100);
+  const auto second = Entry(folder, "metrics");
+  EXPECT_NE(first.nodeid, second.nodeid);
+  const auto whole = [&](const fuse_entry_out& entry) {
+    std::string text;  // in small pieces
+    for (std::string piece = "?"; !piece.empty(); text += piece) {
+      piece = Read(FUSE_READ, entry.nodeid, text.size(), 100).body;
+    }
+    return text;
+  };
+  EXPECT_EQ(whole(first).size(), first.attr.size);
+  EXPECT_EQ(whole(second).size(), second.attr.size);
+  EXPECT_NE(whole(first), whole(second));
+  Forget(first.nodeid, 1);
+  EXPECT_EQ(Read(FUSE_READ, first.nodeid, 0, 100).error, EIO);
+  EXPECT_EQ(Read(FUSE_READ, folder, 0, 100).error, EISDIR);
 }
 
 TEST_F(CallbacksTest, NothingIsWritten) {
@@ -253,7 +303,7 @@ TEST_F(CallbacksTest, DirectoriesInPiecesWithAndWithoutLookups) {
       std::vector<std::string> names;
       std::vector<uint64_t> nodes;
       for (uint64_t position = 0; true;) {
-        const auto reply = Read(plus ? FUSE_READDIRPLUS : FUSE_READDIR, node, opened.fh, position,
+        const auto reply = Read(plus ? FUSE_READDIRPLUS : FUSE_READDIR, node, position,
                                 200);  // room for one entry or a few
         ASSERT_EQ(reply.error, 0);
         const auto entries = ParseEntries(reply.body, plus);
@@ -275,20 +325,18 @@ TEST_F(CallbacksTest, DirectoriesInPiecesWithAndWithoutLookups) {
         EXPECT_THAT(names, UnorderedElementsAre(".", "..", "a.skops", "bad.skops", "sub"));
       }
     }
-    EXPECT_EQ(Release(FUSE_RELEASEDIR, node, opened.fh).error, 0);
+    EXPECT_EQ(Release(FUSE_RELEASEDIR, node).error, 0);
   }
   Forget(archive, 1);
   EXPECT_EQ(fs_.catalog().slot_count(), 1U);
 }
 
 TEST_F(CallbacksTest, NoRoomForOneEntry) {
-  const auto handle = Open(FUSE_OPENDIR, FUSE_ROOT_ID).As<fuse_open_out>().fh;
   for (const uint32_t operation : {FUSE_READDIR, FUSE_READDIRPLUS}) {
-    const auto reply = Read(operation, FUSE_ROOT_ID, handle, 0, 10);
+    const auto reply = Read(operation, FUSE_ROOT_ID, 0, 10);
     EXPECT_EQ(reply.error, 0);
     EXPECT_EQ(reply.body, "");
   }
-  Release(FUSE_RELEASEDIR, FUSE_ROOT_ID, handle);
   EXPECT_EQ(fs_.catalog().slot_count(), 1U);
 }
 
@@ -325,12 +373,15 @@ TEST_F(CallbacksTest, StatFs) {
 TEST_F(CallbacksTest, WhoeverAskedHasGone) {
   const auto archive = Entry(FUSE_ROOT_ID, "a.skops").nodeid;
   const auto node = Entry(archive, "m").nodeid;
+  const auto status = Entry(FUSE_ROOT_ID, ".skopsfs").nodeid;
   kernel_.NobodyWaits(true);
   Lookup(FUSE_ROOT_ID, "sub");
   Lookup(archive, "m");
-  Open(FUSE_OPEN, node);
+  Read(FUSE_READ, node, 0, 100);
   Open(FUSE_OPENDIR, archive);
+  for (int i = 0; i < 1001; ++i) Lookup(status, "health");
   kernel_.NobodyWaits(false);
+  EXPECT_EQ(Lookup(status, "health").error, 0) << "more texts than there may be";
   Forget(node, 1);
   Forget(archive, 1);
   EXPECT_EQ(fs_.catalog().slot_count(), 1U);

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <cstdint>
+
+#include "catalog/slot.h"
+#include "fs/node_id.h"
+
+namespace skopsfs::fs {
+
+// The nodes of an archive version that the kernel may know, as far as they have ever been counted:
+// what is in a directory comes before that, and the version itself is the last. Parses nothing.
+class KnownNodes {
+ public:
+  explicit KnownNodes(const catalog::Slot& slot);
+
+  uint64_t size() const { return inner_ + names_ + members_; }
+  NodeId At(uint64_t number) const;
+
+ private:
+  const uint64_t slot_;
+  uint64_t inner_ = 0;  // what is in all npz
+  uint64_t names_ = 0;
+  uint64_t members_ = 1;
+};
+
+}  // namespace skopsfs::fs

@@ -1,0 +1,53 @@
+#include "fs/status_texts.h"
+
+#include "util/error.h"
+#include "util/log.h"
+
+namespace skopsfs::fs {
+namespace {
+
+constexpr uint32_t kFirst = kStatusFolderNode.index + 1;
+constexpr uint64_t kRoom = (uint64_t{1} << NodeId::kIndexBits) - kFirst;
+
+}  // namespace
+
+NodeId StatusTexts::Add(const StatusFile& file, std::string text, const struct stat& root) {
+  const std::lock_guard lock(mutex_);
+  auto& held = held_[file.kind];
+  if (held.texts >= kMost || held.bytes + text.size() > kMostBytes) {
+    throw util::Error(ENFILE, "too many files of .skopsfs are open");
+  }
+  NodeId node;
+  do {
+    node.index = static_cast<uint32_t>(kFirst + made_++ % kRoom);
+  } while (known_.contains(node.index));
+  const auto attributes = StatusFileAttributes(node, file, text.size(), root);
+  const size_t bytes = text.size();
+  auto made = std::make_shared<const StatusText>(StatusText{file, std::move(text), attributes});
+  known_[node.index] = std::move(made);
+  ++held.texts;
+  held.bytes += bytes;
+  return node;
+}
+
+std::shared_ptr<const StatusText> StatusTexts::Find(NodeId node) {
+  const std::lock_guard lock(mutex_);
+  const auto known = known_.find(node.index);
+  if (known != known_.end()) return known->second;
+  util::LogWarning("{}: what was opened before another worker took over cannot be read on",
+                   kStatusFolder);
+  throw util::Error(EIO, "the worker that made it is gone");
+}
+
+// It had one lookup.
+void StatusTexts::Forget(NodeId node) noexcept {
+  const std::lock_guard lock(mutex_);
+  const auto known = known_.find(node.index);
+  if (known == known_.end()) return;
+  auto& held = held_[known->second->file.kind];
+  --held.texts;
+  held.bytes -= known->second->text.size();
+  known_.erase(known);
+}
+
+}  // namespace skopsfs::fs
