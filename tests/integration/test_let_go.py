@@ -7,6 +7,7 @@ SKOPSFS_SECONDS=1 prints how long each took. SKOPSFS_VERSIONS (100 by default) i
 one name has in the test of that.
 """
 
+import errno
 import io
 import json
 import mmap
@@ -21,7 +22,7 @@ import numpy
 import archives
 from archives import MEMBER, PAGE
 from mount import detach_below, main, until
-from processes import mount_tmpfs, private_mounts
+from processes import SIGBUS, mount_tmpfs, private_mounts, touch
 from shim import ShimTest
 
 _VERSIONS = int(os.environ.get("SKOPSFS_VERSIONS", "100"))
@@ -88,7 +89,11 @@ class Mapped(Use):
             self.mapping = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
 
     def reads(self):
-        return self.mapping[:]
+        size = len(self.mapping)
+        pages = touch(self.mapping, range(-(-size // PAGE)))
+        if SIGBUS in pages:
+            raise OSError(errno.EIO, "SIGBUS")
+        return b"".join(pages)[:size]
 
     def end(self):
         self.mapping.close()
