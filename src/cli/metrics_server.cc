@@ -17,26 +17,23 @@
 
 namespace skopsfs::cli {
 
-void RunMetricsServer(std::span<const char* const> arguments) {
+void RunMetricsServer(std::pair<int, int> descriptors, std::span<const char* const> arguments) {
   // An older supervisor gives fewer.
   const auto argument = [&](size_t i) {
     return i < arguments.size() ? std::string_view(arguments[i]) : std::string_view();
   };
-  const auto [first, second] =
-      TwoNumbers(argument(0).substr(std::string_view(fuse::kMetricsServer).size()));
-  const util::UniqueFd memory(first);
-  util::UniqueFd waiting(second);
+  const util::UniqueFd memory(descriptors.first);
+  util::UniqueFd waiting(descriptors.second);
   prctl(PR_SET_NAME, "skopsfs-metrics");
   const auto say = [&](std::string_view text) {
     if (write(waiting.get(), text.data(), text.size()) < 0) _exit(EXIT_FAILURE);
     waiting.Reset();
   };
   try {
-    GiveUpAllPowers();
-    EndWithParent();  // becoming another user forgets it
+    BecomePowerless();
     const metrics::SharedCounters counters(memory, metrics::SharedCounters::Access::kRead);
-    metrics::HttpServer server(metrics::ParseAddress(argument(1)), *counters,
-                               {ThisVersion(), std::string(argument(2)), std::string(argument(3))});
+    metrics::HttpServer server(metrics::ParseAddress(argument(0)), *counters,
+                               {ThisVersion(), std::string(argument(1)), std::string(argument(2))});
     fuse::EnterMetricsSandbox();
     say(fuse::kMetricsServed);
     server.Run();

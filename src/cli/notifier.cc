@@ -28,12 +28,11 @@ bool DropsAName(const std::byte* message, size_t size) {
 
 }  // namespace
 
-void RunNotifier(std::string_view descriptors) {
-  const auto [mount, messages] = TwoNumbers(descriptors);
+void RunNotifier(std::pair<int, int> descriptors) {
+  const auto [mount, messages] = descriptors;
   prctl(PR_SET_NAME, "skopsfs-notify");
   try {
-    GiveUpAllPowers();
-    EndWithParent();  // becoming another user forgets it
+    BecomePowerless();
     if (!fuse::kSanitized) fuse::RestrictToReadingAndWriting();
   } catch (const std::exception&) {
     _exit(EXIT_FAILURE);

@@ -1,10 +1,11 @@
 #pragma once
 
-#include <string_view>
+#include <utility>
 
 namespace skopsfs::cli {
 
-// The program as a process of fuse::NotifierProcess. `descriptors`: "MOUNT,MESSAGES", two numbers.
-[[noreturn]] void RunNotifier(std::string_view descriptors);
+// The program as a process of fuse::NotifierProcess. Its descriptors are the mount's and the one
+// that messages come from.
+[[noreturn]] void RunNotifier(std::pair<int, int> descriptors);
 
 }  // namespace skopsfs::cli

@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -25,8 +24,8 @@
 #include "cli/user.h"
 #include "cli/version.h"
 #include "fuse/background.h"
+#include "fuse/execute.h"
 #include "fuse/mountpoint.h"
-#include "fuse/notifier_process.h"
 #include "fuse/service_manager.h"
 #include "fuse/serving_user.h"
 #include "fuse/supervisor.h"
@@ -196,15 +195,15 @@ void OccupyStandardStreams() {
   if (fd > STDERR_FILENO) close(fd);
 }
 
-// What a supervisor gives a worker as the first argument.
-std::optional<int> SupervisorOf(std::span<const char* const> arguments) {
-  constexpr std::string_view kPrefix = "--worker=";
-  if (arguments.empty()) return std::nullopt;
-  const std::string_view first = arguments[0];
-  int descriptor = -1;
-  if (!first.starts_with(kPrefix)) return std::nullopt;
-  std::from_chars(first.data() + kPrefix.size(), first.data() + first.size(), descriptor);
-  return descriptor;
+// What fuse::Execute() gives a process of that kind, and takes it from the arguments: one
+// descriptor or two, -1 for what is none. Nothing for another kind of process.
+std::optional<std::pair<int, int>> TakeDescriptors(std::span<const char* const>& arguments,
+                                                   std::string_view kind) {
+  if (arguments.empty() || !std::string_view(arguments[0]).starts_with(kind)) return std::nullopt;
+  std::pair descriptors(-1, -1);
+  std::sscanf(arguments[0] + kind.size(), "%d,%d", &descriptors.first, &descriptors.second);
+  arguments = arguments.subspan(1);
+  return descriptors;
 }
 
 int ServeOrExplain(const Options& options, std::span<const char* const> arguments,
@@ -223,15 +222,11 @@ int ServeOrExplain(const Options& options, std::span<const char* const> argument
 metrics::Versions ThisVersion() { return {SKOPSFS_VERSION, fuse::LibraryVersion()}; }
 
 int Run(std::span<const char* const> arguments) {
-  if (!arguments.empty() && std::string_view(arguments[0]).starts_with(fuse::kMetricsServer)) {
-    RunMetricsServer(arguments);
+  if (const auto given = TakeDescriptors(arguments, fuse::kMetricsProcess)) {
+    RunMetricsServer(*given, arguments);
   }
-  if (arguments.size() == 1 && std::string_view(arguments[0]).starts_with(fuse::kNotifierProcess)) {
-    RunNotifier(
-        std::string_view(arguments[0]).substr(std::string_view(fuse::kNotifierProcess).size()));
-  }
-  const auto supervisor = SupervisorOf(arguments);
-  if (supervisor) arguments = arguments.subspan(1);
+  if (const auto given = TakeDescriptors(arguments, fuse::kNotifierProcess)) RunNotifier(*given);
+  const auto supervisor = TakeDescriptors(arguments, fuse::kWorkerProcess);
   Options options;
   try {
     options = ParseOptions(arguments);
@@ -253,7 +248,7 @@ int Run(std::span<const char* const> arguments) {
   signal(SIGXFSZ, SIG_IGN);  // nor one that has become too large
   signal(SIGIO, SIG_IGN);    // see archive/writers.h
   OccupyStandardStreams();
-  if (supervisor) RunWorker(*supervisor, options);
+  if (supervisor) RunWorker(supervisor->first, options);
   if (getpid() == 1) fuse::Supervisor::HoldSignals();  // the first process of a container
   if (options.foreground) return ServeOrExplain(options, arguments, [] {});
   // The service of whoever waits for a service is what stays in front.

@@ -14,10 +14,6 @@ inline constexpr int kExitUsage = 2;    // the command line cannot be understood
 // connection is the descriptor `supervisor`. Does not return.
 [[noreturn]] void RunWorker(int supervisor, const Options& options);
 
-// For a child that says what it has to say in other ways: nothing goes to the terminal or pipe that
-// the program was started from, nor is anybody's folder kept busy.
-void LeaveTerminal();
-
 // The program: parses `arguments` (without the program's name), mounts, serves. Returns the exit
 // code: 0 once the mount is up in the background, or was served in front until it was unmounted.
 int Run(std::span<const char* const> arguments);

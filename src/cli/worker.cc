@@ -2,7 +2,6 @@
 
 #include "fuse/worker.h"
 
-#include <fcntl.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <sys/resource.h>
@@ -16,6 +15,7 @@
 
 #include "cli/run.h"
 #include "fs/file_system.h"
+#include "fuse/background.h"
 #include "fuse/sandbox.h"
 #include "fuse/session.h"
 #include "fuse/session_state.h"
@@ -122,21 +122,11 @@ void Serve(fuse::Channel& supervisor, const Options& options) {
 
 }  // namespace
 
-void LeaveTerminal() {
-  setsid();
-  if (chdir("/") != 0) {
-    util::LogWarning("cannot leave the working directory: {}",
-                     std::generic_category().message(errno));
-  }
-  const util::UniqueFd null(open("/dev/null", O_RDWR | O_CLOEXEC));
-  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) dup2(null.get(), stream);
-}
-
 void RunWorker(int descriptor, const Options& options) {
   fuse::Channel supervisor{util::UniqueFd(descriptor)};
   fuse::BecomeWorker(supervisor);
   const bool may_print = options.debug || !options.sandbox || fuse::kSanitized;
-  if (!options.foreground || !may_print) LeaveTerminal();
+  if (!options.foreground || !may_print) fuse::LeaveTerminal();
   try {
     Serve(supervisor, options);
     fflush(nullptr);

@@ -1,6 +1,7 @@
 #include "fuse/background.h"
 
 #include <fcntl.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,22 +17,6 @@ namespace skopsfs::fuse {
 namespace {
 
 using util::UniqueFd;
-
-void LeaveTerminal(int ready_fd) {
-  // Not before: an automounter that waits for this mount lets none in but its own process group.
-  setsid();
-  util::UseSyslog("skopsfs");
-  // Not to keep somebody's folder busy.
-  if (chdir("/") != 0) {
-    util::LogWarning("cannot leave the working directory: {}",
-                     std::generic_category().message(errno));
-  }
-  const UniqueFd null(open("/dev/null", O_RDWR | O_CLOEXEC));
-  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) dup2(null.get(), stream);
-  const char yes = 1;
-  // If the parent is gone there is nobody left to tell.
-  [[maybe_unused]] const auto written = write(ready_fd, &yes, 1);
-}
 
 int WaitUntilReady(int ready_fd, pid_t child) {
   char yes = 0;
@@ -62,9 +47,30 @@ int RunInBackground(const std::function<int(const std::function<void()>& ready)>
   parent_end.Reset();
   signal(SIGPIPE, SIG_IGN);  // the parent may be gone when we are ready
   std::exit(serve([&] {
-    LeaveTerminal(child_end.get());
+    util::UseSyslog("skopsfs");
+    // Not before: an automounter that waits for this mount lets none in but its own process group.
+    LeaveTerminal();
+    const char yes = 1;
+    // If the parent is gone there is nobody left to tell.
+    [[maybe_unused]] const auto written = write(child_end.get(), &yes, 1);
     child_end.Reset();
   }));
+}
+
+void LeaveTerminal() {
+  setsid();
+  if (chdir("/") != 0) {
+    util::LogWarning("cannot leave the working directory: {}",
+                     std::generic_category().message(errno));
+  }
+  const UniqueFd null(open("/dev/null", O_RDWR | O_CLOEXEC));
+  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) dup2(null.get(), stream);
+}
+
+void EndWithParent() {
+  const pid_t parent = getppid();
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid() != parent) _exit(EXIT_FAILURE);
 }
 
 }  // namespace skopsfs::fuse

@@ -10,4 +10,11 @@ namespace skopsfs::fuse {
 // on stderr. To be called before there are threads.
 int RunInBackground(const std::function<int(const std::function<void()>& ready)>& serve);
 
+// From now on nothing of this process goes to the terminal or pipe that it was started from, nor
+// does it keep anybody's folder busy.
+void LeaveTerminal();
+
+// From now on this process ends when its parent does. Becoming another user undoes that.
+void EndWithParent();
+
 }  // namespace skopsfs::fuse

@@ -1,6 +1,7 @@
 #include "fuse/execute.h"
 
 #include <fcntl.h>
+#include <fmt/ranges.h>
 #include <linux/close_range.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -28,8 +29,10 @@ void CloseAllOnExecute() {
 
 }  // namespace
 
-pid_t Execute(int program, const std::vector<std::string>& arguments, std::span<const int> kept) {
-  std::vector<const char*> words = {"skopsfs"};
+pid_t Execute(int program, std::string_view kind, std::span<const int> kept,
+              const std::vector<std::string>& arguments) {
+  const std::string first = fmt::format("{}{}", kind, fmt::join(kept, ","));
+  std::vector<const char*> words = {"skopsfs", first.c_str()};
   for (const auto& argument : arguments) words.push_back(argument.c_str());
   words.push_back(nullptr);
   const pid_t child = fork();

@@ -45,8 +45,7 @@ void MetricsProcess::Begin(int program) {
   const util::UniqueFd memory(open(link.c_str(), O_RDONLY | O_CLOEXEC));
   if (!memory) throw util::ErrnoError(kWhat);
   const std::array kept = {memory.get(), theirs.get()};
-  const auto numbers = std::to_string(memory.get()) + "," + std::to_string(theirs.get());
-  pid_ = Execute(program, {kMetricsServer + numbers, address_, source_, mountpoint_}, kept);
+  pid_ = Execute(program, kMetricsProcess, kept, {address_, source_, mountpoint_});
   if (pid_ < 0) throw util::ErrnoError(kWhat);
   answer_ = std::move(ours);
   due_ = Clock::now() + kPatience;

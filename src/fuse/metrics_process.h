@@ -12,16 +12,14 @@
 
 namespace skopsfs::fuse {
 
-// What this program is given as its first argument to be such a process, followed by the
-// descriptors of the counters and of who waits for it to serve, as "N,N". The other arguments are
-// the address, and what the metrics name: the source and the mountpoint.
-inline constexpr const char* kMetricsServer = "--metrics-server=";
-// What it says when it serves; anything else is why it cannot.
+// What such a process says when it serves; anything else is why it cannot.
 inline constexpr const char* kMetricsServed = "serving";
 
 // A process of the supervisor's that serves metrics over HTTP: apart from the worker, which has no
 // power to listen, and so that it can tell of a worker that hangs. It is started again when it
-// dies, and ends with the supervisor. Use from the supervisor's thread.
+// dies, and ends with the supervisor. Its descriptors are those of the counters and of who waits
+// for it to serve; its arguments are the address, and what the metrics name: the source and the
+// mountpoint. Use from the supervisor's thread.
 class MetricsProcess {
  public:
   using Clock = std::chrono::steady_clock;

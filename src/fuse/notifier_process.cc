@@ -7,7 +7,6 @@
 
 #include <array>
 #include <csignal>
-#include <string>
 
 #include "fuse/execute.h"
 #include "util/error.h"
@@ -43,9 +42,7 @@ int NotifierProcess::descriptor() const {
 void NotifierProcess::Start(int program) {
   started_ = Clock::now();
   const std::array kept = {mount_, receiver_.get()};
-  pid_ = Execute(
-      program, {kNotifierProcess + std::to_string(mount_) + "," + std::to_string(receiver_.get())},
-      kept);
+  pid_ = Execute(program, kNotifierProcess, kept);
   if (pid_ < 0) {
     util::LogError("starting the process that has the kernel drop names: {}",
                    strerrordesc_np(errno));

@@ -10,9 +10,6 @@
 
 namespace skopsfs::fuse {
 
-// What this program is given as its first argument to be such a process.
-inline constexpr const char* kNotifierProcess = "--notifier=";
-
 // A process of the supervisor's that tells the kernel which names to drop, and that nobody waits
 // for: the kernel takes the lock of a folder for that, and its holder may wait for an answer of the
 // mount. It is started when there is something to tell, and replaced when it dies or is stuck; what

@@ -155,9 +155,8 @@ std::unique_ptr<Supervisor::Worker> Supervisor::Start(std::shared_ptr<UniqueFd> 
   worker->program = std::move(program);
   worker->opens_source_anew = opens_source_anew;
   worker->since = Clock::now();
-  std::vector<std::string> words = {"--worker=" + std::to_string(theirs.descriptor())};
-  words.insert(words.end(), worker_options_.arguments.begin(), worker_options_.arguments.end());
-  worker->pid = Execute(worker->program->get(), words, std::array{theirs.descriptor()});
+  worker->pid = Execute(worker->program->get(), kWorkerProcess, std::array{theirs.descriptor()},
+                        worker_options_.arguments);
   if (worker->pid < 0) throw ErrnoError("starting a worker");
   worker->end.emplace(worker->pid);
   const Channel& channel = worker->channel;

@@ -36,7 +36,7 @@ namespace skopsfs::fuse {
 class Supervisor {
  public:
   struct WorkerOptions {
-    std::vector<std::string> arguments;  // this program's, with "--worker=DESCRIPTOR" before them
+    std::vector<std::string> arguments;  // this program's
     ServingUser user;
     std::chrono::milliseconds
         timeout{};  // of a request, after which the worker is replaced; 0: none

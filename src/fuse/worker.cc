@@ -7,8 +7,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <csignal>
-#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <mutex>
@@ -17,6 +15,7 @@
 #include <sstream>
 #include <system_error>
 
+#include "fuse/background.h"
 #include "fuse/mountpoint.h"
 #include "util/error.h"
 #include "util/log.h"
@@ -144,9 +143,7 @@ void BecomeWorker(const Channel& supervisor) {
     return supervisor.TrySend(Tell::kLog, static_cast<uint64_t>(level), 0, -1, line);
   });
   prctl(PR_SET_NAME, "skopsfs-worker");
-  const pid_t parent = getppid();
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (getppid() != parent) _exit(EXIT_FAILURE);
+  EndWithParent();
 }
 
 KeptBySupervisor::KeptBySupervisor(Channel& supervisor, uint32_t generation, size_t inherited)
