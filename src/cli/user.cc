@@ -6,21 +6,19 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <charconv>
 #include <optional>
 #include <string_view>
 
 #include "util/error.h"
 #include "util/log.h"
+#include "util/number.h"
 
 namespace skopsfs::cli {
 namespace {
 
 std::optional<id_t> Number(std::string_view text) {
-  id_t id = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), id);
-  const bool whole = error == std::errc() && end == text.data() + text.size();
-  return whole && id != static_cast<id_t>(-1) ? std::optional(id) : std::nullopt;
+  const auto id = util::ParseNumber<id_t>(text);
+  return id != static_cast<id_t>(-1) ? id : std::nullopt;
 }
 
 OpenedSource OpenAs(const fuse::UserIds& user, const Options& options) {

@@ -4,7 +4,6 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <charconv>
 #include <csignal>
 #include <cstdio>
 
@@ -12,6 +11,7 @@
 #include "ctl/tree.h"
 #include "util/error.h"
 #include "util/log.h"
+#include "util/number.h"
 #include "util/time_zone.h"
 
 namespace skopsfs::ctl {
@@ -24,14 +24,12 @@ double ParseInterval(const std::string& text) {
   constexpr double kLeast = 0.1;
   constexpr double kMost = 86400;
   if (text == kJustTheFlag) return kUsualInterval;
-  double seconds = 0;
-  const auto end = text.data() + text.size();
-  const auto result = std::from_chars(text.data(), end, seconds);
-  if (result.ec != std::errc() || result.ptr != end || !(seconds >= kLeast) || seconds > kMost) {
+  const auto seconds = util::ParseNumber<double>(text);
+  if (!seconds || !(*seconds >= kLeast) || *seconds > kMost) {
     throw util::Error(
         EINVAL, fmt::format("--watch wants seconds from {} to {}, not '{}'", kLeast, kMost, text));
   }
-  return seconds;
+  return *seconds;
 }
 
 void AddPaths(CLI::App& command, CheckOptions& options, const std::string& help) {

@@ -5,14 +5,16 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <optional>
 
 #include "ctl/files.h"
 #include "util/error.h"
+#include "util/number.h"
 
 namespace skopsfs::ctl {
 namespace {
+
+using util::ParseNumber;
 
 constexpr size_t kMostBytes = size_t{256} << 20;  // of a smaps
 
@@ -24,45 +26,29 @@ std::string_view NextWord(std::string_view& line) {
   return word;
 }
 
-template <typename T>
-bool ParseWhole(std::string_view text, T& number, int base) {
-  const auto end = text.data() + text.size();
-  const auto result = std::from_chars(text.data(), end, number, base);
-  return result.ec == std::errc() && result.ptr == end;
-}
-
 // "START-END PERMISSIONS OFFSET MAJOR:MINOR INODE PATH"; nothing where a line is none of these.
 std::optional<Mapping> ParseMapping(std::string_view line) {
   const auto range = NextWord(line);
   const auto dash = range.find('-');
-  uint64_t address = 0;
-  if (dash == std::string_view::npos || !ParseWhole(range.substr(0, dash), address, 16)) {
-    return std::nullopt;
-  }
+  if (dash == range.npos || !ParseNumber<uint64_t>(range.substr(0, dash), 16)) return std::nullopt;
   NextWord(line);
   NextWord(line);
   const auto device = NextWord(line);
-  const auto colon = device.find(':');
-  unsigned major_number = 0;
-  unsigned minor_number = 0;
-  Mapping mapping;
-  if (colon == std::string_view::npos || !ParseWhole(device.substr(0, colon), major_number, 16) ||
-      !ParseWhole(device.substr(colon + 1), minor_number, 16) ||
-      !ParseWhole(NextWord(line), mapping.inode, 10)) {
-    return std::nullopt;
-  }
-  mapping.device = makedev(major_number, minor_number);
+  const auto colon = std::min(device.find(':'), device.size());
+  const auto major_number = ParseNumber<unsigned>(device.substr(0, colon), 16);
+  const auto minor_number =
+      ParseNumber<unsigned>(device.substr(std::min(colon + 1, device.size())), 16);
+  const auto inode = ParseNumber<uint64_t>(NextWord(line));
+  if (!major_number || !minor_number || !inode) return std::nullopt;
   line.remove_prefix(std::min(line.find_first_not_of(' '), line.size()));
-  mapping.path = line;
-  return mapping;
+  return Mapping{
+      .device = makedev(*major_number, *minor_number), .inode = *inode, .path = std::string(line)};
 }
 
 // "KEY:   NUMBER kB" in bytes.
 uint64_t AmountOf(std::string_view line) {
   NextWord(line);
-  uint64_t amount = 0;
-  ParseWhole(NextWord(line), amount, 10);
-  return amount << 10;
+  return ParseNumber<uint64_t>(NextWord(line)).value_or(0) << 10;
 }
 
 // In a container /proc has the processes of its PID namespace only. Process 1 is that of /proc;
@@ -90,6 +76,23 @@ std::string NameOf(const std::string& process) {
   }
 }
 
+// Looks at each process in `proc`, by its number and its folder. Returns how many could not be
+// looked at; those that end meanwhile are not among them.
+template <typename Look>
+uint64_t ForEachProcess(const std::string& proc, const Look& look) {
+  uint64_t unknown = 0;
+  for (const auto& name : ListFolder(proc)) {
+    const auto pid = ParseNumber<pid_t>(name);
+    if (!pid) continue;
+    try {
+      look(*pid, JoinPath(proc, name));
+    } catch (const util::Error& error) {
+      if (error.code() != ENOENT && error.code() != ESRCH) ++unknown;
+    }
+  }
+  return unknown;
+}
+
 }  // namespace
 
 std::vector<Mapping> ParseMappings(std::string_view smaps, const std::set<dev_t>& devices) {
@@ -112,22 +115,15 @@ std::vector<Mapping> ParseMappings(std::string_view smaps, const std::set<dev_t>
 
 Mappings ReadMappings(const std::set<dev_t>& devices, const std::string& proc) {
   Mappings mappings{.are_of_all_processes = ShowsAllProcesses(proc)};
-  for (const auto& name : ListFolder(proc)) {
-    pid_t pid = 0;
-    if (!ParseWhole(std::string_view(name), pid, 10)) continue;
-    const std::string folder = JoinPath(proc, name);
-    try {
-      // It is much quicker than smaps, which few need.
-      if (ParseMappings(ReadWhole(folder + "/maps", kMostBytes), devices).empty()) continue;
-      for (auto& mapping : ParseMappings(ReadWhole(folder + "/smaps", kMostBytes), devices)) {
-        mapping.pid = pid;
-        mappings.names.try_emplace(pid, NameOf(folder));
-        mappings.all.push_back(std::move(mapping));
-      }
-    } catch (const util::Error& error) {
-      if (error.code() != ENOENT && error.code() != ESRCH) ++mappings.unknown;
+  mappings.unknown = ForEachProcess(proc, [&](pid_t pid, const std::string& folder) {
+    // It is much quicker than smaps, which few need.
+    if (ParseMappings(ReadWhole(folder + "/maps", kMostBytes), devices).empty()) return;
+    for (auto& mapping : ParseMappings(ReadWhole(folder + "/smaps", kMostBytes), devices)) {
+      mapping.pid = pid;
+      mappings.names.try_emplace(pid, NameOf(folder));
+      mappings.all.push_back(std::move(mapping));
     }
-  }
+  });
   return mappings;
 }
 
@@ -135,18 +131,12 @@ std::map<dev_t, std::set<std::string>> PathsByName(const std::set<dev_t>& device
                                                    const std::string& proc) {
   std::map<dev_t, std::set<std::string>> found;
   if (devices.empty()) return found;
-  for (const auto& name : ListFolder(proc)) {
-    pid_t pid = 0;
-    if (!ParseWhole(std::string_view(name), pid, 10)) continue;
-    try {
-      const auto maps = ReadWhole(JoinPath(JoinPath(proc, name), "maps"), kMostBytes);
-      for (auto& mapping : ParseMappings(maps, devices)) {
-        if (mapping.path.find("/by-name/") == std::string::npos) continue;
-        found[mapping.device].insert(std::move(mapping.path));
-      }
-    } catch (const util::Error&) {  // it is counted where its mappings are
+  ForEachProcess(proc, [&](pid_t, const std::string& folder) {
+    for (auto& mapping : ParseMappings(ReadWhole(folder + "/maps", kMostBytes), devices)) {
+      if (mapping.path.find("/by-name/") == std::string::npos) continue;
+      found[mapping.device].insert(std::move(mapping.path));
     }
-  }
+  });
   return found;
 }
 

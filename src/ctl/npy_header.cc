@@ -10,6 +10,7 @@
 
 #include "util/error.h"
 #include "util/little_endian.h"
+#include "util/number.h"
 #include "util/utf8.h"
 
 namespace skopsfs::ctl {
@@ -137,22 +138,13 @@ std::string TypeName(const std::string& code) {
   const auto rest = type.substr(1);
   if (type.starts_with("M8")) return "datetime64" + std::string(type.substr(2));
   if (type.starts_with("m8")) return "timedelta64" + std::string(type.substr(2));
-  unsigned bytes = 0;
-  const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), bytes);
+  const auto bytes = util::ParseNumber<unsigned>(rest);
   constexpr unsigned kWidest = 32;
-  if (error != std::errc() || end != rest.data() + rest.size() || bytes > kWidest) return code;
-  switch (type[0]) {
-    case 'i':
-      return fmt::format("int{}", 8 * bytes);
-    case 'u':
-      return fmt::format("uint{}", 8 * bytes);
-    case 'f':
-      return fmt::format("float{}", 8 * bytes);
-    case 'c':
-      return fmt::format("complex{}", 8 * bytes);
-    default:
-      return code;
+  if (!bytes || *bytes > kWidest) return code;
+  for (const std::string_view name : {"int", "uint", "float", "complex"}) {
+    if (name[0] == type[0]) return fmt::format("{}{}", name, 8 * *bytes);
   }
+  return code;
 }
 
 std::string TypeOf(const Value& descr) {

@@ -12,7 +12,6 @@
 
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <fstream>
 #include <sstream>
 #include <string_view>
@@ -24,6 +23,7 @@
 #include "fuse/stderr_capture.h"
 #include "util/error.h"
 #include "util/log.h"
+#include "util/number.h"
 
 namespace skopsfs::fuse {
 namespace {
@@ -99,10 +99,9 @@ std::string RemedyFor(const std::string& reason) {
 std::optional<int> PassedDescriptor(const std::string& mountpoint) {
   constexpr std::string_view kPrefix = "/dev/fd/";
   if (!mountpoint.starts_with(kPrefix)) return std::nullopt;
-  const char* const end = mountpoint.data() + mountpoint.size();
-  int descriptor = -1;
-  const auto [rest, error] = std::from_chars(mountpoint.data() + kPrefix.size(), end, descriptor);
-  if (error != std::errc() || rest != end || descriptor < 0) {
+  const auto descriptor =
+      util::ParseNumber<int>(std::string_view(mountpoint).substr(kPrefix.size()));
+  if (!descriptor || *descriptor < 0) {
     throw Error(EINVAL, util::Quoted(mountpoint) + " names no descriptor");
   }
   return descriptor;

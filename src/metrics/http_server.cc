@@ -10,12 +10,12 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <optional>
 #include <stdexcept>
 #include <utility>
 
 #include "util/error.h"
+#include "util/number.h"
 
 namespace skopsfs::metrics {
 namespace {
@@ -75,11 +75,9 @@ Address ParseAddress(std::string_view text) {
   std::string_view host = colon == std::string_view::npos ? "127.0.0.1" : text.substr(0, colon);
   const std::string_view port = colon == std::string_view::npos ? text : text.substr(colon + 1);
   if (host == "localhost") host = "127.0.0.1";
-  uint16_t number = 0;
-  const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), number);
-  const bool is_port = error == std::errc() && end == port.data() + port.size() && number != 0;
+  const auto number = util::ParseNumber<uint16_t>(port).value_or(0);
   Address address{.host = std::string(host), .port = std::to_string(number)};
-  if (!is_port || !Parse(address)) {
+  if (number == 0 || !Parse(address)) {
     throw std::invalid_argument(
         fmt::format("'{}' is no HOST:PORT, with four numbers (IPv4) for HOST and a PORT from 1 to "
                     "65535",
