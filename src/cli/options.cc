@@ -2,13 +2,15 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
-#include <charconv>
 #include <functional>
 #include <optional>
 #include <string_view>
+#include <type_traits>
 
 #include "metrics/http_server.h"
+#include "util/number.h"
 
 namespace skopsfs::cli {
 namespace {
@@ -17,23 +19,20 @@ using Apply = void (*)(Options&, std::string_view value);
 
 double ParseSeconds(std::string_view option, std::string_view text) {
   constexpr double kMost = 86400;
-  double seconds = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
-  if (error != std::errc() || end != text.data() + text.size() || !(seconds >= 0) ||
-      seconds > kMost) {
+  const auto seconds = util::ParseNumber<double>(text);
+  if (!seconds || !(*seconds >= 0) || *seconds > kMost) {
     throw UsageError(fmt::format("--{} wants seconds from 0 to {}, not '{}'", option, kMost, text));
   }
-  return seconds;
+  return *seconds;
 }
 
 unsigned ParseAmount(std::string_view option, std::string_view unit, unsigned most,
                      std::string_view text) {
-  unsigned amount = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), amount);
-  if (error != std::errc() || end != text.data() + text.size() || amount > most) {
+  const auto amount = util::ParseNumber<unsigned>(text);
+  if (!amount || *amount > most) {
     throw UsageError(fmt::format("--{} wants {} from 0 to {}, not '{}'", option, unit, most, text));
   }
-  return amount;
+  return *amount;
 }
 
 // Whether it is the second of two.
@@ -117,16 +116,16 @@ constexpr std::array<Option, 15> kOptions = {{
      [](Options& o, std::string_view) { o.version = true; }},
 }};
 
-enum class Effect { kHandOn, kIgnore, kNonempty, kReadOnly };
+enum class Effect { kHandOn, kNonempty, kReadOnly };
 
-// A -o option that is no option of ours.
+// A -o option that is no option of ours, and that does something.
 struct MountOption {
   std::string_view name;  // ends in '=' when it takes a value
   Effect effect;
   std::string_view help;  // empty: accepted from fstab and mount(8), not worth a line
 };
 
-constexpr std::array<MountOption, 40> kMountOptions = {{
+constexpr std::array<MountOption, 9> kMountOptions = {{
     {"allow_other", Effect::kHandOn, "other users may use the mount"},
     {"allow_root", Effect::kHandOn, "root may use the mount"},
     {"auto_unmount", Effect::kHandOn, "unmount even when the process is killed"},
@@ -135,59 +134,33 @@ constexpr std::array<MountOption, 40> kMountOptions = {{
     {"noexec", Effect::kHandOn, "nothing on the mount can be run"},
     {"noatime", Effect::kHandOn, ""},
     {"context=", Effect::kHandOn, ""},
-    // What is so anyway, or concerns only mount(8).
     {"ro", Effect::kReadOnly, "(of /dev/fd/N) it was mounted so: no file is opened with a message"},
-    {"rw", Effect::kIgnore, ""},
-    {"nosuid", Effect::kIgnore, ""},
-    {"nodev", Effect::kIgnore, ""},
-    {"suid", Effect::kIgnore, ""},
-    {"dev", Effect::kIgnore, ""},
-    {"exec", Effect::kIgnore, ""},
-    {"atime", Effect::kIgnore, ""},
-    {"relatime", Effect::kIgnore, ""},
-    {"default_permissions", Effect::kIgnore, ""},
-    {"defaults", Effect::kIgnore, ""},
-    {"auto", Effect::kIgnore, ""},
-    {"noauto", Effect::kIgnore, ""},
-    {"nofail", Effect::kIgnore, ""},
-    {"_netdev", Effect::kIgnore, ""},
-    {"user", Effect::kIgnore, ""},
-    {"users", Effect::kIgnore, ""},
-    {"nouser", Effect::kIgnore, ""},
-    {"owner", Effect::kIgnore, ""},
-    {"noowner", Effect::kIgnore, ""},
-    {"group", Effect::kIgnore, ""},
-    {"nogroup", Effect::kIgnore, ""},
-    {"comment=", Effect::kIgnore, ""},
-    {"async", Effect::kIgnore, ""},
-    {"sync", Effect::kIgnore, ""},
-    {"diratime", Effect::kIgnore, ""},
-    {"nodiratime", Effect::kIgnore, ""},
-    {"norelatime", Effect::kIgnore, ""},
-    {"strictatime", Effect::kIgnore, ""},
-    {"nostrictatime", Effect::kIgnore, ""},
-    {"lazytime", Effect::kIgnore, ""},
-    {"nolazytime", Effect::kIgnore, ""},
 }};
 
-const Option* FindByName(std::string_view name) {
-  for (const auto& option : kOptions) {
-    if (!option.name.empty() && option.name == name) return &option;
-  }
-  return nullptr;
-}
+// What is so anyway, or concerns only mount(8).
+constexpr std::array<std::string_view, 31> kIgnored = {
+    "rw",          "nosuid",        "nodev",
+    "suid",        "dev",           "exec",
+    "atime",       "relatime",      "default_permissions",
+    "defaults",    "auto",          "noauto",
+    "nofail",      "_netdev",       "user",
+    "users",       "nouser",        "owner",
+    "noowner",     "group",         "nogroup",
+    "comment=",    "async",         "sync",
+    "diratime",    "nodiratime",    "norelatime",
+    "strictatime", "nostrictatime", "lazytime",
+    "nolazytime"};
 
-const Option* FindByLetter(char letter) {
-  for (const auto& option : kOptions) {
-    if (option.letter == letter) return &option;
-  }
-  return nullptr;
+template <typename Value>
+const Option* Find(Value Option::*name, std::type_identity_t<Value> value) {
+  const auto found = std::ranges::find(kOptions, value, name);
+  return found != kOptions.end() && value != Value() ? &*found : nullptr;
 }
 
 // "name" or "name=value" of an option of ours; false when there is none of that name.
 bool ApplyNamed(Options& options, std::string_view text) {
   const size_t equals = text.find('=');
-  const auto* option = FindByName(text.substr(0, equals));
+  const auto* option = Find(&Option::name, text.substr(0, equals));
   if (option == nullptr) return false;
   const bool has_value = equals != std::string_view::npos;
   if (has_value == option->value.empty()) {
@@ -201,14 +174,17 @@ bool ApplyNamed(Options& options, std::string_view text) {
 
 void AddMountOption(Options& options, std::string_view text) {
   if (text.starts_with("x-") || text.starts_with("X-")) return;  // for mount(8) and systemd
-  for (const auto& known : kMountOptions) {
-    const bool matches =
-        known.name.ends_with('=') ? text.starts_with(known.name) : text == known.name;
-    if (!matches) continue;
-    if (text.ends_with('=')) throw UsageError(fmt::format("mount option '{}' wants a value", text));
-    if (known.effect == Effect::kHandOn) options.mount_options.emplace_back(text);
-    if (known.effect == Effect::kNonempty) options.nonempty = true;
-    if (known.effect == Effect::kReadOnly) options.passed_is_read_only = true;
+  const auto is_it = [&](std::string_view known) {
+    const bool matches = known.ends_with('=') ? text.starts_with(known) : text == known;
+    if (!matches || !text.ends_with('=')) return matches;
+    throw UsageError(fmt::format("mount option '{}' wants a value", text));
+  };
+  if (std::ranges::any_of(kIgnored, is_it)) return;
+  for (const auto& [name, effect, help] : kMountOptions) {
+    if (!is_it(name)) continue;
+    if (effect == Effect::kHandOn) options.mount_options.emplace_back(text);
+    if (effect == Effect::kNonempty) options.nonempty = true;
+    if (effect == Effect::kReadOnly) options.passed_is_read_only = true;
     return;
   }
   if (!ApplyNamed(options, text)) {
@@ -251,7 +227,7 @@ Options ParseOptions(std::span<const char* const> arguments) {
       only_paths = true;
     } else if (argument[1] == '-') {
       std::string text(argument.substr(2));
-      const auto* option = FindByName(text);
+      const auto* option = Find(&Option::name, text);
       if (option != nullptr && !option->value.empty() && i + 1 < arguments.size()) {
         text += "=" + std::string(arguments[++i]);
         options.given.back() = "--" + text;
@@ -260,7 +236,7 @@ Options ParseOptions(std::span<const char* const> arguments) {
         throw UsageError(fmt::format("unknown option '{}'", argument));
       }
     } else {
-      const auto* option = FindByLetter(argument[1]);
+      const auto* option = Find(&Option::letter, argument[1]);
       if (option == nullptr || (option->value.empty() && argument.size() > 2)) {
         throw UsageError(fmt::format("unknown option '{}'", argument));
       }
