@@ -214,7 +214,7 @@ std::shared_ptr<archive::MemberReader> Catalog::Read(
 
 // To be called with the slot's mutex held. What cannot be kept now is tried again, see Tidy().
 void Catalog::Keep(Slot& slot) {
-  if (keeper_ == nullptr || !slot.was_read || !slot.file || slot.kept) return;
+  if (keeper_ == nullptr || !slot.file || slot.kept) return;
   auto kept = std::make_shared<KeptDescriptor>(*keeper_, slot.id, slot.file->descriptor());
   if (kept->is_kept()) slot.kept = std::move(kept);
 }
@@ -246,14 +246,11 @@ void Catalog::Close(Slot& slot, const archive::ArchiveFile& file,
                     const std::optional<Error>& forever) {
   // Closed after the lock.
   std::map<uint32_t, std::shared_ptr<archive::MemberReader>> members;
-  std::shared_ptr<const KeptDescriptor> kept;
-  File closed;
+  Slot::Closed closed;
   const std::lock_guard lock(slot.mutex);
   if (slot.file.get() != &file) return;
   members.swap(slot.members);
-  kept.swap(slot.kept);
-  closed.swap(slot.file);
-  slot.was_read = false;
+  closed = slot.Close();
   if (forever) slot.failure = forever;
 }
 

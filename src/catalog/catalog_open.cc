@@ -122,6 +122,8 @@ OpenArchive Catalog::OpenNow(const std::shared_ptr<Slot>& slot, bool as_named) {
     open_.Used(slot);  // to be closed again should reading its index have to wait
   }
   if (!open.index) open.index = ReadIndex(*slot, open.file, as_named);
+  const std::lock_guard lock(slot->mutex);
+  Keep(*slot);
   return open;
 }
 
@@ -188,10 +190,10 @@ Catalog::Index Catalog::ReadIndex(Slot& slot, const File& file, bool as_named) {
   } catch (const Error& error) {
     check();  // what a changing file or a failing disk says may be different next time
     const bool is_lasting = error.code() != ENOMEM && !file->failed_to_read();
-    File closed;  // after the lock
+    Slot::Closed closed;  // after the lock
     const std::lock_guard lock(slot.mutex);
     if (is_lasting) slot.failure = error;
-    if (!slot.was_read) closed = std::move(slot.file);
+    if (!slot.was_read) closed = slot.Close();
     throw;
   }
   check();

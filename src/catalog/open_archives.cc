@@ -208,11 +208,11 @@ void OpenArchives::CloseUnread(size_t enough, const Slot* except) {
   for (const auto& slot : ByUse()) {
     if (staying <= enough) return;
     if (slot.get() == except) continue;
-    std::shared_ptr<const archive::ArchiveFile> closed;  // after the lock
+    Slot::Closed closed;  // after the lock
     const std::unique_lock lock(slot->mutex, std::try_to_lock);
     if (!lock) continue;  // in use this very moment
     if (slot->was_read || !IsIdle(slot->file)) continue;
-    closed = std::move(slot->file);
+    closed = slot->Close();
     --staying;
   }
 }

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "archive/archive_file.h"
@@ -76,11 +77,19 @@ struct Slot {
   // Those that are being read, by node index; bounded. Made at the first read, gone with the slot,
   // or when memory is short and nobody reads them just now.
   std::map<uint32_t, std::shared_ptr<archive::MemberReader>> members;
-  // Since a byte of it was first read, the file stays open to the end of the slot, whatever its
-  // name leads to: what the kernel still has open or mapped of it is not told. And it is kept
-  // beyond the end of this process, if that is possible.
-  bool was_read = false;
+  // What is open is kept beyond the end of this process, if that is possible: what the kernel has
+  // looked up may be read then.
   std::shared_ptr<const KeptDescriptor> kept;
+  // Since a byte of it was first read, the file stays open to the end of the slot, whatever its
+  // name leads to: what the kernel still has open or mapped of it is not told.
+  bool was_read = false;
+  // Leaves nothing open. What is returned is to be destroyed after the lock.
+  using Closed =
+      std::pair<std::shared_ptr<const archive::ArchiveFile>, std::shared_ptr<const KeptDescriptor>>;
+  [[nodiscard]] Closed Close() {
+    was_read = false;
+    return {std::move(file), std::move(kept)};
+  }
 
   // Members that are ZIPs themselves, by their numbers in the names; bounded.
   struct Inner {

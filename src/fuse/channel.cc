@@ -22,8 +22,9 @@ struct Head {
   uint64_t slot = 0;
 };
 
-// The kernel counts what all processes of a user have sent and nobody has received.
-void TellOfTooMany() {
+}  // namespace
+
+void Channel::TellOfTooMany() {
   rlimit limit{};
   getrlimit(RLIMIT_NOFILE, &limit);
   util::LogError(
@@ -31,8 +32,6 @@ void TellOfTooMany() {
       "raise it to 1024 at least (ulimit -n, LimitNOFILE)",
       limit.rlim_cur);
 }
-
-}  // namespace
 
 std::pair<Channel, Channel> Channel::Pair() {
   std::array<int, 2> ends{};
@@ -80,7 +79,7 @@ bool Channel::SendWith(int flags, Tell tell, uint64_t number, uint64_t slot, int
   while ((sent = sendmsg(socket_.get(), &message, flags | MSG_NOSIGNAL)) < 0 && errno == EINTR) {
   }
   const int reason = errno;
-  if (sent < 0 && reason == ETOOMANYREFS) TellOfTooMany();
+  if (sent < 0 && reason == ETOOMANYREFS && flags == 0) TellOfTooMany();
   errno = reason;
   return sent >= 0;
 }

@@ -67,6 +67,10 @@ class Channel {
   // Two ends that are connected.
   static std::pair<Channel, Channel> Pair();
 
+  // Says that the kernel refuses to send one more (ETOOMANYREFS): it counts what all processes of a
+  // user have sent and nobody has received.
+  static void TellOfTooMany();
+
   // From now on sending fails when the other end does not listen for five seconds.
   void BoundSending() const;
 
@@ -76,7 +80,8 @@ class Channel {
   bool Send(Tell tell, uint64_t number = 0, uint64_t slot = 0, int fd = -1,
             const std::string& text = {}) const;
 
-  // The same without waiting: false also when the other end does not read.
+  // The same without waiting: false also when the other end does not read. That too many
+  // descriptors are under way is not told then, as that may pass.
   bool TrySend(Tell tell, uint64_t number = 0, uint64_t slot = 0, int fd = -1,
                const std::string& text = {}) const;
 

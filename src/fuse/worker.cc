@@ -14,6 +14,7 @@
 #include <optional>
 #include <sstream>
 #include <system_error>
+#include <utility>
 
 #include "fuse/background.h"
 #include "fuse/mountpoint.h"
@@ -167,9 +168,11 @@ uint64_t KeptBySupervisor::Keep(uint64_t slot_id, int fd) noexcept {
   const uint64_t number = ++last_;
   if (ReserveOneMore() && supervisor_.TrySend(Tell::kKeep, number, slot_id, fd)) {
     ++held_;
+    too_many_ = false;
     return number;
   }
-  if (errno != EAGAIN) {
+  too_many_ = errno == ETOOMANYREFS;
+  if (errno != EAGAIN && !too_many_) {
     util::LogWarning("an open archive cannot be given to the supervisor: {}",
                      strerrordesc_np(errno));
   }
@@ -193,6 +196,7 @@ void KeptBySupervisor::SendDrops() noexcept {
 void KeptBySupervisor::TryAgain() noexcept {
   const std::lock_guard lock(mutex_);
   SendDrops();
+  if (std::exchange(too_many_, false)) Channel::TellOfTooMany();
 }
 
 void KeptBySupervisor::SendRest() noexcept {

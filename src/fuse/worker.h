@@ -81,6 +81,7 @@ class KeptBySupervisor : public catalog::DescriptorKeeper {
   Channel& supervisor_;
   std::mutex mutex_;  // guards what follows
   uint64_t last_;
+  bool too_many_ = false;            // descriptors were under way at the last try
   size_t held_;                      // by the supervisor
   std::vector<uint64_t> undropped_;  // that it is still to be told; has room for all of them
 };

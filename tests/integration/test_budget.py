@@ -74,6 +74,17 @@ class Budget(MountTest):
             self.assertEqual(self.read_again(self.files[number]), number)
             self.assertEqual(self.read(number), 10_000 + number)
 
+    def test_opened_and_not_read_when_descriptors_ran_short(self):
+        """What nobody has read is closed, and what is replaced then cannot be opened again."""
+        mount = self.mount("--revalidate=0", before=few_descriptors)
+        with open(self.member(0), "rb", buffering=0) as file:
+            for number in range(1, _ARCHIVES):
+                os.stat(self.member(number))
+            archives.write_version(self.in_source("0.skops"), 10_000, pages=1)
+            self.assert_errno(errno.EIO, file.read, 1)
+        mount.wait_for_log('"0.skops": member', "cannot be read: replaced or removed before it was read")
+        self.assertEqual(self.read(0), 10_000)
+
     def test_what_is_mapped_stays_while_many_others_are_read(self):
         """Each of which needs the descriptor of one before; and though all are replaced."""
         many = int(os.environ.get("SKOPSFS_ARCHIVES", str(_ARCHIVES)))

@@ -70,10 +70,10 @@ class ReadingTest : public ::testing::Test {
   std::shared_ptr<Slot> slot_;
 };
 
-TEST_F(ReadingTest, WhatWasReadIsKeptUntilItsSlotGoes) {
+TEST_F(ReadingTest, WhatIsOpenIsKeptUntilItsSlotGoes) {
   catalog_.Open(slot_);
   EXPECT_FALSE(slot_->was_read);
-  EXPECT_TRUE(keeper_.kept.empty()) << "nobody has read of it";
+  EXPECT_EQ(keeper_.kept, (std::map<uint64_t, uint64_t>{{1, slot_->id}})) << "it may be read";
   Read();
   Read();
   EXPECT_TRUE(slot_->was_read);
@@ -84,6 +84,23 @@ TEST_F(ReadingTest, WhatWasReadIsKeptUntilItsSlotGoes) {
   slot_.reset();
   EXPECT_EQ(keeper_.dropped, std::set<uint64_t>{1});
   EXPECT_EQ(catalog_.open_files(), 0U);
+}
+
+TEST_F(ReadingTest, WhatGivesWayToOthersIsNotKept) {
+  const testing::TempFolder folder;
+  for (const auto* const name : {"a.skops", "b.skops", "c.skops"}) {
+    testing::WriteFile(folder / name, testing::ArchiveOf("data"));
+  }
+  Catalog catalog(folder.path().string(), {.descriptors = 2}, std::make_unique<SlotStore>(),
+                  &keeper_);
+  const auto first = LookUp(catalog, "a.skops");
+  catalog.Open(first);
+  const auto second = LookUp(catalog, "b.skops");
+  catalog.Open(second);
+  const auto third = LookUp(catalog, "c.skops");
+  catalog.Open(third);
+  EXPECT_FALSE(first->file);
+  EXPECT_EQ(keeper_.kept, (std::map<uint64_t, uint64_t>{{2, second->id}, {3, third->id}}));
 }
 
 TEST_F(ReadingTest, WhatCannotBeKeptNowIsKeptLater) {
