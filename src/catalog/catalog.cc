@@ -162,8 +162,7 @@ std::optional<struct stat> Catalog::Glance(const Slot& folder, const Found& open
 
 std::shared_ptr<Slot> Catalog::Acquire(const std::shared_ptr<Slot>& folder, const std::string& name,
                                        const Found& found) {
-  std::shared_ptr<Slot> replaced;
-  auto slot = slots_.Acquire(folder, name, found.st, replaced);
+  auto slot = slots_.Acquire(folder, name, found.st);
   replaced_.Keep(slot->path, slot->id, found);
   return slot;
 }

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -111,26 +112,10 @@ class SlotStore {
 };
 
 // A record that is removed with its owner.
-class OwnedRecord {
- public:
-  OwnedRecord() = default;
-  OwnedRecord(SlotStore& store, SlotRecord* record) : store_(&store), record_(record) {}
-  ~OwnedRecord() {
-    if (record_ != nullptr) store_->Remove(record_);
-  }
-  OwnedRecord(const OwnedRecord&) = delete;
-  OwnedRecord& operator=(const OwnedRecord&) = delete;
-  void Set(SlotStore& store, SlotRecord* record) {
-    store_ = &store;
-    record_ = record;
-  }
-
-  SlotRecord* operator->() const { return record_; }
-  explicit operator bool() const { return record_ != nullptr; }
-
- private:
-  SlotStore* store_ = nullptr;
-  SlotRecord* record_ = nullptr;
+struct RemoveRecord {
+  SlotStore* store = nullptr;
+  void operator()(SlotRecord* record) const noexcept { store->Remove(record); }
 };
+using OwnedRecord = std::unique_ptr<SlotRecord, RemoveRecord>;
 
 }  // namespace skopsfs::catalog

@@ -25,7 +25,7 @@ SlotTable::SlotTable(std::shared_ptr<Slot> root, SlotStore& store)
 void SlotTable::Recover(SlotRecord* record) {
   const auto parent = by_id_.find(record->parent);
   auto slot = std::make_shared<Slot>();
-  slot->record.Set(store_, record);
+  slot->record = OwnedRecord(record, {&store_});
   Insert(slot, parent->second);
   if (record->superseded != 0) SetSuperseded(*slot, true);
   slot->recovered = true;
@@ -61,8 +61,7 @@ std::shared_ptr<Slot> SlotTable::Get(uint64_t id) {
 }
 
 std::shared_ptr<Slot> SlotTable::Acquire(const std::shared_ptr<Slot>& parent,
-                                         const std::string& name, const struct stat& st,
-                                         std::shared_ptr<Slot>& replaced) {
+                                         const std::string& name, const struct stat& st) {
   const archive::Identity identity = SlotIdentity(st);
   const bool is_folder = S_ISDIR(st.st_mode);
   const std::lock_guard lock(mutex_);
@@ -79,11 +78,10 @@ std::shared_ptr<Slot> SlotTable::Acquire(const std::shared_ptr<Slot>& parent,
   }
   try {
     auto slot = std::make_shared<Slot>();
-    slot->record.Set(store_, store_.Add(parent->id, name, st));
+    slot->record = OwnedRecord(store_.Add(parent->id, name, st), {&store_});
     Insert(slot, parent);
     if (current) SetSuperseded(*current, true);
-    replaced = std::exchange(current, slot);
-    return slot;
+    return current = slot;
   } catch (...) {
     if (is_new) current_.erase(known);
     throw;
@@ -92,7 +90,7 @@ std::shared_ptr<Slot> SlotTable::Acquire(const std::shared_ptr<Slot>& parent,
 
 void SlotTable::Vanished(uint64_t parent, const std::string& name) {
   const std::lock_guard lock(mutex_);
-  const auto known = current_.find({parent, name});
+  const auto known = current_.find(std::tie(parent, name));
   if (known != current_.end()) SetSuperseded(*known->second, true);
 }
 
@@ -124,7 +122,7 @@ std::shared_ptr<Slot> SlotTable::Remove(uint64_t id) noexcept {
   auto slot = std::move(by_id_.extract(id).mapped());
   if (slot->recovered) --recovered_;
   if (slot->superseded) --superseded_;
-  const auto current = current_.find(Place(slot->parent->id, slot->name));
+  const auto current = current_.find(std::tie(slot->parent->id, slot->name));
   if (current != current_.end() && current->second == slot) current_.erase(current);
   return slot;
 }
@@ -173,7 +171,7 @@ void SlotTable::ForgetAll(const Doubtful& doubtful) noexcept {
 
 std::shared_ptr<Slot> SlotTable::Current(uint64_t parent, const std::string& name) {
   const std::lock_guard lock(mutex_);
-  const auto found = current_.find(Place(parent, name));
+  const auto found = current_.find(std::tie(parent, name));
   return found == current_.end() ? nullptr : found->second;
 }
 

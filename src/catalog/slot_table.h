@@ -1,12 +1,12 @@
 #pragma once
 
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
-#include <string_view>
+#include <tuple>
 #include <unordered_map>
-#include <utility>
 #include <vector>
 
 #include "catalog/slot.h"
@@ -26,9 +26,9 @@ class SlotTable {
   std::shared_ptr<Slot> Get(uint64_t id);
 
   // The slot for what `name` in `parent` is now, with one lookup more. When that is not what it
-  // was, the old slot is superseded and a new one made; `replaced` gets the old one.
+  // was, the old slot is superseded and a new one made.
   std::shared_ptr<Slot> Acquire(const std::shared_ptr<Slot>& parent, const std::string& name,
-                                const struct stat& st, std::shared_ptr<Slot>& replaced);
+                                const struct stat& st);
 
   // `name` in `parent` leads to nothing now: its slot is superseded, unless Acquire() finds it
   // again.
@@ -64,29 +64,6 @@ class SlotTable {
   std::shared_ptr<Slot> Current(uint64_t parent, const std::string& name);
 
  private:
-  struct Key {
-    uint64_t parent;
-    std::string name;
-  };
-  struct Place {  // to look a key up with, which takes no memory
-    uint64_t parent;
-    std::string_view name;
-    Place(uint64_t in, std::string_view what) : parent(in), name(what) {}
-    Place(const Key& key) : parent(key.parent), name(key.name) {}
-  };
-  struct PlaceHash {
-    using is_transparent = void;
-    size_t operator()(const Place& place) const {
-      return std::hash<std::string_view>()(place.name) ^ (place.parent * 0x9e3779b97f4a7c15);
-    }
-  };
-  struct SamePlace {
-    using is_transparent = void;
-    bool operator()(const Place& a, const Place& b) const {
-      return a.parent == b.parent && a.name == b.name;
-    }
-  };
-
   void Recover(SlotRecord* record);
   std::shared_ptr<Slot> Remove(uint64_t id) noexcept;
   void SetSuperseded(Slot& slot, bool superseded);
@@ -98,7 +75,8 @@ class SlotTable {
   size_t recovered_ = 0;
   size_t superseded_ = 0;
   std::unordered_map<uint64_t, std::shared_ptr<Slot>> by_id_;
-  std::unordered_map<Key, std::shared_ptr<Slot>, PlaceHash, SamePlace> current_;  // by name
+  // By parent and name. To look one up with std::tie() takes no memory.
+  std::map<std::tuple<uint64_t, std::string>, std::shared_ptr<Slot>, std::less<>> current_;
 };
 
 // What a slot remembers of a file's state: all of an archive's, a folder's device and inode.
