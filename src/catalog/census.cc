@@ -25,9 +25,7 @@ std::string ReasonOf(const Slot& slot) {
 State StateOf(Slot& slot) {
   const std::unique_lock lock(slot.mutex, std::try_to_lock);
   if (!lock) return State::kOpen;
-  if (slot.trouble || slot.failure || !slot.bad_members.empty() || slot.names_failure) {
-    return State::kFailed;
-  }
+  if (!ReasonOf(slot).empty()) return State::kFailed;
   return slot.file ? State::kOpen : State::kIdle;
 }
 
