@@ -13,8 +13,14 @@ constexpr uint64_t kRoom = (uint64_t{1} << NodeId::kIndexBits) - kFirst;
 
 NodeId StatusTexts::Add(const StatusFile& file, std::string text, const struct stat& root) {
   const std::lock_guard lock(mutex_);
-  auto& held = held_[file.kind];
-  if (held.texts >= kMost || held.bytes + text.size() > kMostBytes) {
+  size_t texts = 0;
+  size_t bytes = text.size();
+  for (const auto& [index, known] : known_) {
+    if (known->file.kind != file.kind) continue;
+    ++texts;
+    bytes += known->text.size();
+  }
+  if (texts >= kMost || bytes > kMostBytes) {
     throw util::Error(ENFILE, "too many files of .skopsfs are open");
   }
   NodeId node;
@@ -22,11 +28,8 @@ NodeId StatusTexts::Add(const StatusFile& file, std::string text, const struct s
     node.index = static_cast<uint32_t>(kFirst + made_++ % kRoom);
   } while (known_.contains(node.index));
   const auto attributes = StatusFileAttributes(node, file, text.size(), root);
-  const size_t bytes = text.size();
-  auto made = std::make_shared<const StatusText>(StatusText{file, std::move(text), attributes});
-  known_[node.index] = std::move(made);
-  ++held.texts;
-  held.bytes += bytes;
+  known_[node.index] =
+      std::make_shared<const StatusText>(StatusText{file, std::move(text), attributes});
   return node;
 }
 
@@ -42,12 +45,7 @@ std::shared_ptr<const StatusText> StatusTexts::Find(NodeId node) {
 // It had one lookup.
 void StatusTexts::Forget(NodeId node) noexcept {
   const std::lock_guard lock(mutex_);
-  const auto known = known_.find(node.index);
-  if (known == known_.end()) return;
-  auto& held = held_[known->second->file.kind];
-  --held.texts;
-  held.bytes -= known->second->text.size();
-  known_.erase(known);
+  known_.erase(node.index);
 }
 
 }  // namespace skopsfs::fs

@@ -37,15 +37,10 @@ class StatusTexts {
   // Of each file, so that who has one open a thousand times keeps nobody from another.
   static constexpr size_t kMost = 1000;
   static constexpr size_t kMostBytes = size_t{64} << 20;
-  struct Held {
-    size_t texts = 0;
-    size_t bytes = 0;
-  };
 
   std::atomic<uint64_t>& made_;
   std::mutex mutex_;                                             // guards what follows
   std::map<uint32_t, std::shared_ptr<const StatusText>> known_;  // by the index of the node
-  std::map<StatusFile::Kind, Held> held_;
 };
 
 }  // namespace skopsfs::fs
