@@ -19,17 +19,17 @@ static_assert(archive::MemberTree::kMostNodes + kFirstChild + 1 < (1U << kPositi
 
 }  // namespace
 
-struct stat FileSystem::AttributesOf(const Directory& directory) {
+struct stat FileSystem::AttributesOf(const Located& directory) {
   const Slot& slot = *directory.slot;
   const NodeId node = directory.node;
   if (node.is_status()) return StatusFolderAttributes(slot.st);
   if (node.index == 0) return SourceAttributes(slot.path, slot.st);
   if (node.is_name()) return NameFolderAttributes(slot, node.index);
-  return MemberAttributes(slot, *directory.archive, directory.index, directory.first);
+  return MemberAttributes(slot, directory.archive(), directory.index, directory.first());
 }
 
 // The directory that holds it; the root holds itself.
-struct stat FileSystem::AttributesOfParent(const Directory& directory) {
+struct stat FileSystem::AttributesOfParent(const Located& directory) {
   const Slot& slot = *directory.slot;
   const NodeId node = directory.node;
   if (node.is_status()) return SourceAttributes(slot.path, slot.st);
@@ -39,18 +39,16 @@ struct stat FileSystem::AttributesOfParent(const Directory& directory) {
   }
   if (node.is_name()) {
     if (node.name() == 0) return SourceAttributes(slot.path, slot.st);
-    const auto parent = directory.names->At(node.name()).parent;
-    return NameFolderAttributes(slot, NodeId::kFirstName + parent);
+    return NameFolderAttributes(slot, NodeId::kFirstName + directory.name().parent);
   }
-  const uint32_t parent = directory.archive->node(directory.index).parent;
-  if (parent != 0) return MemberAttributes(slot, *directory.archive, parent, directory.first);
+  const uint32_t parent = directory.member().parent;
+  if (parent != 0) return MemberAttributes(slot, directory.archive(), parent, directory.first());
   if (!node.is_inner()) return SourceAttributes(slot.path, slot.st);
-  return NameFolderAttributes(slot, NodeId::kFirstName + directory.names->NodeOfNpz(node.npz()));
+  return NameFolderAttributes(slot, NodeId::kFirstName + directory.names->NodeOfNpz(directory.npz));
 }
 
 // Gives "." and ".." to `sink`, from `position` on; false when it is full.
-bool FileSystem::ReadDots(const Directory& directory, uint64_t position,
-                          const DirectorySink& sink) {
+bool FileSystem::ReadDots(const Located& directory, uint64_t position, const DirectorySink& sink) {
   DirectoryEntry dot{.name = ".", .entry = {.node = directory.node}, .next = 1};
   dot.entry.attributes = AttributesOf(directory);
   if (position == 0 && !sink(dot)) return false;
@@ -64,7 +62,7 @@ bool FileSystem::ReadDots(const Directory& directory, uint64_t position,
 bool FileSystem::OpenDirectory(NodeId node) {
   if (node.is_status()) return FindDirectory(node, 0), false;
   const auto directory =
-      Anew(node, [&] { return MakeDirectory(node, SlotOf(node), &catalog::Catalog::Open); });
+      Anew(node, [&] { return LocateDirectory(SlotOf(node), &catalog::Catalog::Open, node); });
   if (directory.slot->is_folder) {
     ReadingFolder(*directory.slot, [&] { return catalog_.OpenFolder(*directory.slot); });
   }
@@ -77,37 +75,8 @@ FolderListings::Names FileSystem::ListFolder(const Slot& folder) {
                        }));
 }
 
-FileSystem::Directory FileSystem::MakeDirectory(NodeId node, std::shared_ptr<Slot> slot,
-                                                OpenCall open) {
-  Directory directory{.node = node, .slot = std::move(slot)};
-  if (directory.slot->is_folder) return directory;
-  if (node.is_name()) {
-    auto names = LocateNames(node, open);
-    const auto kind = names.names->At(node.name()).kind;
-    if (kind == by_name::NameTree::Kind::kLink) throw Error(ENOTDIR, "a symbolic link");
-    if (kind == by_name::NameTree::Kind::kNpz) {
-      Fill(directory, LocateNpz(names, node.name()));
-    } else {
-      directory.archive = names.open.index;
-    }
-    directory.names = std::move(names.names);
-  } else {
-    Fill(directory, LocateIn(directory.slot, (catalog_.*open)(directory.slot), node));
-  }
-  return directory;
-}
-
-void FileSystem::Fill(Directory& directory, const Located& located) {
-  directory.archive = located.inner ? std::shared_ptr<const archive::ArchiveIndex>(
-                                          located.inner, &located.inner->index())
-                                    : located.open.index;
-  directory.first = located.first();
-  directory.index = located.index;
-  directory.names = located.names;
-}
-
 // `version`: of the root of a single archive, the slot whose listing is gone on with; 0: none.
-FileSystem::Directory FileSystem::FindDirectory(NodeId node, uint64_t version) {
+FileSystem::Located FileSystem::FindDirectory(NodeId node, uint64_t version) {
   if (node.is_status()) {
     if (node != kStatusFolderNode) throw Error(ENOTDIR, "a file");
     return {.node = node, .slot = catalog_.root()};
@@ -117,9 +86,10 @@ FileSystem::Directory FileSystem::FindDirectory(NodeId node, uint64_t version) {
     const auto listed = listed_.find(version);
     if (listed != listed_.end()) return listed->second.second = 0, listed->second.first;
   }
-  auto slot = version == 0 ? SlotOf(node) : catalog_.Get(version);
+  const auto slot = version == 0 ? SlotOf(node) : catalog_.Get(version);
   if (!slot) throw Error(ESTALE, "another version by now");
-  auto directory = MakeDirectory(node, std::move(slot), &catalog::Catalog::OpenKnown);
+  auto directory = LocateDirectory(slot, &catalog::Catalog::OpenKnown, node);
+  directory.open.file.reset();  // its index says it all
   if (IsSingleRoot(node)) {
     constexpr size_t kMostListed = 64;
     const std::lock_guard lock(listed_mutex_);
@@ -154,7 +124,7 @@ void FileSystem::ReadDirectory(NodeId node, uint64_t position, bool lookup,
   }
 }
 
-void FileSystem::ReadEntries(const Directory& directory, uint64_t position, bool lookup,
+void FileSystem::ReadEntries(const Located& directory, uint64_t position, bool lookup,
                              const DirectorySink& sink) {
   if (!ReadDots(directory, position, sink)) return;
   position = std::max(position, kFirstChild);
@@ -181,7 +151,7 @@ std::optional<Entry> FileSystem::EntryOf(const std::shared_ptr<Slot>& folder,
                .attributes = SourceAttributes(catalog::JoinPath(folder->path, name), *st)};
 }
 
-void FileSystem::ReadFolder(const Directory& directory, uint64_t position, bool lookup,
+void FileSystem::ReadFolder(const Located& directory, uint64_t position, bool lookup,
                             const DirectorySink& sink) {
   // Opened again each time: nobody says when a listing ends, and it must not use up a descriptor.
   const catalog::Found folder =
@@ -221,30 +191,28 @@ void FileSystem::ReadStatusFolder(uint64_t position, const DirectorySink& sink) 
 }
 
 // Nothing after the last one.
-std::optional<DirectoryEntry> FileSystem::ChildAt(const Directory& directory, uint64_t number) {
-  const Slot& slot = *directory.slot;
-  const auto& archive = *directory.archive;
-  if (directory.names && directory.first == 0) {
-    const auto folder = directory.names->At(directory.node.name());
+std::optional<DirectoryEntry> FileSystem::ChildAt(const Located& directory, uint64_t number) const {
+  if (directory.holds_names()) {
+    const auto folder = directory.name();
     if (number >= folder.child_count) return std::nullopt;
     const auto child = folder.first_child + static_cast<uint32_t>(number);
     return DirectoryEntry{.name = directory.names->At(child).name,
-                          .entry = NameEntry(slot, archive, *directory.names, child)};
+                          .entry = NameEntry(directory, child)};
   }
-  const auto listed = archive.node(directory.index);
+  const auto& archive = directory.archive();
+  const auto listed = directory.member();
   if (number < listed.child_count) {
     const auto child = listed.first_child + static_cast<uint32_t>(number);
-    return DirectoryEntry{
-        .name = archive.tree().Name(archive.node(child)),
-        .entry = MemberEntry(slot, archive, directory.first, child, directory.node)};
+    return DirectoryEntry{.name = archive.tree().Name(archive.node(child)),
+                          .entry = MemberEntry(directory, child)};
   }
   if (number > listed.child_count || directory.node.index != 0 || !HasNames(archive)) {
     return std::nullopt;
   }
-  return DirectoryEntry{.name = kByName, .entry = ByNameEntry(slot, directory.node)};
+  return DirectoryEntry{.name = kByName, .entry = ByNameEntry(directory)};
 }
 
-void FileSystem::ReadArchive(const Directory& directory, uint64_t position, bool lookup,
+void FileSystem::ReadArchive(const Located& directory, uint64_t position, bool lookup,
                              const DirectorySink& sink) {
   for (uint64_t number = position - kFirstChild;; ++number) {
     auto item = ChildAt(directory, number);

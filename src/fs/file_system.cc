@@ -67,26 +67,41 @@ std::shared_ptr<Slot> FileSystem::SlotOf(NodeId node) {
 }
 
 FileSystem::Located FileSystem::Locate(NodeId node, OpenCall open) {
-  auto slot = SlotOf(node);
+  const auto slot = SlotOf(node);
   if (slot->is_folder) throw Error(EISDIR, "a folder");
-  auto opened = (catalog_.*open)(slot);
-  return LocateIn(std::move(slot), std::move(opened), node);
+  return LocateIn(slot, open, node);
 }
 
-FileSystem::Located FileSystem::LocateIn(std::shared_ptr<Slot> slot, catalog::OpenArchive open,
+FileSystem::Located FileSystem::LocateIn(const std::shared_ptr<Slot>& slot, OpenCall open,
                                          NodeId node) {
-  Located located;
-  located.slot = std::move(slot);
-  located.open = std::move(open);
-  located.index = node.index;
-  if (node.is_inner()) {
-    located.names = NamesOf(*located.slot, located.open);
+  Located located{.node = node, .slot = slot, .open = (catalog_.*open)(slot)};
+  bool is_there = false;
+  if (node.is_name()) {
+    located.names = NamesOf(*slot, located.open);
+    is_there = node.name() < located.names->size();
+  } else if (node.is_inner()) {
+    located.names = NamesOf(*slot, located.open);
     located.npz = node.npz();
+    located.inner = InnerOf(*slot, located.open, *located.names, located.npz);
     located.index = node.inner();
-    located.inner = InnerOf(*located.slot, located.open, *located.names, located.npz);
+    is_there = located.index > 0 && located.index < located.archive().node_count();
+  } else {
+    located.index = node.index;
+    is_there = located.index < located.archive().node_count();
   }
-  const bool is_there = located.index < located.archive().node_count();
-  if (!is_there || (located.inner && located.index == 0)) throw Error(ESTALE, "no such node");
+  if (!is_there) throw Error(ESTALE, "no such node");
+  return located;
+}
+
+// The same for what can be looked into.
+FileSystem::Located FileSystem::LocateDirectory(const std::shared_ptr<Slot>& slot, OpenCall open,
+                                                NodeId node) {
+  if (slot->is_folder) return {.node = node, .slot = slot};
+  auto located = LocateIn(slot, open, node);
+  if (!node.is_name()) return located;
+  const auto kind = located.name().kind;
+  if (kind == by_name::NameTree::Kind::kLink) throw Error(ENOTDIR, "a symbolic link");
+  if (kind == by_name::NameTree::Kind::kNpz) OpenNpz(located);
   return located;
 }
 
@@ -97,14 +112,20 @@ Entry FileSystem::SourceEntry(const Slot& slot, const struct stat& st) const {
           .attribute_timeout = options_.revalidate};
 }
 
-Entry FileSystem::MemberEntry(const Slot& slot, const archive::ArchiveIndex& archive,
-                              uint32_t first, uint32_t child, NodeId parent) const {
+Entry FileSystem::EntryIn(const Located& directory, uint32_t index,
+                          const struct stat& attributes) const {
   // Inside a version nothing ever changes. But the kernel never looks the root up again, so what
   // is directly below it must be asked for when another version may have come.
-  return {.node = {.slot = slot.id, .index = first + child},
-          .attributes = MemberAttributes(slot, archive, child, first),
-          .entry_timeout = IsSingleRoot(parent) ? options_.revalidate : kForever,
+  return {.node = {.slot = directory.slot->id, .index = index},
+          .attributes = attributes,
+          .entry_timeout = IsSingleRoot(directory.node) ? options_.revalidate : kForever,
           .attribute_timeout = kForever};
+}
+
+Entry FileSystem::MemberEntry(const Located& directory, uint32_t child) const {
+  const uint32_t first = directory.first();
+  return EntryIn(directory, first + child,
+                 MemberAttributes(*directory.slot, directory.archive(), child, first));
 }
 
 std::optional<Entry> FileSystem::LookupInFolder(const std::shared_ptr<Slot>& folder,
@@ -137,16 +158,28 @@ std::optional<Entry> FileSystem::Lookup(NodeId parent, const std::string& name) 
 std::optional<Entry> FileSystem::LookupInSource(NodeId parent, const std::string& name) {
   const auto slot = SlotOf(parent);
   if (slot->is_folder) return LookupInFolder(slot, name);
-  if (parent.is_name()) return LookupName(parent, name);
-  const auto located = Locate(parent, &catalog::Catalog::Open);
-  const auto& archive = located.archive();
-  const auto child = archive.tree().Find(located.index, name);
-  const bool is_by_name = !child && parent.index == 0 && name == kByName && HasNames(archive);
-  if (!child && !is_by_name) return std::nullopt;
-  // A single archive's slot may just have been replaced and forgotten.
-  if (!catalog_.AddLookups(*located.slot, 1)) throw Error(ESTALE, "another version by now");
-  return is_by_name ? ByNameEntry(*located.slot, parent)
-                    : MemberEntry(*located.slot, archive, located.first(), *child, parent);
+  const auto directory = LocateDirectory(slot, &catalog::Catalog::Open, parent);
+  auto child = ChildOf(directory, name);
+  // Last: once it is counted, nothing may fail. A single archive's slot may just have been replaced
+  // and forgotten.
+  if (child && !catalog_.AddLookups(*directory.slot, 1)) {
+    throw Error(ESTALE, "another version by now");
+  }
+  return child;
+}
+
+// In a directory of an archive.
+std::optional<Entry> FileSystem::ChildOf(const Located& directory, const std::string& name) const {
+  if (directory.holds_names()) {
+    const auto found = directory.names->Find(directory.node.name(), name);
+    return found ? std::optional(NameEntry(directory, *found)) : std::nullopt;
+  }
+  const auto& archive = directory.archive();
+  if (const auto child = archive.tree().Find(directory.index, name)) {
+    return MemberEntry(directory, *child);
+  }
+  const bool is_by_name = directory.node.index == 0 && name == kByName && HasNames(archive);
+  return is_by_name ? std::optional(ByNameEntry(directory)) : std::nullopt;
 }
 
 Timeout FileSystem::NegativeTimeout(NodeId parent) {
@@ -168,11 +201,8 @@ Attributes FileSystem::GetAttributes(NodeId node) {
     return {SourceAttributes(slot->path, st), options_.revalidate};
   }
   if (node.index == 0) return {SourceAttributes(slot->path, slot->st), options_.revalidate};
-  if (node.is_name()) {
-    const auto located = LocateNames(node);
-    return {NameAttributes(*slot, *located.open.index, *located.names, node.name()), kForever};
-  }
   const auto located = Locate(node);
+  if (node.is_name()) return {NameAttributes(located, node.name()), kForever};
   return {MemberAttributes(*slot, located.archive(), located.index, located.first()), kForever};
 }
 
@@ -221,7 +251,7 @@ Member FileSystem::MemberOf(NodeId node) {
   std::shared_ptr<archive::MemberReader> reader;
   return Reading(*slot, node, reader, [&]() -> Member {
     const auto located = Locate(node);
-    if (located.node().is_directory) throw Error(EISDIR, "a directory");
+    if (located.member().is_directory) throw Error(EISDIR, "a directory");
     const auto& file = located.open.file;
     reader = catalog_.Adopt(
         *slot, std::make_unique<archive::MemberReader>(file, ExtentOf(located), decoders_));
@@ -233,11 +263,6 @@ Member FileSystem::MemberOf(NodeId node) {
     }
     return {node, slot, catalog_.Read(*slot, located.open, node.index, reader)};
   });
-}
-
-void FileSystem::FolderFailed(const Slot& folder, const Error& error) const {
-  if (error.code() == ESTALE) return;  // it has moved: the kernel looks its name up again
-  util::LogError("{}: cannot be looked into: {}", Quoted(catalog_.LabelOf(folder)), error.what());
 }
 
 size_t FileSystem::Read(const Member& member, uint64_t offset, std::span<std::byte> out) {

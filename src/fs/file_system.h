@@ -23,6 +23,7 @@
 #include "fs/status.h"
 #include "fs/status_texts.h"
 #include "util/error.h"
+#include "util/log.h"
 #include "util/long_mutex.h"
 
 namespace skopsfs::fs {
@@ -143,89 +144,70 @@ class FileSystem {
   metrics::Counters& counters() { return counters_; }
 
  private:
-  // A member or directory of an archive version, which is open for as long as this lives.
+  // A node of an archive version, which is open for as long as this lives; or a folder.
   struct Located {
+    NodeId node;
     std::shared_ptr<catalog::Slot> slot;
-    catalog::OpenArchive open;
-    std::shared_ptr<const by_name::NameTree> names;  // what follows is of an npz in it
-    std::shared_ptr<const archive::InnerArchive> inner;
-    uint32_t npz = 0;
-    uint32_t index = 0;  // in archive()
+    catalog::OpenArchive open = {};
+    std::shared_ptr<const by_name::NameTree> names = nullptr;      // of by-name and what is in it
+    std::shared_ptr<const archive::InnerArchive> inner = nullptr;  // of an npz there
+    uint32_t npz = 0;                                              // its number
+    uint32_t index = 0;                                            // in archive()
 
     const archive::ArchiveIndex& archive() const { return inner ? inner->index() : *open.index; }
     uint32_t first() const { return inner ? NodeId::FirstOf(npz) : 0; }
-    archive::Node node() const { return archive().node(index); }
+    archive::Node member() const { return archive().node(index); }
+    by_name::NameTree::Node name() const { return names->At(node.name()); }
+    // Whether what it holds are names, not members.
+    bool holds_names() const { return node.is_name() && !inner; }
     std::string Path() const;  // in the archive version
   };
-  // A node of the names of one.
-  struct LocatedNames {
-    std::shared_ptr<catalog::Slot> slot;
-    catalog::OpenArchive open;
-    std::shared_ptr<const by_name::NameTree> names;
-  };
   static constexpr std::string_view kByName = "by-name";
-
-  // A directory that is being listed.
-  struct Directory {
-    NodeId node;
-    std::shared_ptr<catalog::Slot> slot;
-    // Of a folder nothing; of what is in an npz, that.
-    std::shared_ptr<const archive::ArchiveIndex> archive = nullptr;
-    uint32_t first = 0;  // the index of its node 0 among all nodes of the version
-    uint32_t index = 0;  // the node in it that this is
-    std::shared_ptr<const by_name::NameTree> names = nullptr;  // of by-name and what is in it
-  };
 
   std::shared_ptr<catalog::Slot> SlotOf(NodeId node);
   using OpenCall =
       catalog::OpenArchive (catalog::Catalog::*)(const std::shared_ptr<catalog::Slot>&);
   Located Locate(NodeId node, OpenCall open = &catalog::Catalog::OpenKnown);
-  Located LocateIn(std::shared_ptr<catalog::Slot> slot, catalog::OpenArchive open, NodeId node);
+  Located LocateIn(const std::shared_ptr<catalog::Slot>& slot, OpenCall open, NodeId node);
+  Located LocateDirectory(const std::shared_ptr<catalog::Slot>& slot, OpenCall open, NodeId node);
+  void OpenNpz(Located& located);
   archive::Extent ExtentOf(const Located& located);
   bool IsSingleRoot(const NodeId& node) const;
   std::optional<Entry> LookupInFolder(const std::shared_ptr<catalog::Slot>& folder,
                                       const std::string& name);
   Entry SourceEntry(const catalog::Slot& slot, const struct stat& st) const;
-  Entry MemberEntry(const catalog::Slot& slot, const archive::ArchiveIndex& archive, uint32_t first,
-                    uint32_t child, NodeId parent) const;
+  Entry EntryIn(const Located& directory, uint32_t index, const struct stat& attributes) const;
+  Entry MemberEntry(const Located& directory, uint32_t child) const;
+  Entry NameEntry(const Located& directory, uint32_t name) const;
+  Entry ByNameEntry(const Located& directory) const;
+  std::optional<Entry> ChildOf(const Located& directory, const std::string& name) const;
   FolderListings::Names ListFolder(const catalog::Slot& folder);
-  NamedNode NamedMember(const Located& located, NodeId node) const;
-  Directory MakeDirectory(NodeId node, std::shared_ptr<catalog::Slot> slot, OpenCall open);
-  Directory FindDirectory(NodeId node, uint64_t version);
-  static void Fill(Directory& directory, const Located& located);
+  NamedNode NamedMember(const Located& located) const;
+  Located FindDirectory(NodeId node, uint64_t version);
   // The entry `name` of an open folder by now; nothing when it is gone.
   std::optional<Entry> EntryOf(const std::shared_ptr<catalog::Slot>& folder,
                                const catalog::Found& open, const std::string& name, bool lookup);
-  void ReadEntries(const Directory& directory, uint64_t position, bool lookup,
+  void ReadEntries(const Located& directory, uint64_t position, bool lookup,
                    const DirectorySink& sink);
-  void ReadFolder(const Directory& directory, uint64_t position, bool lookup,
+  void ReadFolder(const Located& directory, uint64_t position, bool lookup,
                   const DirectorySink& sink);
-  std::optional<DirectoryEntry> ChildAt(const Directory& directory, uint64_t number);
-  void ReadArchive(const Directory& directory, uint64_t position, bool lookup,
+  std::optional<DirectoryEntry> ChildAt(const Located& directory, uint64_t number) const;
+  void ReadArchive(const Located& directory, uint64_t position, bool lookup,
                    const DirectorySink& sink);
-  static struct stat AttributesOf(const Directory& directory);
-  static struct stat AttributesOfParent(const Directory& directory);
-  static bool ReadDots(const Directory& directory, uint64_t position, const DirectorySink& sink);
+  static struct stat AttributesOf(const Located& directory);
+  static struct stat AttributesOfParent(const Located& directory);
+  static bool ReadDots(const Located& directory, uint64_t position, const DirectorySink& sink);
 
   bool HasNames(const archive::ArchiveIndex& archive) const;
   std::shared_ptr<const by_name::NameTree> NamesOf(catalog::Slot& slot,
                                                    const catalog::OpenArchive& open);
   std::shared_ptr<const by_name::NameTree> ReadNames(catalog::Slot& slot,
                                                      const catalog::OpenArchive& open);
-  LocatedNames LocateNames(NodeId node, OpenCall open = &catalog::Catalog::OpenKnown);
   std::shared_ptr<const archive::InnerArchive> InnerOf(catalog::Slot& slot,
                                                        const catalog::OpenArchive& open,
                                                        const by_name::NameTree& names,
                                                        uint32_t npz);
-  Located LocateNpz(const LocatedNames& located, uint32_t name);
-  std::optional<Entry> LookupName(NodeId parent, const std::string& name);
-  std::optional<Entry> LookupInNpz(const LocatedNames& located, NodeId parent,
-                                   const std::string& name);
-  static struct stat NameAttributes(const catalog::Slot& slot, const archive::ArchiveIndex& archive,
-                                    const by_name::NameTree& names, uint32_t name);
-  Entry ByNameEntry(const catalog::Slot& slot, NodeId parent) const;
-  static Entry NameEntry(const catalog::Slot& slot, const archive::ArchiveIndex& archive,
-                         const by_name::NameTree& names, uint32_t name);
+  static struct stat NameAttributes(const Located& located, uint32_t name);
 
   // Runs `call` for `node`. The root of a single archive leads to the present version of that, but
   // is itself never looked up anew by the kernel: so it is here, when that version has just been
@@ -247,11 +229,14 @@ class FileSystem {
     try {
       return call();
     } catch (const util::Error& error) {
-      FolderFailed(folder, error);
+      // Where it has moved, the kernel looks its name up again.
+      if (error.code() != ESTALE) {
+        util::LogError("{}: cannot be looked into: {}", util::Quoted(catalog_.LabelOf(folder)),
+                       error.what());
+      }
       throw;
     }
   }
-  void FolderFailed(const catalog::Slot& folder, const util::Error& error) const;
   template <typename Call>
   auto Reading(catalog::Slot& slot, NodeId node,
                const std::shared_ptr<archive::MemberReader>& reader, const Call& call);
@@ -277,7 +262,7 @@ class FileSystem {
   // The versions of a single archive whose root was listed, by slot, and since how many calls of
   // Tidy() not: the kernel may have forgotten one that is listed still. Bounded.
   std::mutex listed_mutex_;
-  std::map<uint64_t, std::pair<Directory, int>> listed_;
+  std::map<uint64_t, std::pair<Located, int>> listed_;
   StatusTexts status_texts_;
   std::mutex wrong_mutex_;  // guards what follows
   std::vector<NodeId> wrong_;

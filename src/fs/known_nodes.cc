@@ -29,15 +29,15 @@ NodeId KnownNodes::At(uint64_t number) const {
 }
 
 // A member or a directory of members, below an npz or not.
-NamedNode FileSystem::NamedMember(const Located& located, NodeId node) const {
-  const auto member = located.node();
-  NodeId parent{.slot = node.slot, .index = located.first() + member.parent};
+NamedNode FileSystem::NamedMember(const Located& located) const {
+  const auto member = located.member();
+  NodeId parent{.slot = located.node.slot, .index = located.first() + member.parent};
   if (located.inner && member.parent == 0) {
     parent.index = NodeId::kFirstName + located.names->NodeOfNpz(located.npz);
   } else if (member.parent == 0 && catalog_.source().is_single_archive()) {
     parent = kRoot;
   }
-  return {node, parent, std::string(located.archive().tree().Name(member))};
+  return {located.node, parent, std::string(located.archive().tree().Name(member))};
 }
 
 std::vector<NamedNode> FileSystem::NamesOf(const std::shared_ptr<catalog::Slot>& slot,
@@ -51,13 +51,12 @@ std::vector<NamedNode> FileSystem::NamesOf(const std::shared_ptr<catalog::Slot>&
     if (node == NodeId{.slot = slot->id, .index = NodeId::kFirstName}) {
       named.push_back({node, top, std::string(kByName)});
     } else if (node.is_name()) {
-      const auto names = LocateNames(node).names;
-      const auto name = names->At(node.name());
-      const NodeId parent{.slot = slot->id, .index = NodeId::kFirstName + name.parent};
-      named.push_back({node, parent, std::string(name.name)});
+      const auto located = Locate(node);
+      const NodeId parent{.slot = slot->id, .index = NodeId::kFirstName + located.name().parent};
+      named.push_back({node, parent, std::string(located.name().name)});
     } else if (node.index != 0) {
       try {
-        named.push_back(NamedMember(Locate(node), node));
+        named.push_back(NamedMember(Locate(node)));
       } catch (const util::Error& error) {
         // Most numbers below an npz are of no member; or it is one that cannot be read.
         if (!node.is_inner()) throw;

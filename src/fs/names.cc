@@ -91,15 +91,6 @@ std::shared_ptr<const NameTree> FileSystem::NamesOf(Slot& slot, const catalog::O
   }
 }
 
-FileSystem::LocatedNames FileSystem::LocateNames(NodeId node, OpenCall open_call) {
-  auto slot = catalog_.Get(node.slot);
-  if (!slot || slot->is_folder) throw Error(ESTALE, "no such node");
-  auto open = (catalog_.*open_call)(slot);
-  auto names = NamesOf(*slot, open);
-  if (node.name() >= names->size()) throw Error(ESTALE, "no such node");
-  return {std::move(slot), std::move(open), std::move(names)};
-}
-
 std::string FileSystem::Located::Path() const {
   if (!inner) return archive().PathOf(index);
   const uint32_t member = names->At(names->NodeOfNpz(npz)).member;
@@ -145,64 +136,32 @@ std::shared_ptr<const archive::InnerArchive> FileSystem::InnerOf(Slot& slot,
   return found.archive;
 }
 
-FileSystem::Located FileSystem::LocateNpz(const LocatedNames& located, uint32_t name) {
-  Located npz;
-  npz.slot = located.slot;
-  npz.open = located.open;
-  npz.names = located.names;
-  npz.npz = located.names->NumberOfNpz(name);
-  npz.inner = InnerOf(*located.slot, located.open, *located.names, npz.npz);
-  return npz;
+// Of the npz that a name is of, as a folder.
+void FileSystem::OpenNpz(Located& located) {
+  located.npz = located.names->NumberOfNpz(located.node.name());
+  located.inner = InnerOf(*located.slot, located.open, *located.names, located.npz);
 }
 
-struct stat FileSystem::NameAttributes(const Slot& slot, const archive::ArchiveIndex& archive,
-                                       const NameTree& names, uint32_t name) {
+struct stat FileSystem::NameAttributes(const Located& located, uint32_t name) {
   const uint32_t index = NodeId::kFirstName + name;
-  if (!names.At(name).is_link()) return NameFolderAttributes(slot, index);
-  return LinkAttributes(slot, index, TargetOf(archive, names, name).size());
+  if (!located.names->At(name).is_link()) return NameFolderAttributes(*located.slot, index);
+  const size_t size = TargetOf(*located.open.index, *located.names, name).size();
+  return LinkAttributes(*located.slot, index, size);
 }
 
-Entry FileSystem::ByNameEntry(const Slot& slot, NodeId parent) const {
-  return {.node = {.slot = slot.id, .index = NodeId::kFirstName},
-          .attributes = NameFolderAttributes(slot, NodeId::kFirstName),
-          .entry_timeout = IsSingleRoot(parent) ? options_.revalidate : kForever,
-          .attribute_timeout = kForever};
+Entry FileSystem::ByNameEntry(const Located& directory) const {
+  return EntryIn(directory, NodeId::kFirstName,
+                 NameFolderAttributes(*directory.slot, NodeId::kFirstName));
 }
 
-Entry FileSystem::NameEntry(const Slot& slot, const archive::ArchiveIndex& archive,
-                            const NameTree& names, uint32_t name) {
-  return {.node = {.slot = slot.id, .index = NodeId::kFirstName + name},
-          .attributes = NameAttributes(slot, archive, names, name),
-          .entry_timeout = kForever,
-          .attribute_timeout = kForever};
-}
-
-std::optional<Entry> FileSystem::LookupName(NodeId parent, const std::string& name) {
-  const auto located = LocateNames(parent, &catalog::Catalog::Open);
-  const auto kind = located.names->At(parent.name()).kind;
-  if (kind == NameTree::Kind::kLink) throw Error(ENOTDIR, "a symbolic link");
-  if (kind == NameTree::Kind::kNpz) return LookupInNpz(located, parent, name);
-  const auto found = located.names->Find(parent.name(), name);
-  if (!found) return std::nullopt;
-  // First: once it is counted, nothing may fail.
-  auto entry = NameEntry(*located.slot, *located.open.index, *located.names, *found);
-  if (!catalog_.AddLookups(*located.slot, 1)) throw Error(ESTALE, "another version by now");
-  return entry;
-}
-
-std::optional<Entry> FileSystem::LookupInNpz(const LocatedNames& located, NodeId parent,
-                                             const std::string& name) {
-  const auto npz = LocateNpz(located, parent.name());
-  const auto child = npz.archive().tree().Find(0, name);
-  if (!child) return std::nullopt;
-  if (!catalog_.AddLookups(*npz.slot, 1)) throw Error(ESTALE, "another version by now");
-  return MemberEntry(*npz.slot, npz.archive(), npz.first(), *child, parent);
+Entry FileSystem::NameEntry(const Located& directory, uint32_t name) const {
+  return EntryIn(directory, NodeId::kFirstName + name, NameAttributes(directory, name));
 }
 
 std::string FileSystem::ReadLink(NodeId node) {
   if (!node.is_name()) throw Error(EINVAL, "no symbolic link");
-  const auto located = LocateNames(node);
-  if (!located.names->At(node.name()).is_link()) throw Error(EINVAL, "no symbolic link");
+  const auto located = Locate(node);
+  if (!located.name().is_link()) throw Error(EINVAL, "no symbolic link");
   return TargetOf(*located.open.index, *located.names, node.name());
 }
 

@@ -27,15 +27,12 @@ std::string FileSystem::ReasonOfFailure(NodeId node) {
       const auto bad = slot->bad_members.find(node.index);
       if (bad != slot->bad_members.end()) return bad->second.reason;
     }
-    if (node.is_name()) {
-      const auto located = LocateNames(node);
-      if (located.names->At(node.name()).kind == by_name::NameTree::Kind::kNpz) {
-        LocateNpz(located, node.name());
-      }
-      return {};
+    auto located = Locate(node);
+    if (!node.is_name()) {
+      if (!located.member().is_directory) ExtentOf(located);
+    } else if (located.name().kind == by_name::NameTree::Kind::kNpz) {
+      OpenNpz(located);
     }
-    const auto located = Locate(node);
-    if (!located.node().is_directory) ExtentOf(located);
     return {};
   } catch (const Error& error) {
     return error.code() == ESTALE ? std::string() : error.what();
@@ -46,7 +43,7 @@ std::string FileSystem::ReasonOfFailure(NodeId node) {
 bool FileSystem::IsLink(NodeId node) {
   if (!node.is_name()) return false;
   try {
-    return LocateNames(node).names->At(node.name()).is_link();
+    return Locate(node).name().is_link();
   } catch (const Error&) {
     return false;  // by-name itself, where there are no names
   }
@@ -84,7 +81,7 @@ std::optional<std::string> FileSystem::GetXattr(NodeId node, std::string_view na
   if (node.index == 0 || node.is_name()) return std::nullopt;
   const auto located = Locate(node);
   if (name == "member") return located.Path();
-  if (located.node().is_directory) return std::nullopt;
+  if (located.member().is_directory) return std::nullopt;
   const auto& entry = *located.archive().EntryOf(located.index);
   if (name == "method") return zip::MethodName(entry.method);
   if (name == "compressed_size") return std::to_string(entry.compressed_size);
