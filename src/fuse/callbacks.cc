@@ -197,7 +197,8 @@ bool AppendEntry(fuse_req_t request, std::span<char> buffer, size_t& used, bool 
   return true;
 }
 
-void ReadDirectory(fuse_req_t request, fuse_ino_t node, size_t size, off_t position, bool plus) {
+template <bool plus>
+void ReadDir(fuse_req_t request, fuse_ino_t node, size_t size, off_t position, fuse_file_info*) {
   AnswerInTurn(request, "readdir", [=] {
     const auto bytes = ThreadBuffer(size);
     const std::span buffer(reinterpret_cast<char*>(bytes.data()), bytes.size());
@@ -207,15 +208,6 @@ void ReadDirectory(fuse_req_t request, fuse_ino_t node, size_t size, off_t posit
         [&](const auto& item) { return AppendEntry(request, buffer, used, plus, item); });
     IsTaken(fuse_reply_buf(request, buffer.data(), used));
   });
-}
-
-void ReadDir(fuse_req_t request, fuse_ino_t node, size_t size, off_t position, fuse_file_info*) {
-  ReadDirectory(request, node, size, position, false);
-}
-
-void ReadDirPlus(fuse_req_t request, fuse_ino_t node, size_t size, off_t position,
-                 fuse_file_info*) {
-  ReadDirectory(request, node, size, position, true);
 }
 
 void StatFs(fuse_req_t request, fuse_ino_t) {
@@ -272,8 +264,8 @@ fuse_lowlevel_ops Callbacks() {
   ops.open = Open;
   ops.read = Read;
   ops.opendir = OpenDir;
-  ops.readdir = ReadDir;
-  ops.readdirplus = ReadDirPlus;
+  ops.readdir = ReadDir<false>;
+  ops.readdirplus = ReadDir<true>;
   ops.statfs = StatFs;
   ops.getxattr = GetXattr;
   ops.listxattr = ListXattr;
