@@ -6,6 +6,7 @@
 #include "ctl/json.h"
 #include "ctl/status.h"
 #include "ctl/text.h"
+#include "util/log.h"
 
 namespace skopsfs::ctl {
 namespace {
@@ -19,7 +20,7 @@ std::string HeadOf(const MountReport& report) {
   const auto& mount = report.mount;
   if (!report.answer.problem.empty()) {
     return fmt::format("{}: {}: {}\n", NameText(mount.path), NameText(mount.source),
-                       ReasonText(report.answer.problem));
+                       util::Printable(report.answer.problem));
   }
   return fmt::format("{}: {}, skopsfs {}, up {}, {}, {} ({} open, {} failed)\n",
                      NameText(mount.path), NameText(status.source), NameText(status.version),
@@ -85,7 +86,7 @@ std::string NotesOn(const MountReport& report) {
   const auto& status = report.answer.status;
   for (const auto& archive : status.archives) {
     if (archive.reason.empty()) continue;
-    text += fmt::format("  {}: {}\n", NameOf(archive), ReasonText(archive.reason));
+    text += fmt::format("  {}: {}\n", NameOf(archive), util::Printable(archive.reason));
   }
   if (status.archives_left_out > 0) {
     text += fmt::format("  {} more not listed\n", CountText(status.archives_left_out, "archive"));

@@ -21,10 +21,6 @@ std::string CountText(uint64_t count, std::string_view what);
 // what would look like such an escape: names come from strangers.
 std::string NameText(std::string_view name);
 
-// What a server or an archive says, with what must not reach a terminal as '?': it comes from
-// strangers, too.
-std::string ReasonText(std::string_view reason);
-
 // Lays lines of cells out in columns, as wide as the widest cell of each that was measured before;
 // but a cell that is wider than kWidest widens nothing, since others would have to make up for it.
 class Columns {
