@@ -39,17 +39,19 @@ std::string AtLeast(std::string text, const ArchiveUse& use, bool sees_all) {
 }
 
 std::string TableOf(const MountReport& report, bool sees_all) {
-  Table table({{"ARCHIVE"},
-               {"SIZE", true},
-               {"STATE"},
-               {"RESIDENT", true},
-               {"PROCESSES", true},
-               {"SAVED", true}});
+  Columns columns({{"ARCHIVE"},
+                   {"SIZE", true},
+                   {"STATE"},
+                   {"RESIDENT", true},
+                   {"PROCESSES", true},
+                   {"SAVED", true}});
+  std::vector<std::vector<std::string>> rows;
   const auto add = [&](std::string name, std::string size, std::string state,
                        const ArchiveUse& use) {
-    table.Add({std::move(name), std::move(size), std::move(state), SizeOrUnknown(use.resident),
-               AtLeast(std::to_string(use.processes.size()), use, sees_all),
-               AtLeast(SizeOrUnknown(use.saved()), use, sees_all)});
+    rows.push_back({std::move(name), std::move(size), std::move(state), SizeOrUnknown(use.resident),
+                    AtLeast(std::to_string(use.processes.size()), use, sees_all),
+                    AtLeast(SizeOrUnknown(use.saved()), use, sees_all)});
+    columns.Measure(rows.back());
   };
   const auto& archives = report.answer.status.archives;
   for (size_t i = 0; i < archives.size(); ++i) {
@@ -58,7 +60,9 @@ std::string TableOf(const MountReport& report, bool sees_all) {
         NameText(archive.state) + (archive.is_current ? "" : ", replaced"), report.uses[i]);
   }
   if (!report.other.processes.empty()) add("(others)", "", "", report.other);
-  return table.empty() ? "" : table.Text("  ");
+  std::string text;
+  for (const auto& row : rows) text += columns.Line(row, "  ");
+  return text.empty() ? text : columns.TitleLine("  ") + text;
 }
 
 std::string ProcessesOf(const std::string& name, const ArchiveUse& use, const Mappings& mappings) {

@@ -88,10 +88,4 @@ std::string Columns::TitleLine(std::string_view indent) const {
   return Line(titles, indent);
 }
 
-std::string Table::Text(std::string_view indent) const {
-  std::string text = columns_.TitleLine(indent);
-  for (const auto& row : rows_) text += columns_.Line(row, indent);
-  return text;
-}
-
 }  // namespace skopsfs::ctl

@@ -45,21 +45,4 @@ class Columns {
   std::vector<size_t> widths_;
 };
 
-// Lines of cells in columns, all of which are kept until they are shown.
-class Table {
- public:
-  explicit Table(std::vector<Columns::Column> columns) : columns_(std::move(columns)) {}
-
-  void Add(std::vector<std::string> cells) {
-    columns_.Measure(cells);
-    rows_.push_back(std::move(cells));
-  }
-  bool empty() const { return rows_.empty(); }
-  std::string Text(std::string_view indent = "") const;
-
- private:
-  Columns columns_;
-  std::vector<std::vector<std::string>> rows_;
-};
-
 }  // namespace skopsfs::ctl
