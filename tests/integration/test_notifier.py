@@ -102,7 +102,7 @@ class Notifier(ShimTest):
         self.slow.stalled = 0
         self.assertEqual(listing.communicate()[0].split(), [b"b.skops", b"stalls"])
         until(lambda: self.count("archives") == 1, "the kernel has forgotten them")
-        self.assertEqual(self.count("descriptors"), 0)
+        until(lambda: self.count("descriptors") == 0, "what they had open is closed")
         until(lambda: stuck not in self.notifiers(), "it has ended")
 
 
