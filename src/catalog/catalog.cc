@@ -47,7 +47,7 @@ Catalog::Catalog(Source source, const OpenArchives::Budget& budget,
 void Catalog::Inherit(InheritedDescriptor descriptor) {
   auto kept = std::make_shared<KeptDescriptor>(*keeper_, descriptor.number);
   const auto slot = Get(descriptor.slot_id);
-  if (!slot || slot->file) return;
+  if (!slot || slot->file || QuarantineOf(*slot) != nullptr) return;
   slot->file = open_.AdoptInherited(std::move(descriptor.fd), slot->st);
   slot->kept = std::move(kept);
   slot->was_read = true;

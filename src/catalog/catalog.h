@@ -184,7 +184,8 @@ class Catalog {
   SlotTable slots_;
   void Keep(Slot& slot);
   static void RefuseFailed(Slot& slot);
-  void RefuseQuarantined(const Slot& slot) const;
+  // Why it is served no more; nullptr when it is.
+  const std::string* QuarantineOf(const Slot& slot) const;
 
   std::vector<std::pair<archive::Identity, std::string>> quarantined_;
   uint64_t looked_at_ = 0;  // the slot whose file was looked at last

@@ -51,10 +51,11 @@ void Catalog::RefuseFailed(Slot& slot) {
   if (slot.failure) throw Error(*slot.failure);
 }
 
-void Catalog::RefuseQuarantined(const Slot& slot) const {
+const std::string* Catalog::QuarantineOf(const Slot& slot) const {
   for (const auto& [identity, reason] : quarantined_) {
-    if (slot.identity == identity) throw Error(EIO, reason);
+    if (slot.identity == identity) return &reason;
   }
+  return nullptr;
 }
 
 OpenArchive Catalog::Open(const std::shared_ptr<Slot>& slot, bool as_named) {
@@ -86,7 +87,7 @@ OpenArchive Catalog::Open(const std::shared_ptr<Slot>& slot, bool as_named) {
 }
 
 OpenArchive Catalog::OpenOrThrow(const std::shared_ptr<Slot>& slot, bool as_named) {
-  RefuseQuarantined(*slot);
+  if (const auto* const reason = QuarantineOf(*slot)) throw Error(EIO, *reason);
   auto open = AtHand(*slot);
   if (open.file && as_named && !IsStillNamed(*slot, open.file)) open.file.reset();
   return open.file && open.index ? open : OpenNow(slot, as_named);

@@ -42,8 +42,7 @@ class AsUser {
 // util::Error.
 void GiveUpPowers(const ServingUser& user);
 
-// Makes this a process of the supervisor's that needs no file and no power, and ends with its
-// parent. To be called before there are threads. Throws util::Error.
-void BecomePowerless();
+// The same of the calling thread's capabilities alone; to be called before there are others.
+void DropCapabilities();
 
 }  // namespace skopsfs::fuse

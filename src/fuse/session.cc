@@ -14,6 +14,7 @@
 #include <system_error>
 
 #include "fuse/callbacks.h"
+#include "fuse/dispatch.h"
 #include "fuse/housekeeper.h"
 #include "fuse/reply.h"
 #include "util/error.h"

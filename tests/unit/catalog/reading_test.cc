@@ -257,6 +257,13 @@ TEST_F(ReadingTest, WhatAPredecessorReadIsReadOn) {
   EXPECT_EQ(catalog_.open_files(), 0U);
 }
 
+TEST_F(ReadingTest, WhatIsServedNoMoreIsNotInherited) {
+  catalog_.Quarantine(slot_->identity, "it crashes workers");
+  catalog_.Inherit(Kept(7, slot_->id));
+  EXPECT_EQ(keeper_.dropped, std::set<uint64_t>{7});
+  EXPECT_EQ(catalog_.open_files(), 0U);
+}
+
 TEST_F(ReadingTest, WhatIsKeptOfASlotThatIsGoneIsDropped) {
   catalog_.Inherit(Kept(7, slot_->id + 1000));
   EXPECT_EQ(keeper_.dropped, std::set<uint64_t>{7});
