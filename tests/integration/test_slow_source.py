@@ -1,6 +1,7 @@
 """Workers that die, or are replaced, while the source answers slowly or not at all: nobody is stuck.
 
-The number of kills in the storm is SKOPSFS_KILLS (25 by default), that of upgrades two fifths of it.
+The number of kills in the storm is SKOPSFS_KILLS (25 by default), that of upgrades two fifths of it;
+SKOPSFS_DELAY is how long each call of the source takes, in microseconds (2,000 by default).
 docs/contributing.md has the command for the long run.
 """
 
@@ -22,6 +23,7 @@ from test_stress import Counters
 
 _KILLS = int(os.environ.get("SKOPSFS_KILLS", "25"))
 _UPGRADES = _KILLS * 2 // 5
+_DELAY = int(os.environ.get("SKOPSFS_DELAY", "2000"))
 _MOST_LEFT_BEHIND = 4  # as in src/fuse/supervisor.h
 _READERS = 6
 _MANY = {f"{number}.skops" for number in range(_READERS)}
@@ -195,7 +197,7 @@ class SlowSourceTest(ShimTest):
         for name in _MANY:
             archives.write_version(self.in_source("many", name), 1, pages=4)
         mount = self.serve(guard=HANG + 3 * times)
-        self.slow.delay = 2000
+        self.slow.delay = _DELAY
         counters = Counters(_READERS)
         children = [Child(self.keep_looking, counters, number) for number in range(_READERS)]
         for child in children:
