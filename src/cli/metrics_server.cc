@@ -8,10 +8,10 @@
 #include <string>
 #include <string_view>
 
-#include "cli/powerless.h"
 #include "cli/run.h"
 #include "fuse/metrics_process.h"
 #include "fuse/sandbox.h"
+#include "fuse/serving_user.h"
 #include "metrics/http_server.h"
 #include "util/unique_fd.h"
 
@@ -30,7 +30,7 @@ void RunMetricsServer(std::pair<int, int> descriptors, std::span<const char* con
     waiting.Reset();
   };
   try {
-    BecomePowerless();
+    fuse::BecomePowerless();
     const metrics::SharedCounters counters(memory, metrics::SharedCounters::Access::kRead);
     metrics::HttpServer server(metrics::ParseAddress(argument(0)), *counters,
                                {ThisVersion(), std::string(argument(1)), std::string(argument(2))});

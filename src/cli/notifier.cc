@@ -11,8 +11,8 @@
 #include <cstring>
 #include <exception>
 
-#include "cli/powerless.h"
 #include "fuse/sandbox.h"
+#include "fuse/serving_user.h"
 #include "fuse/system_calls.h"
 
 namespace skopsfs::cli {
@@ -32,7 +32,7 @@ void RunNotifier(std::pair<int, int> descriptors) {
   const auto [mount, messages] = descriptors;
   prctl(PR_SET_NAME, "skopsfs-notify");
   try {
-    BecomePowerless();
+    fuse::BecomePowerless();
     if (!fuse::kSanitized) fuse::RestrictToReadingAndWriting();
   } catch (const std::exception&) {
     _exit(EXIT_FAILURE);

@@ -211,6 +211,28 @@ void AddPath(Options& options, std::string_view path) {
   }
 }
 
+// "-f, --foreground", as wide as the widest of all rows.
+std::string NamesOf(const Option& option) {
+  const std::string letter = option.letter == 0 ? "   " : fmt::format("-{}", option.letter);
+  if (option.name.empty()) return fmt::format("{} {}", letter, option.value);
+  return fmt::format("{} --{}{}{}", option.letter == 0 ? letter : letter + ",", option.name,
+                     option.value.empty() ? "" : "=", option.value);
+}
+
+// A row of the usage: names, and what they mean, which goes on below itself.
+std::string Row(std::string_view names, std::string_view help) {
+  constexpr size_t kNames = 33;  // columns, for the longest
+  constexpr size_t kHelp = 80 - kNames - 4;
+  std::string row;
+  while (!help.empty()) {
+    size_t end = help.size();
+    if (end > kHelp) end = help.rfind(' ', kHelp);
+    row += fmt::format("  {:<{}}  {}\n", row.empty() ? names : "", kNames, help.substr(0, end));
+    help.remove_prefix(std::min(help.size(), end + 1));
+  }
+  return row;
+}
+
 }  // namespace
 
 Options ParseOptions(std::span<const char* const> arguments) {
@@ -257,32 +279,6 @@ Options ParseOptions(std::span<const char* const> arguments) {
   }
   return options;
 }
-
-namespace {
-
-// "-f, --foreground", as wide as the widest of all rows.
-std::string NamesOf(const Option& option) {
-  const std::string letter = option.letter == 0 ? "   " : fmt::format("-{}", option.letter);
-  if (option.name.empty()) return fmt::format("{} {}", letter, option.value);
-  return fmt::format("{} --{}{}{}", option.letter == 0 ? letter : letter + ",", option.name,
-                     option.value.empty() ? "" : "=", option.value);
-}
-
-// A row of the usage: names, and what they mean, which goes on below itself.
-std::string Row(std::string_view names, std::string_view help) {
-  constexpr size_t kNames = 33;  // columns, for the longest
-  constexpr size_t kHelp = 80 - kNames - 4;
-  std::string row;
-  while (!help.empty()) {
-    size_t end = help.size();
-    if (end > kHelp) end = help.rfind(' ', kHelp);
-    row += fmt::format("  {:<{}}  {}\n", row.empty() ? names : "", kNames, help.substr(0, end));
-    help.remove_prefix(std::min(help.size(), end + 1));
-  }
-  return row;
-}
-
-}  // namespace
 
 std::string Usage() {
   std::string text =

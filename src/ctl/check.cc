@@ -13,6 +13,7 @@
 #include "ctl/json.h"
 #include "ctl/read_through.h"
 #include "ctl/text.h"
+#include "util/log.h"
 
 namespace skopsfs::ctl {
 namespace {
@@ -74,13 +75,13 @@ class Printer {
  private:
   static void PrintUnchecked(const std::string& path, std::string_view reason) {
     std::fflush(stdout);
-    fmt::print(stderr, "skopsfsctl: {}: {}\n", NameText(path), ReasonText(reason));
+    fmt::print(stderr, "skopsfsctl: {}: {}\n", NameText(path), util::Printable(reason));
   }
 
   static void Print(const Report& report) {
     for (const auto& fault : report.faults) {
       const auto member = fault.member.empty() ? "" : fmt::format("{}: ", NameText(fault.member));
-      fmt::print("{}: {}{}\n", NameText(report.path), member, ReasonText(fault.reason));
+      fmt::print("{}: {}{}\n", NameText(report.path), member, util::Printable(fault.reason));
     }
     if (report.fault_count > report.faults.size()) {
       fmt::print("{}: {} more\n", NameText(report.path),

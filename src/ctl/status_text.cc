@@ -6,6 +6,7 @@
 #include "ctl/json.h"
 #include "ctl/status.h"
 #include "ctl/text.h"
+#include "util/log.h"
 
 namespace skopsfs::ctl {
 namespace {
@@ -19,7 +20,7 @@ std::string HeadOf(const MountReport& report) {
   const auto& mount = report.mount;
   if (!report.answer.problem.empty()) {
     return fmt::format("{}: {}: {}\n", NameText(mount.path), NameText(mount.source),
-                       ReasonText(report.answer.problem));
+                       util::Printable(report.answer.problem));
   }
   return fmt::format("{}: {}, skopsfs {}, up {}, {}, {} ({} open, {} failed)\n",
                      NameText(mount.path), NameText(status.source), NameText(status.version),
@@ -38,17 +39,19 @@ std::string AtLeast(std::string text, const ArchiveUse& use, bool sees_all) {
 }
 
 std::string TableOf(const MountReport& report, bool sees_all) {
-  Table table({{"ARCHIVE"},
-               {"SIZE", true},
-               {"STATE"},
-               {"RESIDENT", true},
-               {"PROCESSES", true},
-               {"SAVED", true}});
+  Columns columns({{"ARCHIVE"},
+                   {"SIZE", true},
+                   {"STATE"},
+                   {"RESIDENT", true},
+                   {"PROCESSES", true},
+                   {"SAVED", true}});
+  std::vector<std::vector<std::string>> rows;
   const auto add = [&](std::string name, std::string size, std::string state,
                        const ArchiveUse& use) {
-    table.Add({std::move(name), std::move(size), std::move(state), SizeOrUnknown(use.resident),
-               AtLeast(std::to_string(use.processes.size()), use, sees_all),
-               AtLeast(SizeOrUnknown(use.saved()), use, sees_all)});
+    rows.push_back({std::move(name), std::move(size), std::move(state), SizeOrUnknown(use.resident),
+                    AtLeast(std::to_string(use.processes.size()), use, sees_all),
+                    AtLeast(SizeOrUnknown(use.saved()), use, sees_all)});
+    columns.Measure(rows.back());
   };
   const auto& archives = report.answer.status.archives;
   for (size_t i = 0; i < archives.size(); ++i) {
@@ -57,7 +60,9 @@ std::string TableOf(const MountReport& report, bool sees_all) {
         NameText(archive.state) + (archive.is_current ? "" : ", replaced"), report.uses[i]);
   }
   if (!report.other.processes.empty()) add("(others)", "", "", report.other);
-  return table.empty() ? "" : table.Text("  ");
+  std::string text;
+  for (const auto& row : rows) text += columns.Line(row, "  ");
+  return text.empty() ? text : columns.TitleLine("  ") + text;
 }
 
 std::string ProcessesOf(const std::string& name, const ArchiveUse& use, const Mappings& mappings) {
@@ -85,7 +90,7 @@ std::string NotesOn(const MountReport& report) {
   const auto& status = report.answer.status;
   for (const auto& archive : status.archives) {
     if (archive.reason.empty()) continue;
-    text += fmt::format("  {}: {}\n", NameOf(archive), ReasonText(archive.reason));
+    text += fmt::format("  {}: {}\n", NameOf(archive), util::Printable(archive.reason));
   }
   if (status.archives_left_out > 0) {
     text += fmt::format("  {} more not listed\n", CountText(status.archives_left_out, "archive"));

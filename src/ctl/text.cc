@@ -5,7 +5,6 @@
 #include <algorithm>
 
 #include "util/log.h"
-#include "util/utf8.h"
 
 namespace skopsfs::ctl {
 namespace {
@@ -60,19 +59,6 @@ std::string NameText(std::string_view name) {
   return escaped == name && !name.empty() ? escaped : "\"" + escaped + "\"";
 }
 
-std::string ReasonText(std::string_view reason) {
-  std::string text = util::ReplaceInvalidUtf8(reason);
-  for (size_t i = 0; i < text.size(); ++i) {
-    const auto byte = static_cast<unsigned char>(text[i]);
-    // The control characters of eight bits, in UTF-8.
-    const bool is_c1 =
-        byte == 0xc2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xa0;
-    if (is_c1) text.erase(i + 1, 1);
-    if (is_c1 || byte < 0x20 || byte == 0x7f) text[i] = '?';
-  }
-  return text;
-}
-
 Columns::Columns(std::vector<Column> columns) : columns_(std::move(columns)) {
   for (const auto& column : columns_) widths_.push_back(WidthOf(column.title));
 }
@@ -100,12 +86,6 @@ std::string Columns::TitleLine(std::string_view indent) const {
   std::vector<std::string> titles;
   for (const auto& column : columns_) titles.emplace_back(column.title);
   return Line(titles, indent);
-}
-
-std::string Table::Text(std::string_view indent) const {
-  std::string text = columns_.TitleLine(indent);
-  for (const auto& row : rows_) text += columns_.Line(row, indent);
-  return text;
 }
 
 }  // namespace skopsfs::ctl

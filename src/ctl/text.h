@@ -21,10 +21,6 @@ std::string CountText(uint64_t count, std::string_view what);
 // what would look like such an escape: names come from strangers.
 std::string NameText(std::string_view name);
 
-// What a server or an archive says, with what must not reach a terminal as '?': it comes from
-// strangers, too.
-std::string ReasonText(std::string_view reason);
-
 // Lays lines of cells out in columns, as wide as the widest cell of each that was measured before;
 // but a cell that is wider than kWidest widens nothing, since others would have to make up for it.
 class Columns {
@@ -47,23 +43,6 @@ class Columns {
  private:
   const std::vector<Column> columns_;
   std::vector<size_t> widths_;
-};
-
-// Lines of cells in columns, all of which are kept until they are shown.
-class Table {
- public:
-  explicit Table(std::vector<Columns::Column> columns) : columns_(std::move(columns)) {}
-
-  void Add(std::vector<std::string> cells) {
-    columns_.Measure(cells);
-    rows_.push_back(std::move(cells));
-  }
-  bool empty() const { return rows_.empty(); }
-  std::string Text(std::string_view indent = "") const;
-
- private:
-  Columns columns_;
-  std::vector<std::vector<std::string>> rows_;
 };
 
 }  // namespace skopsfs::ctl

@@ -1,14 +1,17 @@
 #include "fuse/callbacks.h"
 
 #include <fcntl.h>
+#include <linux/fuse.h>
 
 #include <algorithm>
 #include <array>
 #include <climits>
+#include <cstring>
 #include <exception>
 #include <memory>
 #include <new>
 #include <optional>
+#include <span>
 #include <string>
 
 #include "fuse/reply.h"
@@ -197,7 +200,8 @@ bool AppendEntry(fuse_req_t request, std::span<char> buffer, size_t& used, bool 
   return true;
 }
 
-void ReadDirectory(fuse_req_t request, fuse_ino_t node, size_t size, off_t position, bool plus) {
+template <bool plus>
+void ReadDir(fuse_req_t request, fuse_ino_t node, size_t size, off_t position, fuse_file_info*) {
   AnswerInTurn(request, "readdir", [=] {
     const auto bytes = ThreadBuffer(size);
     const std::span buffer(reinterpret_cast<char*>(bytes.data()), bytes.size());
@@ -207,15 +211,6 @@ void ReadDirectory(fuse_req_t request, fuse_ino_t node, size_t size, off_t posit
         [&](const auto& item) { return AppendEntry(request, buffer, used, plus, item); });
     IsTaken(fuse_reply_buf(request, buffer.data(), used));
   });
-}
-
-void ReadDir(fuse_req_t request, fuse_ino_t node, size_t size, off_t position, fuse_file_info*) {
-  ReadDirectory(request, node, size, position, false);
-}
-
-void ReadDirPlus(fuse_req_t request, fuse_ino_t node, size_t size, off_t position,
-                 fuse_file_info*) {
-  ReadDirectory(request, node, size, position, true);
 }
 
 void StatFs(fuse_req_t request, fuse_ino_t) {
@@ -261,6 +256,26 @@ constexpr auto kAnswerWith =
 // The mount is read-only, so the kernel answers these itself, unless somebody remounts it.
 constexpr auto kRefuse = kAnswerWith<EROFS>;
 
+// The structure of the protocol that begins at `offset` of a request; zeros where it is too short.
+template <typename T>
+T PartOf(std::span<const std::byte> request, size_t offset) {
+  T part{};
+  if (request.size() >= offset + sizeof(T)) {
+    std::memcpy(&part, request.data() + offset, sizeof(T));
+  }
+  return part;
+}
+
+void ForgetMany(fs::FileSystem& file_system, std::span<const std::byte> request) {
+  size_t at = sizeof(fuse_in_header);
+  const auto batch = PartOf<fuse_batch_forget_in>(request, at);
+  at += sizeof(batch);
+  for (uint32_t i = 0; i < batch.count; ++i, at += sizeof(fuse_forget_one)) {
+    const auto one = PartOf<fuse_forget_one>(request, at);
+    file_system.Forget(NodeId::From(one.nodeid), one.nlookup);
+  }
+}
+
 }  // namespace
 
 fuse_lowlevel_ops Callbacks() {
@@ -272,8 +287,8 @@ fuse_lowlevel_ops Callbacks() {
   ops.open = Open;
   ops.read = Read;
   ops.opendir = OpenDir;
-  ops.readdir = ReadDir;
-  ops.readdirplus = ReadDirPlus;
+  ops.readdir = ReadDir<false>;
+  ops.readdirplus = ReadDir<true>;
   ops.statfs = StatFs;
   ops.getxattr = GetXattr;
   ops.listxattr = ListXattr;
@@ -295,6 +310,21 @@ fuse_lowlevel_ops Callbacks() {
   ops.removexattr = kRefuse;
   ops.fallocate = kRefuse;
   return ops;
+}
+
+void Dispatch(CallbackContext& context, fuse_session* session, const fuse_buf& buffer) noexcept {
+  const std::span request(static_cast<const std::byte*>(buffer.mem), buffer.size);
+  const auto header = PartOf<fuse_in_header>(request, 0);
+  switch (header.opcode) {
+    case FUSE_FORGET:
+      return context.file_system.Forget(NodeId::From(header.nodeid),
+                                        PartOf<fuse_forget_in>(request, sizeof(header)).nlookup);
+    case FUSE_BATCH_FORGET:
+      return ForgetMany(context.file_system, request);
+    default:
+      break;
+  }
+  fuse_session_process_buf(session, &buffer);
 }
 
 }  // namespace skopsfs::fuse

@@ -26,24 +26,6 @@ std::string Read(const std::string& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-// What a thread's `stat` says of it.
-struct ThreadState {
-  char letter = '?';
-  uint64_t flags = 0;
-};
-
-ThreadState StateOf(const std::string& stat) {
-  ThreadState state;
-  const size_t name_end = stat.rfind(')');
-  if (name_end == stat.npos) return state;
-  std::istringstream words(stat.substr(name_end + 1));
-  std::string skipped;
-  words >> state.letter;
-  for (int i = 0; i < 5; ++i) words >> skipped;  // parent, group, session and terminal
-  words >> state.flags;
-  return state;
-}
-
 bool HasKillPending(const std::string& status) {
   constexpr std::string_view kPending = "\nSigPnd:\t";
   const size_t at = status.find(kPending);
@@ -59,14 +41,26 @@ bool HasKillPending(const std::string& status) {
 // not pending any more for one that has begun to end.
 bool RunsNoMore(const std::string& thread) {
   constexpr uint64_t kEnds = 0x4 | 0x400;  // PF_EXITING, PF_SIGNALED
-  const auto stat = Read(thread + "/stat");
-  if (stat.empty()) return access(thread.c_str(), F_OK) != 0 && errno == ENOENT;
-  const auto [letter, flags] = StateOf(stat);
+  const auto [letter, flags] = StateOf(thread);
+  if (letter == '?') return access(thread.c_str(), F_OK) != 0 && errno == ENOENT;
   if (letter == 'Z' || letter == 'X') return true;
   return letter == 'D' && ((flags & kEnds) != 0 || HasKillPending(Read(thread + "/status")));
 }
 
 }  // namespace
+
+ThreadState StateOf(const std::string& folder) {
+  ThreadState state;
+  const std::string stat = Read(folder + "/stat");
+  const size_t name_end = stat.rfind(')');
+  if (name_end == stat.npos) return state;
+  std::istringstream words(stat.substr(name_end + 1));
+  std::string skipped;
+  words >> state.letter;
+  for (int i = 0; i < 5; ++i) words >> skipped;  // parent, group, session and terminal
+  words >> state.flags;
+  return state;
+}
 
 bool RunsNoMore(pid_t pid) {
   // None is made any more when the others were killed. Not by std::filesystem, whose iterators end

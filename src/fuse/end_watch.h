@@ -3,8 +3,17 @@
 #include <sys/types.h>
 
 #include <chrono>
+#include <cstdint>
+#include <string>
 
 namespace skopsfs::fuse {
+
+// How a process or a thread is, by its folder in /proc.
+struct ThreadState {
+  char letter = '?';  // as /proc has it; '?' where it does not tell
+  uint64_t flags = 0;
+};
+ThreadState StateOf(const std::string& folder);
 
 // Whether no thread of the process ever runs its own code again: each is dead, or was killed and
 // waits in the kernel, from where a thread that was killed does not return. False as well where

@@ -29,6 +29,13 @@ constexpr auto kShortMoment = std::chrono::milliseconds(100);
 constexpr auto kLongMoment = std::chrono::milliseconds(1000);
 constexpr auto kCount = std::chrono::seconds(10);
 
+// Puts them in the order of their turns: by their numbers, those after `last` first.
+template <typename Items, typename Number>
+void OrderByTurn(Items& items, uint64_t last, Number number) {
+  std::ranges::sort(items, {}, number);
+  std::rotate(items.begin(), std::ranges::upper_bound(items, last, {}, number), items.end());
+}
+
 }  // namespace
 
 Housekeeper::Housekeeper(CallbackContext& context, SessionState& state, ::fuse_session* session,
@@ -106,15 +113,12 @@ void Housekeeper::DropWrong() {
 void Housekeeper::LetGoOfOldVersions() {
   auto old = file_system_.catalog().OldVersions();
   std::map<uint64_t, uint64_t> next;
-  std::sort(old.begin(), old.end(), [](auto& a, auto& b) { return a->id < b->id; });
   for (const auto& slot : old) {
     const auto known = next_.find(slot->id);
     if (known != next_.end()) next.insert(*known);
   }
   next_.swap(next);
-  const auto first = std::upper_bound(old.begin(), old.end(), last_old_,
-                                      [](uint64_t id, auto& slot) { return id < slot->id; });
-  std::rotate(old.begin(), first, old.end());
+  OrderByTurn(old, last_old_, [](const auto& slot) { return slot->id; });
   uint64_t nodes = 0;
   for (size_t i = 0; i < old.size() && nodes < kToldAtOnce; ++i) {
     last_old_ = old[i]->id;
@@ -203,10 +207,7 @@ void Housekeeper::SettleDoubts() {
     }
   }
   // A thousand at a time, in turn.
-  std::sort(doubtful.begin(), doubtful.end(), [](auto& a, auto& b) { return a.id < b.id; });
-  const auto next = std::upper_bound(doubtful.begin(), doubtful.end(), last_asked_,
-                                     [](uint64_t id, auto& slot) { return id < slot.id; });
-  std::rotate(doubtful.begin(), next, doubtful.end());
+  OrderByTurn(doubtful, last_asked_, &catalog::SlotTable::Doubtful::id);
   if (doubtful.size() > kAskedAtOnce) doubtful.resize(kAskedAtOnce);
   last_asked_ = doubtful.empty() ? 0 : doubtful.back().id;
   std::erase_if(doubtful, [&](const auto& slot) { return IsKnown(slot.id); });

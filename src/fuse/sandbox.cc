@@ -101,6 +101,12 @@ void BoundMemory() {
   }
 }
 
+void RestrictItself() {
+  if (prctl(PR_SET_DUMPABLE, 0) != 0) throw ErrnoError("PR_SET_DUMPABLE");
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) throw ErrnoError("PR_SET_NO_NEW_PRIVS");
+  BoundMemory();
+}
+
 }  // namespace
 
 long LandlockVersion() {
@@ -109,16 +115,6 @@ long LandlockVersion() {
   if (version >= 0) return version;
   return errno == ENOSYS || errno == EOPNOTSUPP ? 0 : -errno;
 }
-
-namespace {
-
-void RestrictItself() {
-  if (prctl(PR_SET_DUMPABLE, 0) != 0) throw ErrnoError("PR_SET_DUMPABLE");
-  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) throw ErrnoError("PR_SET_NO_NEW_PRIVS");
-  BoundMemory();
-}
-
-}  // namespace
 
 void EnterSandbox(const catalog::Source::Parts& source) {
   RestrictItself();

@@ -5,17 +5,13 @@
 #include <cstdint>
 #include <cstdlib>
 
+#include "util/log.h"
+
 namespace skopsfs::fuse {
 namespace {
 
 // `status` may quote a stranger's text. A second line would be another message.
-std::string StatusLine(const std::string& status) {
-  std::string line = "STATUS=" + status;
-  for (char& c : line) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
-  }
-  return line;
-}
+std::string StatusLine(const std::string& status) { return "STATUS=" + util::Printable(status); }
 
 }  // namespace
 

@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <system_error>
 
+#include "fuse/background.h"
 #include "util/error.h"
 #include "util/log.h"
 
@@ -28,6 +29,12 @@ void DropCapabilitiesOfPrograms() {
     prctl(PR_CAPBSET_DROP, capability, 0, 0, 0);  // only who has CAP_SETPCAP can, and need
   }
   prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+}
+
+void DropCapabilities() {
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  std::array<__user_cap_data_struct, 2> none{};
+  if (syscall(SYS_capset, &header, none.data()) != 0) throw ErrnoError("dropping capabilities");
 }
 
 }  // namespace
@@ -68,10 +75,18 @@ void GiveUpPowers(const ServingUser& user) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);  // becoming another user has taken it away
 }
 
-void DropCapabilities() {
-  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
-  std::array<__user_cap_data_struct, 2> none{};
-  if (syscall(SYS_capset, &header, none.data()) != 0) throw ErrnoError("dropping capabilities");
+// Without powers, even those of a root that may not become another user, as in a container.
+void BecomePowerless() {
+  constexpr uid_t kNobody = 65534;
+  if (geteuid() == 0 && setgroups(0, nullptr) == 0 && setresgid(kNobody, kNobody, kNobody) == 0 &&
+      setresuid(kNobody, kNobody, kNobody) != 0) {
+    throw util::ErrnoError("becoming nobody");
+  }
+  DropCapabilities();
+  prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  prctl(PR_SET_DUMPABLE, 0);
+  LeaveTerminal();
+  EndWithParent();
 }
 
 }  // namespace skopsfs::fuse

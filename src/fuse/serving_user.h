@@ -42,7 +42,8 @@ class AsUser {
 // util::Error.
 void GiveUpPowers(const ServingUser& user);
 
-// The same of the calling thread's capabilities alone; to be called before there are others.
-void DropCapabilities();
+// Makes this a process of the supervisor's that needs no file and no power, and ends with its
+// parent. To be called before there are threads. Throws util::Error.
+void BecomePowerless();
 
 }  // namespace skopsfs::fuse

@@ -14,7 +14,6 @@
 #include <system_error>
 
 #include "fuse/callbacks.h"
-#include "fuse/dispatch.h"
 #include "fuse/housekeeper.h"
 #include "fuse/reply.h"
 #include "util/error.h"

@@ -40,6 +40,18 @@ void UseCrashStack() {
   sigaltstack(&stack, nullptr);
 }
 
+struct InitRequest {
+  fuse_in_header header;
+  fuse_init_in init;
+};
+
+// All zeros for anything else.
+InitRequest InitOf(std::span<const std::byte> bytes) {
+  InitRequest request{};
+  if (bytes.size() >= sizeof(request)) std::memcpy(&request, bytes.data(), sizeof(request));
+  return request.header.len >= sizeof(request) ? request : InitRequest{};
+}
+
 constexpr std::array kCrashes = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGSYS, SIGTRAP};
 std::array<struct sigaction, 65> previous_handlers;
 
@@ -67,39 +79,26 @@ void OnCrash(int number, siginfo_t* info, void* context) {
 }  // namespace
 
 metrics::Operation OperationOf(uint32_t operation) {
-  using metrics::Operation;
-  switch (operation) {
-    case FUSE_LOOKUP:
-      return Operation::kLookup;
-    case FUSE_GETATTR:
-      return Operation::kGetattr;
-    case FUSE_READLINK:
-      return Operation::kReadlink;
-    case FUSE_OPEN:
-      return Operation::kOpen;
-    case FUSE_READ:
-      return Operation::kRead;
-    case FUSE_RELEASE:
-      return Operation::kRelease;
-    case FUSE_OPENDIR:
-      return Operation::kOpendir;
-    case FUSE_READDIR:
-    case FUSE_READDIRPLUS:
-      return Operation::kReaddir;
-    case FUSE_RELEASEDIR:
-      return Operation::kReleasedir;
-    case FUSE_STATFS:
-      return Operation::kStatfs;
-    case FUSE_GETXATTR:
-      return Operation::kGetxattr;
-    case FUSE_LISTXATTR:
-      return Operation::kListxattr;
-    case FUSE_FORGET:
-    case FUSE_BATCH_FORGET:
-      return Operation::kForget;
-    default:
-      return Operation::kOther;
-  }
+  using enum metrics::Operation;
+  constexpr std::array<std::pair<uint32_t, metrics::Operation>, 15> kKnown = {
+      {{FUSE_LOOKUP, kLookup},
+       {FUSE_GETATTR, kGetattr},
+       {FUSE_READLINK, kReadlink},
+       {FUSE_OPEN, kOpen},
+       {FUSE_READ, kRead},
+       {FUSE_RELEASE, kRelease},
+       {FUSE_OPENDIR, kOpendir},
+       {FUSE_READDIR, kReaddir},
+       {FUSE_READDIRPLUS, kReaddir},
+       {FUSE_RELEASEDIR, kReleasedir},
+       {FUSE_STATFS, kStatfs},
+       {FUSE_GETXATTR, kGetxattr},
+       {FUSE_LISTXATTR, kListxattr},
+       {FUSE_FORGET, kForget},
+       {FUSE_BATCH_FORGET, kForget}}};
+  const auto found =
+      std::ranges::find(kKnown, operation, &std::pair<uint32_t, metrics::Operation>::first);
+  return found != kKnown.end() ? found->second : kOther;
 }
 
 const char* NameOfOperation(uint32_t operation) {
@@ -150,46 +149,41 @@ int64_t SessionState::OldestRequest() const {
 }
 
 void SessionState::ForgetRequests(int memory) {
-  constexpr std::array<std::byte, sizeof(Memory::requests)> kNone{};
+  constexpr std::array<std::byte, sizeof(Requests)> kNone{};
   if (pwrite(memory, kNone.data(), kNone.size(), offsetof(Memory, requests)) < 0) {
     throw ErrnoError("clearing the memory for the session");
   }
 }
 
+bool SessionState::Read(int memory, Requests& requests) {
+  return pread(memory, static_cast<void*>(requests.data()), sizeof(requests),
+               offsetof(Memory, requests)) == sizeof(requests);
+}
+
 std::vector<RequestSeen> SessionState::ReadRequests(int memory) {
-  std::array<std::byte, sizeof(Memory::requests)> bytes;
-  if (pread(memory, bytes.data(), bytes.size(), offsetof(Memory, requests)) !=
-      static_cast<ssize_t>(bytes.size())) {
-    throw ErrnoError("reading the memory for the session");
-  }
+  Requests requests{};
+  if (!Read(memory, requests)) throw ErrnoError("reading the memory for the session");
   std::vector<RequestSeen> found;
-  for (size_t i = 0; i <= kMostThreads; ++i) {
-    const std::byte* at = bytes.data() + i * sizeof(RequestRecord);
-    const auto take = [&](auto& value, size_t offset) {
-      std::memcpy(&value, at + offset, sizeof(value));
-    };
-    RequestSeen seen;
-    take(seen.unique, offsetof(RequestRecord, unique));
-    take(seen.node, offsetof(RequestRecord, node));
-    take(seen.since, offsetof(RequestRecord, since));
-    take(seen.operation, offsetof(RequestRecord, operation));
-    take(seen.crashed, offsetof(RequestRecord, crashed));
-    take(seen.asked, offsetof(RequestRecord, asked));
-    seen.is_queued = i == kMostThreads;
-    take(seen.got_on, offsetof(RequestRecord, progress.got_on));
-    take(seen.waits_for, offsetof(RequestRecord, progress.waits_for));
-    if (seen.unique != 0) found.push_back(seen);
+  for (const auto& request : requests) {
+    if (request.unique == 0) continue;
+    found.push_back({.unique = request.unique,
+                     .node = request.node,
+                     .since = request.since,
+                     .operation = request.operation,
+                     .crashed = request.crashed,
+                     .asked = request.asked,
+                     .is_queued = &request == &requests.back(),
+                     .got_on = request.progress.got_on,
+                     .waits_for = static_cast<util::WaitsFor>(request.progress.waits_for.load())});
   }
   return found;
 }
 
 uint64_t SessionState::RequestsBegun(int memory) {
+  Requests requests{};
   uint64_t sum = 0;
-  for (size_t i = 0; i < kMostThreads; ++i) {
-    uint64_t begun = 0;
-    const size_t at =
-        offsetof(Memory, requests) + i * sizeof(RequestRecord) + offsetof(RequestRecord, begun);
-    if (pread(memory, &begun, sizeof(begun), static_cast<off_t>(at)) == sizeof(begun)) sum += begun;
+  if (Read(memory, requests)) {
+    for (const auto& request : requests) sum += request.begun;
   }
   return sum;
 }
@@ -205,22 +199,6 @@ bool SessionState::KernelResends(int memory) {
   const ssize_t got = pread(memory, init.data(), init.size(), offsetof(Memory, init));
   return got == static_cast<ssize_t>(init.size()) && OffersResend(init);
 }
-
-namespace {
-
-struct InitRequest {
-  fuse_in_header header;
-  fuse_init_in init;
-};
-
-// All zeros for anything else.
-InitRequest InitOf(std::span<const std::byte> bytes) {
-  InitRequest request{};
-  if (bytes.size() >= sizeof(request)) std::memcpy(&request, bytes.data(), sizeof(request));
-  return request.header.len >= sizeof(request) ? request : InitRequest{};
-}
-
-}  // namespace
 
 bool SessionState::OffersResend(std::span<const std::byte> init) {
   const auto request = InitOf(init);

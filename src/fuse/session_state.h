@@ -96,13 +96,17 @@ class SessionState {
  private:
   static constexpr uint64_t kMagic = 0x3273736573706b73;  // "skpsess2": a number a layout
 
+  using Requests = std::array<RequestRecord, kMostThreads + 1>;  // the last one: queued()
+
   struct Memory {
     std::atomic<uint64_t> magic;
     std::atomic<uint64_t> init_size;
     std::atomic<uint64_t> init_answered;
     std::array<std::byte, kMostInit> init;
-    std::array<RequestRecord, kMostThreads + 1> requests;  // the last one: queued()
+    Requests requests;
   };
+
+  static bool Read(int memory, Requests& requests);
 
   Memory* memory_ = nullptr;
 };

@@ -124,16 +124,15 @@ void Supervisor::Loop() {
 
 // Milliseconds until the next deadline.
 int Supervisor::Timeout() const {
-  std::optional<Clock::time_point> first = start_again_at_;
-  const auto consider = [&](Clock::time_point time) {
-    first = first ? std::min(*first, time) : time;
+  auto first = Clock::time_point::max();
+  const auto consider = [&](std::optional<Clock::time_point> time) {
+    first = std::min(first, time.value_or(first));
   };
-  if (kill_at_) consider(*kill_at_);
-  if (look_at_) consider(*look_at_);
-  if (leave_at_) consider(*leave_at_);
-  if (look_for_source_at_) consider(*look_for_source_at_);
-  if (service_.due()) consider(*service_.due());
-  if (metrics_server_ && metrics_server_->due()) consider(*metrics_server_->due());
+  for (const auto& time : {start_again_at_, kill_at_, look_at_, leave_at_, look_for_source_at_}) {
+    consider(time);
+  }
+  consider(service_.due());
+  if (metrics_server_) consider(metrics_server_->due());
   for (const auto* worker : {current_.get(), next_.get()}) {
     if (worker != nullptr) consider(worker->end->look_at());
     if (worker != nullptr && (worker->stage == Worker::Stage::kStarting ||
@@ -141,8 +140,8 @@ int Supervisor::Timeout() const {
       consider(worker->since + kStartPatience);
     }
   }
-  if (!first) return -1;
-  const auto left = std::chrono::ceil<std::chrono::milliseconds>(*first - Clock::now()).count();
+  if (first == Clock::time_point::max()) return -1;
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(first - Clock::now()).count();
   return static_cast<int>(std::clamp<int64_t>(left, 0, 60'000));
 }
 
@@ -312,24 +311,23 @@ void Supervisor::OnDeadlines() {
   if (outcome_) return;
   util::TellLeftOutLines();
   const auto now = Clock::now();
+  const auto is_over = [now](std::optional<Clock::time_point>& time) {
+    if (!time || now < *time) return false;
+    time.reset();
+    return true;
+  };
   if (service_.due() && now >= *service_.due()) GiveSignOfLife();
   if (metrics_server_) metrics_server_->OnDeadline(now, program_->get());
-  if (look_at_ && now >= *look_at_) {
-    look_at_.reset();
-    if (current_ && current_->stage == Worker::Stage::kServing) LookAtRequests();
-  }
-  if (start_again_at_ && now >= *start_again_at_) {
-    start_again_at_.reset();
-    StartAgain();
-  }
-  if (look_for_source_at_ && now >= *look_for_source_at_) LookForSource();
-  if (leave_at_ && now >= *leave_at_) {
+  const bool serves = current_ && current_->stage == Worker::Stage::kServing;
+  if (is_over(look_at_) && serves) LookAtRequests();
+  if (is_over(start_again_at_)) StartAgain();
+  if (is_over(look_for_source_at_)) LookForSource();
+  if (is_over(leave_at_)) {
     util::LogError("the worker cannot be killed; leaving without it");
     outcome_ = true;
     return;
   }
-  if (kill_at_ && now >= *kill_at_) {
-    kill_at_.reset();
+  if (is_over(kill_at_)) {
     if (current_) Kill(*current_);
     if (ending_) leave_at_ = now + kKillPatience;
   }

@@ -1,23 +1,13 @@
 // The part of Supervisor that tells a service manager how the mount is.
 
-#include <array>
+#include <fmt/chrono.h>
+
 #include <ctime>
 
 #include "fuse/supervisor.h"
 #include "util/log.h"
 
 namespace skopsfs::fuse {
-namespace {
-
-std::string LocalTime() {
-  const std::time_t now = std::time(nullptr);
-  std::tm parts{};
-  std::array<char, 64> text{};
-  localtime_r(&now, &parts);
-  return {text.data(), std::strftime(text.data(), text.size(), "%F %T", &parts)};
-}
-
-}  // namespace
 
 std::string Supervisor::Serving() const {
   std::string text = fmt::format("serving {} at {}", util::Quoted(source_.path),
@@ -30,7 +20,7 @@ std::string Supervisor::Serving() const {
 
 void Supervisor::TellOfCrash(const std::string& how) {
   ++crashes_told_;
-  last_crash_ = fmt::format("at {}: it {}", LocalTime(), how);
+  last_crash_ = fmt::format("at {:%F %T}: it {}", fmt::localtime(std::time(nullptr)), how);
   service_.Status(
       fmt::format("no worker serves, and requests wait for another one to take over; "
                   "the last one {}",

@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <csignal>
 #include <cstring>
-#include <fstream>
 #include <utility>
 
 #include "catalog/slot_store.h"
@@ -31,13 +30,7 @@ constexpr char kSleeping = 'S';
 constexpr char kWaitingInKernel = 'D';
 constexpr char kStopped = 'T';
 
-char StateOf(pid_t pid) {
-  std::ifstream file(fmt::format("/proc/{}/stat", pid));
-  std::string line;
-  std::getline(file, line);
-  const size_t name_end = line.rfind(") ");
-  return name_end == std::string::npos || name_end + 2 >= line.size() ? '?' : line[name_end + 2];
-}
+char LetterOf(pid_t pid) { return StateOf(fmt::format("/proc/{}", pid)).letter; }
 
 }  // namespace
 
@@ -158,7 +151,7 @@ Supervisor::Clock::duration Supervisor::WaitingInVain(Stall& stall) const {
 
 // Then none would take any, for as long as that lasts.
 bool Supervisor::SourceHangs() const {
-  return request_watch_.source_hangs() && StateOf(current_->pid) != kStopped;
+  return request_watch_.source_hangs() && LetterOf(current_->pid) != kStopped;
 }
 
 // True when that has lasted for longer than it may.
@@ -189,7 +182,7 @@ void Supervisor::LookAtStarts() {
 // Whether a worker that does not come up is not to blame: it sleeps, and does nothing before it
 // serves but to look at the source. Another one would wait as well.
 bool Supervisor::WaitsForSource(Worker& worker) {
-  const char state = StateOf(worker.pid);
+  const char state = LetterOf(worker.pid);
   if (on_ready_ || (state != kSleeping && state != kWaitingInKernel)) return false;
   worker.since = Clock::now();
   if (std::exchange(worker.waits_for_source, true)) return true;

@@ -154,18 +154,6 @@ size_t HarmfulPrefix(std::string_view text, bool as_utf8) {
   return 0;
 }
 
-// On one line, with nothing in it that a terminal acts on, whoever has made it.
-std::string Printable(const std::string& line) {
-  const std::string valid = ReplaceInvalidUtf8(line);
-  std::string out;
-  for (std::string_view rest = valid; !rest.empty();) {
-    const size_t harmful = HarmfulPrefix(rest, true);
-    out += harmful > 0 ? '?' : rest.front();
-    rest.remove_prefix(std::max<size_t>(harmful, 1));
-  }
-  return out;
-}
-
 }  // namespace
 
 void WriteLog(LogLevel level, const std::string& text, LogOrigin origin) noexcept {
@@ -224,6 +212,17 @@ void SetLogSink(LogSink sink) {
   const std::lock_guard lock(state.mutex);
   state.sink = std::move(sink);
   state.BeginBudgets();
+}
+
+std::string Printable(std::string_view text) {
+  const std::string valid = ReplaceInvalidUtf8(text);
+  std::string out;
+  for (std::string_view rest = valid; !rest.empty();) {
+    const size_t harmful = HarmfulPrefix(rest, true);
+    out += harmful > 0 ? '?' : rest.front();
+    rest.remove_prefix(std::max<size_t>(harmful, 1));
+  }
+  return out;
 }
 
 std::string Quoted(std::string_view text) {

@@ -52,6 +52,9 @@ void SetLogSubject(std::string subject);
 using LogSink = std::function<bool(LogLevel, const std::string&)>;
 void SetLogSink(LogSink sink);
 
+// `text` on one line, with '?' for what a terminal would act on, whoever has made it.
+std::string Printable(std::string_view text);
+
 // `text` in double quotes with control characters, quotes, backslashes and invalid UTF-8 escaped,
 // cut after 200 bytes: names come from strangers and must stay on one line of the log.
 std::string Quoted(std::string_view text);

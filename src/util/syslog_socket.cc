@@ -1,6 +1,6 @@
 #include "util/syslog_socket.h"
 
-#include <fmt/format.h>
+#include <fmt/chrono.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <syslog.h>
@@ -14,26 +14,7 @@
 namespace skopsfs::util {
 namespace {
 
-int Severity(LogLevel level) {
-  switch (level) {
-    case LogLevel::kError:
-      return LOG_ERR;
-    case LogLevel::kWarning:
-      return LOG_WARNING;
-    case LogLevel::kInfo:
-      break;
-  }
-  return LOG_INFO;
-}
-
-// As every syslog server reads it (RFC 3164).
-std::string LocalTime() {
-  const std::time_t now = std::time(nullptr);
-  std::tm parts{};
-  std::array<char, 32> text{};
-  localtime_r(&now, &parts);
-  return {text.data(), std::strftime(text.data(), text.size(), "%h %e %T", &parts)};
-}
+constexpr std::array kSeverities = {LOG_ERR, LOG_WARNING, LOG_INFO};  // by LogLevel
 
 }  // namespace
 
@@ -44,8 +25,10 @@ SyslogSocket::SyslogSocket(std::string program, std::string path)
 
 bool SyslogSocket::Send(LogLevel level, const std::string& line) {
   if (!socket_ && !Connect()) return false;
-  const int kind = LOG_DAEMON | Severity(level);
-  auto text = fmt::format("<{}>{} {}[{}]: {}", kind, LocalTime(), program_, getpid(), line);
+  const int kind = LOG_DAEMON | kSeverities.at(static_cast<size_t>(level));
+  // As every syslog server reads it (RFC 3164).
+  auto text = fmt::format("<{}>{:%h %e %T} {}[{}]: {}", kind, fmt::localtime(std::time(nullptr)),
+                          program_, getpid(), line);
   if (is_stream_) text += '\0';  // ends a record there
   const auto send = [&] {
     const auto sent = ::send(socket_.get(), text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL);

@@ -40,22 +40,27 @@ TEST(Text, LongNamesAreShownInFull) {
   EXPECT_EQ(NameText(std::string(1000, 'x') + "\t"), "\"" + std::string(1000, 'x') + "\\x09\"");
 }
 
-TEST(Text, TablesAreAligned) {
-  Table table({{"NAME"}, {"SIZE", true}, {"STATE"}});
-  table.Add({"gr\xc3\xbc\xc3\x9f", "1", "ok"});
-  table.Add({"longer", "1000"});
-  EXPECT_EQ(table.Text("> "),
+using Rows = std::vector<std::vector<std::string>>;
+
+std::string Laid(Columns columns, const Rows& rows, std::string_view indent = "") {
+  for (const auto& row : rows) columns.Measure(row);
+  std::string text = columns.TitleLine(indent);
+  for (const auto& row : rows) text += columns.Line(row, indent);
+  return text;
+}
+
+TEST(Text, ColumnsAreAligned) {
+  EXPECT_EQ(Laid(Columns({{"NAME"}, {"SIZE", true}, {"STATE"}}),
+                 {{"gr\xc3\xbc\xc3\x9f", "1", "ok"}, {"longer", "1000"}}, "> "),
             "> NAME    SIZE  STATE\n"
             "> gr\xc3\xbc\xc3\x9f       1  ok\n"
             "> longer  1000\n");
 }
 
 TEST(Text, OneVeryWideCellWidensNoOther) {
-  Table table({{"NAME"}, {"STATE"}});
-  table.Add({std::string(Columns::kWidest + 1, 'x'), "ok"});
-  table.Add({"y", "ok"});
-  EXPECT_EQ(table.Text(),
-            "NAME  STATE\n" + std::string(Columns::kWidest + 1, 'x') + "  ok\ny     ok\n");
+  const std::string wide(Columns::kWidest + 1, 'x');
+  EXPECT_EQ(Laid(Columns({{"NAME"}, {"STATE"}}), {{wide, "ok"}, {"y", "ok"}}),
+            "NAME  STATE\n" + wide + "  ok\ny     ok\n");
 }
 
 TEST(Text, JsonOfAnyBytes) {

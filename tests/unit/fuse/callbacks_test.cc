@@ -7,7 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "fuse/dispatch.h"
 #include "support/archive_files.h"
 #include "support/log_capture.h"
 #include "support/samples.h"
