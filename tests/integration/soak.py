@@ -80,7 +80,7 @@ class Soak(MountTest):
         path = next(path for path in (f"{folder}/{number}" for number in range(100))
                     if os.path.islink(path) and "skopsfs-slots" in os.readlink(path))
         with open(path, "rb") as memory:
-            _, size, _, used = struct.unpack("<QQQI", memory.read(28))
+            _, size, _, _, used = struct.unpack("<QQQQI", memory.read(36))
             memory.seek(4096)
             data = memory.read(size * used)
         live = [record for record in (struct.unpack_from(RECORD, data, i * size)
