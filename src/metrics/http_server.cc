@@ -2,7 +2,6 @@
 
 #include <arpa/inet.h>
 #include <fmt/format.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -10,7 +9,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <optional>
 #include <stdexcept>
 #include <utility>
 
@@ -25,25 +23,15 @@ constexpr auto kPatience = std::chrono::seconds(30);  // with a connection
 constexpr int kPause = 1000;     // milliseconds, at most, between two looks at it
 constexpr int kShortPause = 10;  // milliseconds, when there is no descriptor left
 
-// Nothing when the host is no IPv4 number.
-std::optional<sockaddr_in> Parse(const Address& address) {
-  sockaddr_in parsed{};
-  parsed.sin_family = AF_INET;
-  parsed.sin_port = htons(static_cast<uint16_t>(std::stoul(address.port)));
-  if (inet_pton(AF_INET, address.host.c_str(), &parsed.sin_addr) != 1) return std::nullopt;
-  return parsed;
-}
-
 util::UniqueFd Listen(const Address& address) {
-  const std::string what = "listening for metrics at " + address.ForPeople();
-  const auto parsed = Parse(address);
-  if (!parsed) throw util::Error(EINVAL, what + ": no such address");
+  const std::string what = "listening for metrics at " + address.for_people;
   util::UniqueFd listening(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!listening) throw util::ErrnoError(what);
   const int on = 1;
   setsockopt(listening.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-  const auto* const at = reinterpret_cast<const sockaddr*>(&*parsed);
-  if (bind(listening.get(), at, sizeof(*parsed)) != 0 || listen(listening.get(), SOMAXCONN) != 0) {
+  const auto* const at = reinterpret_cast<const sockaddr*>(&address.at);
+  if (bind(listening.get(), at, sizeof(address.at)) != 0 ||
+      listen(listening.get(), SOMAXCONN) != 0) {
     throw util::ErrnoError(what);
   }
   return listening;
@@ -76,8 +64,10 @@ Address ParseAddress(std::string_view text) {
   const std::string_view port = colon == std::string_view::npos ? text : text.substr(colon + 1);
   if (host == "localhost") host = "127.0.0.1";
   const auto number = util::ParseNumber<uint16_t>(port).value_or(0);
-  Address address{.host = std::string(host), .port = std::to_string(number)};
-  if (number == 0 || !Parse(address)) {
+  Address address{.for_people = fmt::format("{}:{}", host, number)};
+  address.at.sin_family = AF_INET;
+  address.at.sin_port = htons(number);
+  if (number == 0 || inet_pton(AF_INET, std::string(host).c_str(), &address.at.sin_addr) != 1) {
     throw std::invalid_argument(
         fmt::format("'{}' is no HOST:PORT, with four numbers (IPv4) for HOST and a PORT from 1 to "
                     "65535",

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <netinet/in.h>
+
 #include <chrono>
 #include <cstddef>
 #include <string>
@@ -14,10 +16,8 @@ namespace skopsfs::metrics {
 
 // Where to listen.
 struct Address {
-  std::string host;  // an IPv4 number
-  std::string port;
-
-  std::string ForPeople() const { return host + ":" + port; }
+  std::string for_people = {};  // "HOST:PORT"
+  sockaddr_in at = {};
 };
 
 // From "HOST:PORT" or "PORT" (which is on 127.0.0.1); the host is an IPv4 number or "localhost".

@@ -27,13 +27,13 @@ using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
 TEST(ParseAddress, APortAloneIsOnLoopback) {
-  EXPECT_EQ(ParseAddress("9400").ForPeople(), "127.0.0.1:9400");
+  EXPECT_EQ(ParseAddress("9400").for_people, "127.0.0.1:9400");
 }
 
 TEST(ParseAddress, HostsAreNumbers) {
-  EXPECT_EQ(ParseAddress("0.0.0.0:1").ForPeople(), "0.0.0.0:1");
-  EXPECT_EQ(ParseAddress("localhost:65535").ForPeople(), "127.0.0.1:65535");
-  EXPECT_EQ(ParseAddress("127.0.0.1:0080").ForPeople(), "127.0.0.1:80");
+  EXPECT_EQ(ParseAddress("0.0.0.0:1").for_people, "0.0.0.0:1");
+  EXPECT_EQ(ParseAddress("localhost:65535").for_people, "127.0.0.1:65535");
+  EXPECT_EQ(ParseAddress("127.0.0.1:0080").for_people, "127.0.0.1:80");
 }
 
 TEST(ParseAddress, EverythingElseIsRefused) {
