@@ -29,18 +29,11 @@ double Seconds(const std::atomic<int64_t>& nanoseconds) {
   return static_cast<double>(nanoseconds.load(std::memory_order_relaxed)) * kNanosecond;
 }
 
-ClientMetric CounterOf(double value, Labels labels = {}) {
+void AddValue(MetricFamily& family, double value, Labels labels = {}) {
   ClientMetric metric;
   metric.label = std::move(labels);
-  metric.counter.value = value;
-  return metric;
-}
-
-ClientMetric GaugeOf(double value, Labels labels = {}) {
-  ClientMetric metric;
-  metric.label = std::move(labels);
-  metric.gauge.value = value;
-  return metric;
+  (family.type == MetricType::Counter ? metric.counter.value : metric.gauge.value) = value;
+  family.metric.push_back(std::move(metric));
 }
 
 // The families, one after the other.
@@ -51,10 +44,10 @@ class Collection {
     return families_.back();
   }
   void Gauge(const char* name, const char* help, double value) {
-    Add(name, help, MetricType::Gauge).metric.push_back(GaugeOf(value));
+    AddValue(Add(name, help, MetricType::Gauge), value);
   }
   void Counter(const char* name, const char* help, double value) {
-    Add(name, help, MetricType::Counter).metric.push_back(CounterOf(value));
+    AddValue(Add(name, help, MetricType::Counter), value);
   }
   std::vector<MetricFamily> Take() { return std::move(families_); }
 
@@ -88,7 +81,7 @@ void AddRequests(Collection& collection, const Counters& counters) {
   for (size_t i = 0; i < kOperations; ++i) {
     uint64_t sum = 0;
     for (const auto& count : counters.requests[i].durations) sum += count;
-    requests.metric.push_back(CounterOf(static_cast<double>(sum), OperationLabel(i)));
+    AddValue(requests, static_cast<double>(sum), OperationLabel(i));
   }
   auto& failed = collection.Add("skopsfs_request_errors_total",
                                 "Requests answered with an error, those that never occurred left "
@@ -103,7 +96,7 @@ void AddRequests(Collection& collection, const Counters& counters) {
       labels.push_back({"error", k < RequestCounters::kErrors.size()
                                      ? strerrorname_np(RequestCounters::kErrors[k])
                                      : "other"});
-      failed.metric.push_back(CounterOf(Value(errors[k]), std::move(labels)));
+      AddValue(failed, Value(errors[k]), std::move(labels));
     }
   }
   auto& durations =
@@ -117,8 +110,8 @@ void AddRequests(Collection& collection, const Counters& counters) {
 void AddBytes(Collection& collection, const Counters& counters) {
   auto& served = collection.Add("skopsfs_served_bytes_total",
                                 "Bytes of members given to the kernel.", MetricType::Counter);
-  served.metric.push_back(CounterOf(Value(counters.served_bytes[0]), {{"kind", "stored"}}));
-  served.metric.push_back(CounterOf(Value(counters.served_bytes[1]), {{"kind", "decoded"}}));
+  AddValue(served, Value(counters.served_bytes[0]), {{"kind", "stored"}});
+  AddValue(served, Value(counters.served_bytes[1]), {{"kind", "decoded"}});
   collection.Counter("skopsfs_source_read_bytes_total", "Bytes asked of the source's archives.",
                      Value(counters.source_bytes));
 }
@@ -126,9 +119,9 @@ void AddBytes(Collection& collection, const Counters& counters) {
 void AddArchives(Collection& collection, const Counters& counters) {
   auto& archives = collection.Add(
       "skopsfs_archives", "Archive versions that the kernel knows, by state.", MetricType::Gauge);
-  archives.metric.push_back(GaugeOf(Value(counters.archives_open), {{"state", "open"}}));
-  archives.metric.push_back(GaugeOf(Value(counters.archives_idle), {{"state", "idle"}}));
-  archives.metric.push_back(GaugeOf(Value(counters.archives_failed), {{"state", "failed"}}));
+  AddValue(archives, Value(counters.archives_open), {{"state", "open"}});
+  AddValue(archives, Value(counters.archives_idle), {{"state", "idle"}});
+  AddValue(archives, Value(counters.archives_failed), {{"state", "failed"}});
   collection.Gauge("skopsfs_versions_superseded",
                    "Archive versions that were replaced and are still in use.",
                    Value(counters.versions_superseded));
@@ -155,11 +148,12 @@ double SecondsOfOldestRequest(const Counters& counters) {
 
 std::vector<MetricFamily> Families(const Counters& counters, const Subject& subject) {
   Collection collection;
-  collection.Add("skopsfs_info", "What serves the mount.", MetricType::Gauge)
-      .metric.push_back(GaugeOf(1, {{"version", subject.versions.skopsfs},
-                                    {"libfuse", subject.versions.libfuse},
-                                    {"source", util::ReplaceInvalidUtf8(subject.source)},
-                                    {"mountpoint", util::ReplaceInvalidUtf8(subject.mountpoint)}}));
+  auto& info = collection.Add("skopsfs_info", "What serves the mount.", MetricType::Gauge);
+  AddValue(info, 1,
+           {{"version", subject.versions.skopsfs},
+            {"libfuse", subject.versions.libfuse},
+            {"source", util::ReplaceInvalidUtf8(subject.source)},
+            {"mountpoint", util::ReplaceInvalidUtf8(subject.mountpoint)}});
   collection.Gauge("skopsfs_start_time_seconds", "When it was mounted.", Seconds(counters.started));
   collection.Gauge("skopsfs_worker_start_time_seconds", "When the present worker began to serve.",
                    Seconds(counters.worker_started));
