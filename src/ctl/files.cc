@@ -61,21 +61,27 @@ std::vector<std::string> ListFolder(const std::string& path) {
   return names;
 }
 
-std::string ReadWhole(const std::string& path, size_t most) {
+std::string ReadFront(const std::string& path, size_t most) {
   const util::UniqueFd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!file) throw ErrnoError("it cannot be opened");
   std::string text;
-  while (true) {
+  while (text.size() < most) {
     constexpr size_t kPiece = size_t{64} << 10;
     const size_t before = text.size();
-    text.resize(before + kPiece);
-    const ssize_t got = read(file.get(), text.data() + before, kPiece);
-    text.resize(before + static_cast<size_t>(std::max<ssize_t>(got, 0)));
-    if (got < 0 && errno == EINTR) continue;
+    text.resize(before + std::min(kPiece, most - before));
+    const ssize_t got =
+        TEMP_FAILURE_RETRY(read(file.get(), text.data() + before, text.size() - before));
     if (got < 0) throw ErrnoError("it cannot be read");
-    if (got == 0) return text;
-    if (text.size() > most) throw util::Error(EFBIG, "it is too long");
+    text.resize(before + static_cast<size_t>(got));
+    if (got == 0) break;
   }
+  return text;
+}
+
+std::string ReadWhole(const std::string& path, size_t most) {
+  std::string text = ReadFront(path, most + 1);
+  if (text.size() > most) throw util::Error(EFBIG, "it is too long");
+  return text;
 }
 
 std::optional<std::string> ReadAttribute(const std::string& path, std::string_view name) {

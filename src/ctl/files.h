@@ -15,6 +15,9 @@ namespace skopsfs::ctl {
 // The names in a folder, sorted, without "." and "..".
 std::vector<std::string> ListFolder(const std::string& path);
 
+// The first bytes of a file, `most` or all that it has.
+std::string ReadFront(const std::string& path, size_t most);
+
 // All bytes of a file whose size is not known before, as in /proc. util::Error(EFBIG) when there
 // are more than `most`.
 std::string ReadWhole(const std::string& path, size_t most);

@@ -51,25 +51,20 @@ class TreeReader {
 
   template <typename Locate>
   void Add(TreeItem item, const archive::ArchiveIndex& index, uint32_t node, const Locate& locate) {
-    Describe(item, index, node, locate);
-    tree_.Add(std::move(item));
-  }
-
-  template <typename Locate>
-  void Describe(TreeItem& item, const archive::ArchiveIndex& index, uint32_t node,
-                const Locate& locate) {
     const zip::Entry& entry = *index.EntryOf(node);
     item.size = zip::SizesOf(index.directory(), entry).shown;
     item.method = zip::MethodName(entry.method);
     try {
       archive::MemberReader reader(archive_.file, locate(), pool_);
-      if (!item.member.ends_with(".npy")) return;
-      std::vector<std::byte> front(std::min<uint64_t>(entry.size, kMostNpyHeader));
-      reader.Read(0, front);
-      item.array = ParseNpyHeader(front, entry.size);
+      if (item.member.ends_with(".npy")) {
+        std::vector<std::byte> front(std::min<uint64_t>(entry.size, kMostNpyHeader));
+        reader.Read(0, front);
+        item.array = ParseNpyHeader(front, entry.size);
+      }
     } catch (const Error& error) {
       item.problem = error.what();
     }
+    tree_.Add(std::move(item));
   }
 
   void ReadNames() {

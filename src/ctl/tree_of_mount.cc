@@ -1,6 +1,5 @@
 // Reads the tree of an archive on a mount.
 
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -10,27 +9,11 @@
 #include "ctl/files.h"
 #include "ctl/tree.h"
 #include "util/error.h"
-#include "util/unique_fd.h"
 
 namespace skopsfs::ctl {
 namespace {
 
 using util::Error;
-
-NpyHeader ReadHeader(const std::string& file, uint64_t size) {
-  const util::UniqueFd fd(open(file.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd) throw util::ErrnoError("it cannot be opened");
-  std::vector<std::byte> front(std::min<uint64_t>(size, kMostNpyHeader));
-  for (size_t done = 0; done < front.size();) {
-    const ssize_t got =
-        pread(fd.get(), front.data() + done, front.size() - done, static_cast<off_t>(done));
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) throw util::ErrnoError("it cannot be read");
-    if (got == 0) front.resize(done);
-    done += static_cast<size_t>(got);
-  }
-  return ParseNpyHeader(front, size);
-}
 
 // Not thread-safe.
 class MountedTreeReader {
@@ -68,7 +51,8 @@ class MountedTreeReader {
     item.problem = ReadAttribute(file, "error").value_or("");
     try {
       if (item.problem.empty() && !IsShownUnreadable(st) && member.ends_with(".npy")) {
-        item.array = ReadHeader(file, item.size);
+        const auto front = ReadFront(file, std::min<uint64_t>(item.size, kMostNpyHeader));
+        item.array = ParseNpyHeader(std::as_bytes(std::span(front)), item.size);
       }
     } catch (const Error& error) {
       item.problem = ReadAttribute(file, "error").value_or(error.what());
