@@ -2,6 +2,7 @@
 
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <cstring>
 #include <vector>
@@ -46,18 +47,8 @@ void Channel::BoundSending() const {
   setsockopt(socket_.get(), SOL_SOCKET, SO_SNDTIMEO, &kPatience, sizeof(kPatience));
 }
 
-bool Channel::Send(Tell tell, uint64_t number, uint64_t slot, int fd,
-                   const std::string& text) const {
-  return SendWith(0, tell, number, slot, fd, text);
-}
-
-bool Channel::TrySend(Tell tell, uint64_t number, uint64_t slot, int fd,
-                      const std::string& text) const {
-  return SendWith(MSG_DONTWAIT, tell, number, slot, fd, text);
-}
-
-bool Channel::SendWith(int flags, Tell tell, uint64_t number, uint64_t slot, int fd,
-                       const std::string& text) const {
+bool Channel::Send(Tell tell, uint64_t number, uint64_t slot, int fd, const std::string& text,
+                   int flags) const {
   const size_t text_size = std::min(text.size(), Message::kMostText);
   Head head{static_cast<uint32_t>(tell), static_cast<uint32_t>(text_size), number, slot};
   std::array<iovec, 2> parts = {iovec{&head, sizeof(head)},
@@ -75,9 +66,7 @@ bool Channel::SendWith(int flags, Tell tell, uint64_t number, uint64_t slot, int
     part->cmsg_len = CMSG_LEN(sizeof(int));
     std::memcpy(CMSG_DATA(part), &fd, sizeof(int));
   }
-  ssize_t sent = 0;
-  while ((sent = sendmsg(socket_.get(), &message, flags | MSG_NOSIGNAL)) < 0 && errno == EINTR) {
-  }
+  const ssize_t sent = TEMP_FAILURE_RETRY(sendmsg(socket_.get(), &message, flags | MSG_NOSIGNAL));
   const int reason = errno;
   if (sent < 0 && reason == ETOOMANYREFS && flags == 0) TellOfTooMany();
   errno = reason;

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/socket.h>
+
 #include <array>
 #include <cstdint>
 #include <optional>
@@ -76,14 +78,16 @@ class Channel {
 
   int descriptor() const { return socket_.get(); }
 
-  // `message.fd` is sent as a duplicate. False when the other end is gone.
+  // `fd` is sent as a duplicate. False when the other end is gone.
   bool Send(Tell tell, uint64_t number = 0, uint64_t slot = 0, int fd = -1,
-            const std::string& text = {}) const;
+            const std::string& text = {}, int flags = 0) const;
 
   // The same without waiting: false also when the other end does not read. That too many
   // descriptors are under way is not told then, as that may pass.
   bool TrySend(Tell tell, uint64_t number = 0, uint64_t slot = 0, int fd = -1,
-               const std::string& text = {}) const;
+               const std::string& text = {}) const {
+    return Send(tell, number, slot, fd, text, MSG_DONTWAIT);
+  }
 
   // Waits for a message. Nothing when the other end is gone. Throws util::Error(EPROTO) when it is
   // not to be understood.
@@ -94,9 +98,6 @@ class Channel {
   Message Expect(Tell tell, bool with_descriptor = false) const;
 
  private:
-  bool SendWith(int flags, Tell tell, uint64_t number, uint64_t slot, int fd,
-                const std::string& text) const;
-
   util::UniqueFd socket_;
 };
 
