@@ -29,14 +29,6 @@ void Take(fuse_log_level level, const char* format, va_list arguments) noexcept 
   last_message = text;
 }
 
-void SetLog(bool to_log) {
-  {
-    const std::lock_guard lock(last_message_mutex);
-    logs = to_log;
-  }
-  fuse_set_log_func(Take);
-}
-
 }  // namespace
 
 std::string LibraryVersion() { return fuse_pkgversion(); }
@@ -46,8 +38,10 @@ std::string TakeLastMessage() {
   return std::exchange(last_message, {}).data();
 }
 
-void KeepMessages() { SetLog(false); }
-
-void LogMessages() { SetLog(true); }
+void TakeMessages(bool to_log) {
+  const std::lock_guard lock(last_message_mutex);
+  logs = to_log;
+  fuse_set_log_func(Take);
+}
 
 }  // namespace skopsfs::fuse

@@ -13,10 +13,9 @@ std::string LibraryVersion();
 // What libfuse said last, which is the reason when something fails; and forgets it.
 std::string TakeLastMessage();
 
-// From now on what libfuse has to say goes there, or to stderr when it is about debugging.
-void KeepMessages();
-// The same, but to the log.
-void LogMessages();
+// From now on what libfuse has to say goes there, or to the log; or to stderr when it is about
+// debugging.
+void TakeMessages(bool to_log);
 
 // libfuse's argument list.
 class Arguments {

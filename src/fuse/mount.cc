@@ -113,7 +113,7 @@ Mount::Mount(const MountOptions& options)
     passed_ = TakePassed(*options.passed);
     return;
   }
-  KeepMessages();
+  TakeMessages(false);
   Arguments arguments;
   arguments.Option("ro,nosuid,nodev,default_permissions,subtype=skopsfs,fsname=" +
                    Escaped(options.source));

@@ -64,7 +64,7 @@ Session::Session(fs::FileSystem& file_system, SessionState& state, Channel& supe
           .checks_permissions = options.mount_is_passed,
           .is_asked_of_each_open = options.only_for.has_value() || !options.mount_is_read_only}) {
   context_->slow_lane.KeepRecord(state_.queued());
-  KeepMessages();
+  TakeMessages(false);
   Arguments arguments;
   if (options_.debug) arguments.Option("debug");
   const auto callbacks = Callbacks();
@@ -72,7 +72,7 @@ Session::Session(fs::FileSystem& file_system, SessionState& state, Channel& supe
   if (session_ == nullptr) throw Error(EINVAL, TakeLastMessage());
   const std::string mounted = "/dev/fd/" + std::to_string(options_.mount);
   if (fuse_session_mount(session_, mounted.c_str()) != 0) throw Error(EBADF, TakeLastMessage());
-  LogMessages();
+  TakeMessages(true);
 }
 
 Session::~Session() { fuse_session_destroy(session_); }
@@ -171,8 +171,7 @@ void Session::Serve(RequestRecord& record, std::byte* memory) {
 bool Session::WaitForEnd(int worker_ended) {
   std::array<pollfd, 2> events = {pollfd{supervisor_.descriptor(), POLLIN, 0},
                                   pollfd{worker_ended, POLLIN, 0}};
-  while (poll(events.data(), events.size(), -1) < 0 && errno == EINTR) {
-  }
+  TEMP_FAILURE_RETRY(poll(events.data(), events.size(), -1));
   if (events[1].revents != 0) return true;
   // Without a supervisor there is nobody whom a mount could be left to.
   if (!supervisor_.Receive()) _exit(EXIT_FAILURE);
