@@ -76,8 +76,7 @@ uint64_t MountedTarget::Read(size_t number, std::span<std::byte> buffer, const R
   if (!fd) return failed();
   uint32_t crc = 0;
   while (true) {
-    const ssize_t got = read(fd.get(), buffer.data(), buffer.size());
-    if (got < 0 && errno == EINTR) continue;
+    const ssize_t got = TEMP_FAILURE_RETRY(read(fd.get(), buffer.data(), buffer.size()));
     if (got < 0) return failed();
     if (got == 0) break;
     const auto size = static_cast<size_t>(got);

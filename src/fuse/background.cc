@@ -20,13 +20,9 @@ using util::UniqueFd;
 
 int WaitUntilReady(int ready_fd, pid_t child) {
   char yes = 0;
-  ssize_t got = 0;
-  while ((got = read(ready_fd, &yes, 1)) < 0 && errno == EINTR) {
-  }
-  if (got == 1) return EXIT_SUCCESS;
+  if (TEMP_FAILURE_RETRY(read(ready_fd, &yes, 1)) == 1) return EXIT_SUCCESS;
   int status = 0;
-  while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
-  }
+  TEMP_FAILURE_RETRY(waitpid(child, &status, 0));
   const int code = WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_FAILURE;
   return code == EXIT_SUCCESS ? EXIT_FAILURE : code;  // it never came up
 }

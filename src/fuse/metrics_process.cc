@@ -54,10 +54,7 @@ void MetricsProcess::Begin(int program) {
 // One write, then the end. Throws util::Error when it is not that it serves.
 void MetricsProcess::TakeAnswer() {
   std::array<char, 1024> text{};
-  ssize_t got = -1;
-  do {
-    got = read(descriptor(), text.data(), text.size());
-  } while (got < 0 && errno == EINTR);
+  const ssize_t got = TEMP_FAILURE_RETRY(read(descriptor(), text.data(), text.size()));
   const std::string reason(text.data(), got > 0 ? static_cast<size_t>(got) : 0);
   answer_.Reset();
   due_.reset();

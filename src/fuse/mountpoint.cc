@@ -47,8 +47,7 @@ bool DetachWithHelper(const std::string& path) {
     return false;
   }
   int status = 0;
-  while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
-  }
+  TEMP_FAILURE_RETRY(waitpid(child, &status, 0));
   return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
