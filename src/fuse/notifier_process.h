@@ -13,7 +13,7 @@ namespace skopsfs::fuse {
 // A process of the supervisor's that tells the kernel which names to drop, and that nobody waits
 // for: the kernel takes the lock of a folder for that, and its holder may wait for an answer of the
 // mount. It is started when there is something to tell, and replaced when it dies or is stuck; what
-// is lost is told again, see StaleNames. Use from the supervisor's thread.
+// is lost is told again, see Housekeeper. Use from the supervisor's thread.
 class NotifierProcess {
  public:
   using Clock = std::chrono::steady_clock;

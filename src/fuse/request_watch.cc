@@ -12,10 +12,6 @@ std::chrono::nanoseconds Since(int64_t time, int64_t now) {
   return std::chrono::nanoseconds(now - std::clamp<int64_t>(time, 0, now));
 }
 
-std::chrono::nanoseconds Age(const RequestSeen& request, int64_t now) {
-  return Since(request.asked, now);
-}
-
 }  // namespace
 
 RequestWatch::Because RequestWatch::JudgeOne(const RequestSeen& request, int64_t now) const {
@@ -46,14 +42,15 @@ std::vector<RequestWatch::Slow> RequestWatch::Look(const std::vector<RequestSeen
     auto because = JudgeOne(request, now);
     if (because == Because::kItIsStuck && stuck_.empty()) because = Because::kOthers;
     const bool is_stuck = because == Because::kItIsStuck;
-    if (Age(request, now) < kLong && !is_stuck && because != Because::kTheSource) continue;
+    if (Since(request.asked, now) < kLong && !is_stuck && because != Because::kTheSource) continue;
     const bool is_told = told_.contains(request.unique) && !is_stuck;
     if (!is_told && slow.size() == kMostTold) continue;
     still.insert(request.unique);
     if (is_told) continue;
-    slow.push_back({.request = request,
-                    .age = std::chrono::duration_cast<std::chrono::seconds>(Age(request, now)),
-                    .because = because});
+    slow.push_back(
+        {.request = request,
+         .age = std::chrono::duration_cast<std::chrono::seconds>(Since(request.asked, now)),
+         .because = because});
   }
   told_ = std::move(still);
   return slow;

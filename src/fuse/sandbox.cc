@@ -53,22 +53,20 @@ size_t SizeFor(long version) {
                         : offsetof(LandlockRules, network);
 }
 
-void AllowReading(int rules, int folder) {
-  landlock_path_beneath_attr allowed{};
-  allowed.allowed_access = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR;
-  allowed.parent_fd = folder;
-  if (syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &allowed, 0) != 0) {
-    throw ErrnoError("Landlock");
-  }
-}
-
 // Files below `folders`, to be read.
 void AllowOnly(const std::vector<int>& folders, long version) {
   const auto all = AllOf(version);
   const UniqueFd rules(
       static_cast<int>(syscall(SYS_landlock_create_ruleset, &all, SizeFor(version), 0)));
   if (!rules) throw ErrnoError("Landlock");
-  for (const int folder : folders) AllowReading(rules.get(), folder);
+  landlock_path_beneath_attr allowed{};
+  allowed.allowed_access = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR;
+  for (const int folder : folders) {
+    allowed.parent_fd = folder;
+    if (syscall(SYS_landlock_add_rule, rules.get(), LANDLOCK_RULE_PATH_BENEATH, &allowed, 0) != 0) {
+      throw ErrnoError("Landlock");
+    }
+  }
   if (syscall(SYS_landlock_restrict_self, rules.get(), 0) != 0) throw ErrnoError("Landlock");
 }
 
