@@ -4,15 +4,12 @@
 #include <fmt/format.h>
 #include <sys/stat.h>
 
-#include <algorithm>
 #include <utility>
 
 #include "by_name/name_tree.h"
-#include "by_name/object_tree.h"
 #include "catalog/schema.h"
 #include "ctl/text.h"
 #include "util/error.h"
-#include "zip/format.h"
 
 namespace skopsfs::ctl {
 namespace {

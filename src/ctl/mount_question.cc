@@ -8,7 +8,6 @@
 
 #include <chrono>
 #include <csignal>
-#include <cstring>
 
 #include "ctl/files.h"
 #include "ctl/page_cache.h"

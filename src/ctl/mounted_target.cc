@@ -5,8 +5,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
-
 #include "archive/crc32.h"
 #include "ctl/files.h"
 #include "util/error.h"

@@ -10,8 +10,6 @@
 #include <new>
 #include <thread>
 
-#include "util/error.h"
-
 namespace skopsfs::ctl {
 namespace {
 

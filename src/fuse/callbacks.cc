@@ -7,8 +7,6 @@
 #include <array>
 #include <climits>
 #include <cstring>
-#include <exception>
-#include <memory>
 #include <new>
 #include <optional>
 #include <span>

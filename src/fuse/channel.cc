@@ -4,8 +4,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstring>
-#include <vector>
 
 #include "util/error.h"
 #include "util/log.h"

@@ -3,13 +3,11 @@
 #include <fcntl.h>
 #include <linux/fuse.h>
 #include <sys/mount.h>
-#include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstddef>
-#include <cstdint>
 #include <cstring>
 #include <system_error>
 #include <vector>

@@ -5,7 +5,6 @@
 #include <chrono>
 #include <csignal>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <map>
 #include <memory>

@@ -3,8 +3,6 @@
 
 #include <fcntl.h>
 
-#include <csignal>
-
 #include "fuse/mountpoint.h"
 #include "fuse/supervisor.h"
 #include "util/error.h"

@@ -9,7 +9,6 @@
 
 #include <array>
 #include <cerrno>
-#include <memory>
 
 #include "archive/direct_file.h"
 #include "util/error.h"

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/prctl.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -13,7 +12,6 @@
 #include <new>
 #include <optional>
 #include <sstream>
-#include <system_error>
 #include <utility>
 
 #include "fuse/background.h"
