@@ -1,4 +1,4 @@
-#include "cli/metrics_server.h"
+// The part of the program that answers at --metrics-address.
 
 #include <sys/prctl.h>
 #include <unistd.h>

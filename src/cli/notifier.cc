@@ -1,4 +1,4 @@
-#include "cli/notifier.h"
+// The part of the program that has the kernel drop names.
 
 #include <linux/fuse.h>
 #include <sys/prctl.h>
@@ -11,6 +11,7 @@
 #include <cstring>
 #include <exception>
 
+#include "cli/run.h"
 #include "fuse/sandbox.h"
 #include "fuse/serving_user.h"
 #include "fuse/system_calls.h"

@@ -18,8 +18,6 @@
 #include <vector>
 
 #include "catalog/source.h"
-#include "cli/metrics_server.h"
-#include "cli/notifier.h"
 #include "cli/options.h"
 #include "cli/user.h"
 #include "cli/version.h"
