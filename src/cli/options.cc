@@ -15,23 +15,17 @@ namespace {
 
 using Apply = void (*)(Options&, std::string_view value);
 
-double ParseSeconds(std::string_view option, std::string_view text) {
-  constexpr double kMost = 86400;
-  const auto seconds = util::ParseNumber<double>(text);
-  if (!seconds || !(*seconds >= 0) || *seconds > kMost) {
-    throw UsageError(fmt::format("--{} wants seconds from 0 to {}, not '{}'", option, kMost, text));
-  }
-  return *seconds;
-}
-
-unsigned ParseAmount(std::string_view option, std::string_view unit, unsigned most,
-                     std::string_view text) {
-  const auto amount = util::ParseNumber<unsigned>(text);
-  if (!amount || *amount > most) {
+template <typename Number>
+Number ParseAmount(std::string_view option, std::string_view unit, Number most,
+                   std::string_view text) {
+  const auto amount = util::ParseNumber<Number>(text);
+  if (!amount || !(*amount >= Number()) || *amount > most) {
     throw UsageError(fmt::format("--{} wants {} from 0 to {}, not '{}'", option, unit, most, text));
   }
   return *amount;
 }
+
+constexpr double kDay = 86400;  // seconds
 
 // Whether it is the second of two.
 bool ParseChoice(std::string_view option, std::string_view value, std::string_view first,
@@ -58,7 +52,9 @@ constexpr std::array<Option, 15> kOptions = {{
      [](Options& o, std::string_view) { o.foreground = true; }},
     {'o', "", "OPT[,OPT...]", "mount options, see below", AddMountOptions},
     {0, "revalidate", "SECONDS", "look at the names of archives again after this time (1)",
-     [](Options& o, std::string_view value) { o.revalidate = ParseSeconds("revalidate", value); }},
+     [](Options& o, std::string_view value) {
+       o.revalidate = ParseAmount("revalidate", "seconds", kDay, value);
+     }},
     {0, "verify", "passing|read",
      "compare a member's CRC-32 as it goes by, or before a byte is read",
      [](Options& o, std::string_view value) {
@@ -92,7 +88,7 @@ constexpr std::array<Option, 15> kOptions = {{
      }},
     {0, "worker-timeout", "SECONDS", "replace the worker when a request gets stuck (0: never)",
      [](Options& o, std::string_view value) {
-       o.worker_timeout = ParseSeconds("worker-timeout", value);
+       o.worker_timeout = ParseAmount("worker-timeout", "seconds", kDay, value);
        // What takes less is not stuck, and whose worker is replaced too often is quarantined.
        if (o.worker_timeout > 0 && o.worker_timeout < 1) {
          throw UsageError("--worker-timeout wants 0, or a second at least");
