@@ -54,8 +54,7 @@ int Dispatch(const CLI::App& app, Request& request) {
 std::unique_ptr<CLI::App> MakeApp(Request& request) {
   auto app = std::make_unique<CLI::App>(
       "Looks after .skops archives and mounts of skopsfs. Exit codes: 0 all is good, 1 something "
-      "is "
-      "wrong, 2 it could not be done.",
+      "is wrong, 2 it could not be done.",
       "skopsfsctl");
   app->set_version_flag("-V,--version", "skopsfsctl " SKOPSFS_VERSION, "print the version");
   app->set_help_flag("-h,--help", "print this help");

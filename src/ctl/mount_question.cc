@@ -95,12 +95,10 @@ class Teller {
         return "its server is dead; unmount it, and mount it anew";
       case ENOENT:
         return "it has no .skopsfs/status.json: its server is older than this program, or the "
-               "archive that "
-               "it shows is gone";
+               "archive that it shows is gone";
       case EACCES:
         return "its status is for the owner of its source, and for root where the mount lets "
-               "others in "
-               "(-o allow_other or allow_root)";
+               "others in (-o allow_other or allow_root)";
       default:
         return std::string(".skopsfs/status.json: ") + error.what();
     }

@@ -176,8 +176,7 @@ std::string StatusText(const std::vector<MountReport>& reports, const Mappings& 
   if (!sees_all) {
     text +=
         "\nprocesses outside of this PID namespace, as in other containers, are not seen: ask on "
-        "the "
-        "host\n";
+        "the host\n";
   }
   return text;
 }

@@ -8,12 +8,6 @@
 #include "util/log.h"
 
 namespace skopsfs::fuse {
-namespace {
-
-// `status` may quote a stranger's text. A second line would be another message.
-std::string StatusLine(const std::string& status) { return "STATUS=" + util::Printable(status); }
-
-}  // namespace
 
 ServiceManager::ServiceManager() {
   uint64_t microseconds = 0;
@@ -22,16 +16,9 @@ ServiceManager::ServiceManager() {
   due_ = Clock::now();
 }
 
-void ServiceManager::Ready(const std::string& status) const {
-  sd_notify(0, ("READY=1\n" + StatusLine(status)).c_str());
-}
-
-void ServiceManager::Status(const std::string& status) const {
-  sd_notify(0, StatusLine(status).c_str());
-}
-
-void ServiceManager::Stopping(const std::string& status) const {
-  sd_notify(0, ("STOPPING=1\n" + StatusLine(status)).c_str());
+// `status` may quote a stranger's text. A second line would be another message.
+void ServiceManager::Tell(const std::string& what, const std::string& status) {
+  sd_notify(0, (what + "STATUS=" + util::Printable(status)).c_str());
 }
 
 void ServiceManager::Beat(bool alive) {

@@ -14,10 +14,10 @@ class ServiceManager {
 
   ServiceManager();
 
-  void Ready(const std::string& status) const;
+  void Ready(const std::string& status) const { Tell("READY=1\n", status); }
   // A line that `systemctl status` shows until the next one.
-  void Status(const std::string& status) const;
-  void Stopping(const std::string& status) const;
+  void Status(const std::string& status) const { Tell("", status); }
+  void Stopping(const std::string& status) const { Tell("STOPPING=1\n", status); }
 
   // How long it waits for a sign of life before it ends the service; 0: it wants none.
   Clock::duration patience() const { return patience_; }
@@ -32,6 +32,8 @@ class ServiceManager {
   static void Leave();
 
  private:
+  static void Tell(const std::string& what, const std::string& status);
+
   Clock::duration patience_{};
   std::optional<Clock::time_point> due_;
 };
