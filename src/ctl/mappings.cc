@@ -1,10 +1,9 @@
 #include "ctl/mappings.h"
 
 #include <sys/sysmacros.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <array>
+#include <filesystem>
 #include <optional>
 
 #include "ctl/files.h"
@@ -56,11 +55,9 @@ uint64_t AmountOf(std::string_view line) {
 bool ShowsAllProcesses(const std::string& proc) {
   constexpr std::string_view kFirstNamespace = "pid:[4026531836]";  // on every Linux
   for (const auto* const process : {"1", "self"}) {
-    std::array<char, 64> link{};
-    const std::string path = JoinPath(proc, process) + "/ns/pid";
-    const ssize_t size = readlink(path.c_str(), link.data(), link.size());
-    if (size > 0)
-      return std::string_view(link.data(), static_cast<size_t>(size)) == kFirstNamespace;
+    std::error_code failed;
+    const auto link = std::filesystem::read_symlink(JoinPath(proc, process) + "/ns/pid", failed);
+    if (!failed) return link == kFirstNamespace;
   }
   return true;
 }

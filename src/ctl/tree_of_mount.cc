@@ -1,9 +1,9 @@
 // Reads the tree of an archive on a mount.
 
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <unordered_set>
 
 #include "ctl/files.h"
@@ -84,7 +84,7 @@ class MountedTreeReader {
     }
     std::string member;
     if (S_ISLNK(st.st_mode)) {
-      member = TargetOf(file, static_cast<size_t>(st.st_size));
+      member = TargetOf(file);
       named_.insert(member);
       if (stat(file.c_str(), &st) != 0) return;
     } else {
@@ -94,11 +94,10 @@ class MountedTreeReader {
   }
 
   // The member that a link in by-name leads to: the path behind all "../".
-  static std::string TargetOf(const std::string& link, size_t size) {
+  static std::string TargetOf(const std::string& link) {
     constexpr std::string_view kUp = "../";
-    std::string target(size + 1, '\0');
-    const ssize_t got = readlink(link.c_str(), target.data(), target.size());
-    target.resize(static_cast<size_t>(std::max<ssize_t>(got, 0)));
+    std::error_code failed;  // then it is empty
+    const std::string target = std::filesystem::read_symlink(link, failed).string();
     size_t start = 0;
     while (target.compare(start, kUp.size(), kUp) == 0) start += kUp.size();
     return target.substr(start);

@@ -1,7 +1,6 @@
 #include "fuse/supervisor.h"
 
 #include <fcntl.h>
-#include <linux/limits.h>
 #include <poll.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -11,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <csignal>
+#include <filesystem>
 #include <new>
 
 #include "catalog/slot_store.h"
@@ -67,8 +67,8 @@ bool Supervisor::Run() {
   // are started have them blocked, too: they are for this one.
   const auto signals = HoldSignals();
   // The program as it is now, and where the next one will be.
-  std::array<char, PATH_MAX> path{};
-  if (readlink("/proc/self/exe", path.data(), path.size() - 1) > 0) program_path_ = path.data();
+  std::error_code failed;
+  program_path_ = std::filesystem::read_symlink("/proc/self/exe", failed).string();
   program_ = std::make_shared<UniqueFd>(open("/proc/self/exe", O_PATH | O_CLOEXEC));
   if (!*program_) throw ErrnoError("finding this program in /proc");
   session_memory_ = SessionState::MakeMemory();
