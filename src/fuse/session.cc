@@ -81,10 +81,7 @@ Session::~Session() { fuse_session_destroy(session_); }
 void Session::ReplayInit() {
   const auto init = state_.init();
   std::vector<std::byte> request(init.begin(), init.end());
-  fuse_in_header header;
-  std::memcpy(&header, request.data(), sizeof(header));
-  header.unique = kReplayed;
-  std::memcpy(request.data(), &header, sizeof(header));
+  std::memcpy(request.data() + offsetof(fuse_in_header, unique), &kReplayed, sizeof(kReplayed));
   fuse_buf buffer{};
   buffer.size = request.size();
   buffer.mem = request.data();
