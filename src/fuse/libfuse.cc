@@ -31,8 +31,6 @@ void Take(fuse_log_level level, const char* format, va_list arguments) noexcept 
 
 }  // namespace
 
-std::string LibraryVersion() { return fuse_pkgversion(); }
-
 std::string TakeLastMessage() {
   const std::lock_guard lock(last_message_mutex);
   return std::exchange(last_message, {}).data();

@@ -8,8 +8,6 @@
 
 namespace skopsfs::fuse {
 
-std::string LibraryVersion();
-
 // What libfuse said last, which is the reason when something fails; and forgets it.
 std::string TakeLastMessage();
 

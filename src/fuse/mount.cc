@@ -96,6 +96,8 @@ std::string RemedyFor(const std::string& reason) {
 
 }  // namespace
 
+std::string LibraryVersion() { return fuse_pkgversion(); }
+
 std::optional<int> PassedDescriptor(const std::string& mountpoint) {
   constexpr std::string_view kPrefix = "/dev/fd/";
   if (!mountpoint.starts_with(kPrefix)) return std::nullopt;
