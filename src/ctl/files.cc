@@ -18,9 +18,7 @@ namespace {
 
 using util::ErrnoError;
 
-void VisitFilesBelow(
-    const std::string& top, const std::string& below,
-    const std::function<void(const std::string& path, const struct stat& st)>& visit) {
+void VisitFilesBelow(const std::string& top, const std::string& below, const VisitFile& visit) {
   for (const auto& name : ListFolder(below.empty() ? top : JoinPath(top, below))) {
     const std::string path = below.empty() ? name : JoinPath(below, name);
     const std::string full = JoinPath(top, path);
@@ -92,8 +90,7 @@ std::optional<std::string> ReadAttribute(const std::string& path, std::string_vi
   return std::string(value.data(), static_cast<size_t>(size));
 }
 
-void VisitFiles(const std::string& folder,
-                const std::function<void(const std::string& path, const struct stat& st)>& visit) {
+void VisitFiles(const std::string& folder, const VisitFile& visit) {
   VisitFilesBelow(folder, "", visit);
 }
 

@@ -36,10 +36,11 @@ inline constexpr auto kShownUnreadable = "it cannot be read; the log of the moun
 
 std::string JoinPath(const std::string& folder, std::string_view name);
 
+using VisitFile = std::function<void(const std::string& path, const struct stat& st)>;
+
 // Calls `visit` for every regular file below `folder` on a mount, with its path relative to it, and
 // those that links in by-name lead to. by-name itself is left out where `folder` is an archive: it
 // leads to the same members once more. Throws util::Error for a folder that cannot be listed.
-void VisitFiles(const std::string& folder,
-                const std::function<void(const std::string& path, const struct stat& st)>& visit);
+void VisitFiles(const std::string& folder, const VisitFile& visit);
 
 }  // namespace skopsfs::ctl
