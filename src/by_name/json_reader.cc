@@ -1,8 +1,7 @@
 #include "by_name/json_reader.h"
 
-#include <algorithm>
-
 #include "util/error.h"
+#include "util/utf8.h"
 
 namespace skopsfs::by_name {
 namespace {
@@ -198,20 +197,8 @@ char32_t JsonReader::FourDigits() {
 
 void JsonReader::Append(char32_t c) {
   constexpr size_t kLongestCharacter = 4;
-  constexpr std::array<char32_t, 3> kFirstOfMore = {0x80, 0x800, 0x10000};
-  if (text_.size() + kLongestCharacter > kLongestText) {
-    is_cut_ = true;
-    return;
-  }
-  if (c < kFirstOfMore[0]) {
-    text_ += static_cast<char>(c);
-    return;
-  }
-  const int following = c < kFirstOfMore[1] ? 1 : c < kFirstOfMore[2] ? 2 : 3;
-  text_ += static_cast<char>((0xff00U >> (following + 1) & 0xffU) | c >> (6 * following));
-  for (int i = following - 1; i >= 0; --i) {
-    text_ += static_cast<char>(0x80U | (c >> (6 * i) & 0x3fU));
-  }
+  is_cut_ = is_cut_ || text_.size() + kLongestCharacter > kLongestText;
+  if (!is_cut_) util::AppendUtf8(text_, c);
 }
 
 }  // namespace skopsfs::by_name

@@ -39,6 +39,19 @@ size_t SizeOfFirst(std::string_view text) {
   return size;
 }
 
+void AppendUtf8(std::string& text, char32_t character) {
+  if (character < 0x80) {
+    text += static_cast<char>(character);
+    return;
+  }
+  const int following = character < 0x800 ? 1 : character < 0x10000 ? 2 : 3;
+  // As many leading ones as there are bytes.
+  text += static_cast<char>((0xff00U >> (following + 1) & 0xffU) | character >> (6 * following));
+  for (int i = following - 1; i >= 0; --i) {
+    text += static_cast<char>(0x80U | (character >> (6 * i) & 0x3fU));
+  }
+}
+
 bool IsAscii(std::string_view text) {
   unsigned char all = 0;  // rather than a way out of the loop, so that it works on many at a time
   for (const char c : text) all |= static_cast<unsigned char>(c);

@@ -24,19 +24,6 @@ constexpr std::array<uint16_t, 128> kCodePage437 = {
     0x00b0, 0x2219, 0x00b7, 0x221a, 0x207f, 0x00b2, 0x25a0, 0x00a0,
 };
 
-void AppendUtf8(std::string& out, uint16_t code) {
-  if (code < 0x80) {
-    out += static_cast<char>(code);
-  } else if (code < 0x800) {
-    out += static_cast<char>(0xc0 | (code >> 6));
-    out += static_cast<char>(0x80 | (code & 0x3f));
-  } else {
-    out += static_cast<char>(0xe0 | (code >> 12));
-    out += static_cast<char>(0x80 | ((code >> 6) & 0x3f));
-    out += static_cast<char>(0x80 | (code & 0x3f));
-  }
-}
-
 }  // namespace
 
 std::string DecodeName(std::string_view raw, bool utf8) {
@@ -49,7 +36,7 @@ std::string DecodeName(std::string_view raw, bool utf8) {
   name.reserve(raw.size());
   for (const char c : raw) {
     const auto byte = static_cast<unsigned char>(c);
-    AppendUtf8(name, byte < 0x80 ? byte : kCodePage437[byte - 0x80]);
+    util::AppendUtf8(name, byte < 0x80 ? byte : kCodePage437[byte - 0x80]);
   }
   return name;
 }

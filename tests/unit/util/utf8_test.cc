@@ -71,5 +71,16 @@ TEST(Utf8, WhatIsNoneIsReplacedByteByByte) {
   EXPECT_EQ(ReplaceInvalidUtf8("\xe2\x82"), "\xef\xbf\xbd\xef\xbf\xbd");
 }
 
+TEST(Utf8, CharactersOfEachLength) {
+  std::string text;
+  for (const char32_t c : {U'a', U'\x7f', U'\x80', U'\x7ff', U'\x800', U'\xffff', U'\x10000',
+                           U'\x10ffff', char32_t{0xd800}}) {
+    AppendUtf8(text, c);
+  }
+  EXPECT_EQ(text,
+            "a\x7f\xc2\x80\xdf\xbf\xe0\xa0\x80\xef\xbf\xbf\xf0\x90\x80\x80\xf4\x8f\xbf\xbf"
+            "\xed\xa0\x80");
+}
+
 }  // namespace
 }  // namespace skopsfs::util
