@@ -41,14 +41,14 @@ ArchiveFile::~ArchiveFile() {
 }
 
 size_t ArchiveFile::ReadAt(uint64_t offset, std::span<std::byte> out) const {
-  out = Within(offset, out);
+  out = zip::Within(size(), offset, out);
   if (!out.empty()) ReadThroughCache(offset, out);
   CountRead(out.size());
   return out.size();
 }
 
 size_t ArchiveFile::ReadForPages(uint64_t offset, std::span<std::byte> out) const {
-  out = Within(offset, out);
+  out = zip::Within(size(), offset, out);
   if (out.empty()) return 0;
   if (!IsToBeReadDirectly(offset, out.size()) || !ReadDirectly(offset, out)) {
     ReadThroughCache(offset, out);
@@ -59,11 +59,6 @@ size_t ArchiveFile::ReadForPages(uint64_t offset, std::span<std::byte> out) cons
 
 void ArchiveFile::CountRead(size_t bytes) const {
   if (counters_ != nullptr) counters_->ReadFromSource(bytes);
-}
-
-std::span<std::byte> ArchiveFile::Within(uint64_t offset, std::span<std::byte> out) const {
-  if (offset >= identity_.size) return {};
-  return out.first(static_cast<size_t>(std::min<uint64_t>(out.size(), identity_.size - offset)));
 }
 
 // Whether it jumps, into what is not in the page cache.

@@ -98,7 +98,6 @@ class ArchiveFile : public zip::ByteSource {
 
   struct stat Stat() const;
   void CountRead(size_t bytes) const;
-  std::span<std::byte> Within(uint64_t offset, std::span<std::byte> out) const;
   const DirectFile* Direct() const;
   bool IsToBeReadDirectly(uint64_t offset, size_t size) const;
   bool ReadDirectly(uint64_t offset, std::span<std::byte> out) const;

@@ -1,7 +1,5 @@
 #include "archive/member_bytes.h"
 
-#include <algorithm>
-
 namespace skopsfs::archive {
 namespace {
 
@@ -13,9 +11,8 @@ class DecodedBytes : public zip::ByteSource {
 
   uint64_t size() const override { return size_; }
   size_t ReadAt(uint64_t offset, std::span<std::byte> out) const override {
-    if (offset >= size_) return 0;
-    out = out.first(static_cast<size_t>(std::min<uint64_t>(out.size(), size_ - offset)));
-    decoder_.Read(offset, out);
+    out = zip::Within(size_, offset, out);
+    if (!out.empty()) decoder_.Read(offset, out);
     return out.size();
   }
   size_t memory_bytes() const { return decoder_.memory_bytes(); }

@@ -5,7 +5,6 @@
 
 #include "archive/archive_file.h"
 #include "archive/decode_stream.h"
-#include "archive/decoder.h"
 #include "archive/decoder_pool.h"
 #include "zip/format.h"
 

@@ -27,21 +27,23 @@ void ReadStored(const zip::ByteSource& file, uint64_t offset, std::span<std::byt
 void ReadPages(const ArchiveFile& file, const Extent& extent, uint64_t offset,
                std::span<std::byte> out) {
   constexpr uint64_t kLargeMember = uint64_t{1} << 20;
-  if (extent.size < kLargeMember) return ReadStored(file, extent.offset + offset, out);
-  if (file.ReadForPages(extent.offset + offset, out) != out.size()) {
-    throw Error(EIO, "the archive became shorter");
-  }
+  const uint64_t at = extent.offset + offset;
+  const bool is_large = extent.size >= kLargeMember;
+  const size_t got = is_large ? file.ReadForPages(at, out) : file.ReadAt(at, out);
+  if (got != out.size()) throw Error(EIO, "the archive became shorter");
 }
 
-void CheckStoredCrc(const ArchiveFile& file, const Extent& extent) {
+// Reads the member through with `read`, a piece at a time.
+template <typename Read>
+void CompareCrc(const Extent& extent, const Read& read) {
   std::vector<std::byte> block(size_t{1} << 20);
   uint32_t crc = 0;
   for (uint64_t done = 0; done < extent.size;) {
-    const auto size = static_cast<size_t>(std::min<uint64_t>(block.size(), extent.size - done));
-    ReadStored(file, extent.offset + done, std::span(block).first(size));
-    crc = Crc32(crc, std::span(block).first(size));
-    file.Served(extent.offset + done, size);  // not to leave a second copy of it in memory
-    done += size;
+    const auto part = std::span(block).first(
+        static_cast<size_t>(std::min<uint64_t>(block.size(), extent.size - done)));
+    read(done, part);
+    crc = Crc32(crc, part);
+    done += part.size();
   }
   if (crc != extent.crc32) throw Error(EIO, kWrong);
 }
@@ -55,16 +57,7 @@ void CheckDecodedCrc(const std::shared_ptr<const ArchiveFile>& file, const Exten
     std::byte last;
     return member.Read(extent.size - 1, {&last, 1});
   }
-  std::vector<std::byte> block(size_t{1} << 20);
-  uint32_t crc = 0;
-  for (uint64_t done = 0; done < extent.size;) {
-    const auto part = std::span(block).first(
-        static_cast<size_t>(std::min<uint64_t>(block.size(), extent.size - done)));
-    member.Read(done, part);
-    crc = Crc32(crc, part);
-    done += part.size();
-  }
-  if (crc != extent.crc32) throw Error(EIO, kWrong);
+  CompareCrc(extent, [&](uint64_t offset, auto part) { member.Read(offset, part); });
 }
 
 }  // namespace
@@ -105,13 +98,8 @@ metrics::Kind MemberReader::kind() const {
   return IsDecoded(extent_) ? metrics::Kind::kDecoded : metrics::Kind::kStored;
 }
 
-std::span<std::byte> MemberReader::Clamp(uint64_t offset, std::span<std::byte> out) const {
-  if (offset >= extent_.size) return {};
-  return out.first(static_cast<size_t>(std::min<uint64_t>(out.size(), extent_.size - offset)));
-}
-
 size_t MemberReader::Read(uint64_t offset, std::span<std::byte> out) {
-  out = Clamp(offset, out);
+  out = zip::Within(extent_.size, offset, out);
   if (out.empty()) return 0;
   // Only a file that is touched over and over makes this go round.
   constexpr int kAttempts = 10;
@@ -124,7 +112,7 @@ size_t MemberReader::Read(uint64_t offset, std::span<std::byte> out) {
 }
 
 std::optional<size_t> MemberReader::ReadAtOnce(uint64_t offset, std::span<std::byte> out) {
-  out = Clamp(offset, out);
+  out = zip::Within(extent_.size, offset, out);
   if (out.empty()) return 0;
   if (IsDecoded(extent_) || ReadUnproven(offset, out)) return std::nullopt;
   return out.size();
@@ -171,7 +159,11 @@ void MemberReader::PassBy(uint64_t offset, std::span<const std::byte> bytes) {
 
 void MemberReader::CheckCrc() {
   if (!IsDecoded(extent_)) {
-    CheckStoredCrc(*file_, extent_);
+    CompareCrc(extent_, [&](uint64_t offset, auto part) {
+      ReadStored(*file_, extent_.offset + offset, part);
+      // Not to leave a second copy of it in memory.
+      file_->Served(extent_.offset + offset, part.size());
+    });
   } else if (extent_.size > 0) {
     CheckDecodedCrc(file_, extent_, state_->decoder.pool());
   }

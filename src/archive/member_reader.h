@@ -51,7 +51,6 @@ class MemberReader {
   bool is_wrong() const { return state_->wrong; }
 
  private:
-  std::span<std::byte> Clamp(uint64_t offset, std::span<std::byte> out) const;
   std::optional<int64_t> ReadUnproven(uint64_t offset, std::span<std::byte> out);
   void ReadBytes(uint64_t offset, std::span<std::byte> out) const;
   void PassBy(uint64_t offset, std::span<const std::byte> bytes);

@@ -14,22 +14,17 @@ std::optional<uint32_t> PassingCrc::Pass(uint64_t offset, std::span<const std::b
   // Before the mutex is taken, since it nearly always is what is needed.
   const uint32_t crc = Crc32(0, bytes);
   const std::lock_guard lock(mutex_);
-  auto run = runs_.upper_bound(offset);
-  if (run != runs_.begin() && std::prev(run)->second.end > offset) --run;
-  if (run == runs_.end() || run->first >= end) {
-    Add(offset, end, crc);
-  } else {
-    // Some of them have gone by before: the gaps between these.
-    for (uint64_t at = offset; at < end;) {
-      const auto next = runs_.upper_bound(at);
-      if (next != runs_.begin() && std::prev(next)->second.end > at) {
-        at = std::prev(next)->second.end;
-        continue;
-      }
-      const uint64_t stop = next == runs_.end() ? end : std::min(end, next->first);
-      Add(at, stop, Crc32(0, bytes.subspan(at - offset, stop - at)));
-      at = stop;
+  // Where some of them have gone by before, the gaps between these.
+  for (uint64_t at = offset; at < end;) {
+    const auto next = runs_.upper_bound(at);
+    if (next != runs_.begin() && std::prev(next)->second.end > at) {
+      at = std::prev(next)->second.end;
+      continue;
     }
+    const uint64_t stop = next == runs_.end() ? end : std::min(end, next->first);
+    const bool are_all = at == offset && stop == end;
+    Add(at, stop, are_all ? crc : Crc32(0, bytes.subspan(at - offset, stop - at)));
+    at = stop;
   }
   if (runs_.size() > kMostRuns) runs_.clear();
   const bool is_whole =
@@ -39,7 +34,6 @@ std::optional<uint32_t> PassingCrc::Pass(uint64_t offset, std::span<const std::b
 
 // A run that touches none but at its ends.
 void PassingCrc::Add(uint64_t start, uint64_t end, uint32_t crc) {
-  if (start == end) return;
   const auto joined = [](uint32_t first, uint32_t second, uint64_t size_of_second) {
     return static_cast<uint32_t>(
         crc32_combine(first, second, static_cast<z_off_t>(size_of_second)));

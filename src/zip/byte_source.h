@@ -1,10 +1,17 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 
 namespace skopsfs::zip {
+
+// The front of `out` that there are bytes for at `offset` of `size` bytes.
+inline std::span<std::byte> Within(uint64_t size, uint64_t offset, std::span<std::byte> out) {
+  if (offset >= size) return {};
+  return out.first(static_cast<size_t>(std::min<uint64_t>(out.size(), size - offset)));
+}
 
 // A range of bytes that can be read at any offset: an archive file, or memory in tests.
 // Implementations are safe to use from several threads at once.
