@@ -130,7 +130,6 @@ class NameTree::Builder {
     node.name_offset = OffsetOf(name);
     node.target = target;
     node.kind = static_cast<uint8_t>(kind) & 3U;
-    if (kind == Kind::kLink) ++tree_.links_;
     if (kind == Kind::kNpz) {
       node.count = tree_.npz_count() & kCounts;
       tree_.npz_.push_back(index);

@@ -40,7 +40,6 @@ class NameTree {
   explicit NameTree(const ObjectTree& objects);
 
   uint32_t size() const { return static_cast<uint32_t>(nodes_.size()); }
-  size_t link_count() const { return links_; }
   // The npz are numbered in the order of their nodes.
   uint32_t npz_count() const { return static_cast<uint32_t>(npz_.size()); }
   uint32_t NodeOfNpz(uint32_t number) const { return npz_[number]; }
@@ -76,7 +75,6 @@ class NameTree {
   std::vector<Packed> nodes_;
   std::string names_;          // each name once, one after the other
   std::vector<uint32_t> npz_;  // nodes
-  size_t links_ = 0;
 };
 
 }  // namespace skopsfs::by_name
