@@ -27,18 +27,12 @@ bool IsOf(const UniqueFd& fd, uint32_t filesystem) {
 
 }  // namespace
 
-bool OwnMount::Has(int folder, const char* name) const {
-  return HasAt(folder, name, AT_SYMLINK_NOFOLLOW);
-}
-
-bool OwnMount::Has(int fd) const { return HasAt(fd, "", AT_EMPTY_PATH); }
-
 // Whoever wants nothing but the device is told without a request.
-bool OwnMount::HasAt(int folder, const char* name, int flags) const {
+bool OwnMount::Has(int fd, const char* name) const {
   if (device_ == 0) return false;
   struct statx st {};
-  const int asking_nobody = AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT;
-  return statx(folder, name, flags | asking_nobody, 0, &st) == 0 &&
+  constexpr int kAskingNobody = AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT;
+  return statx(fd, name, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | kAskingNobody, 0, &st) == 0 &&
          makedev(st.stx_dev_major, st.stx_dev_minor) == device_;
 }
 

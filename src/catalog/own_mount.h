@@ -18,10 +18,9 @@ class OwnMount {
 
   dev_t device() const { return device_; }
 
-  // Whether `name` in `folder`, which is not followed if it is a link, is of the mount; likewise
-  // `fd`. Asks nobody.
-  bool Has(int folder, const char* name) const;
-  bool Has(int fd) const;
+  // Whether `fd`, or `name` in it, which is not followed if it is a link, is of the mount. Asks
+  // nobody.
+  bool Has(int fd, const char* name = "") const;
 
   // Throws util::Error(EDEADLK), which names `path`, when `fd` is of the mount.
   void Refuse(int fd, const std::string& path) const;
@@ -32,8 +31,6 @@ class OwnMount {
   util::UniqueFd OpenPath(int folder, const std::string& path) const;
 
  private:
-  bool HasAt(int folder, const char* name, int flags) const;
-
   dev_t device_;
 };
 
