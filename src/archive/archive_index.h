@@ -3,7 +3,6 @@
 #include <ctime>
 #include <string>
 
-#include "archive/archive_file.h"
 #include "archive/member_tree.h"
 #include "zip/central_directory.h"
 

@@ -46,7 +46,7 @@ Catalog::Catalog(Source source, const OpenArchives::Budget& budget,
 
 void Catalog::Inherit(InheritedDescriptor descriptor) {
   auto kept = std::make_shared<KeptDescriptor>(*keeper_, descriptor.number);
-  const auto slot = Get(descriptor.slot_id);
+  const auto slot = slots_.Get(descriptor.slot_id);
   if (!slot || slot->file || QuarantineOf(*slot) != nullptr) return;
   slot->file = open_.AdoptInherited(std::move(descriptor.fd), slot->st);
   slot->kept = std::move(kept);
@@ -169,22 +169,17 @@ std::shared_ptr<Slot> Catalog::Acquire(const std::shared_ptr<Slot>& folder, cons
 
 std::shared_ptr<Slot> Catalog::SingleArchive() {
   try {
-    return FindSingleArchive();
+    const Found found = OpenRoot();
+    if (!S_ISREG(found.st.st_mode)) throw Error(EIO, "the source is no longer a regular file");
+    const std::lock_guard lock(single_mutex_);
+    auto slot = Acquire(root(), "", found);
+    // One lookup is ours: give back that of the version before, or the second one on this.
+    if (single_) slots_.Forget(single_->id, 1);
+    return single_ = slot;
   } catch (const Error& error) {
     util::LogError("{}: cannot be looked up: {}", Quoted(source_.path()), error.what());
     throw;
   }
-}
-
-std::shared_ptr<Slot> Catalog::FindSingleArchive() {
-  const Found found = OpenRoot();
-  if (!S_ISREG(found.st.st_mode)) throw Error(EIO, "the source is no longer a regular file");
-  const std::lock_guard lock(single_mutex_);
-  auto slot = Acquire(root(), "", found);
-  // One lookup is ours: give back that of the version before, or the second one on this.
-  if (single_) slots_.Forget(single_->id, 1);
-  single_ = slot;
-  return slot;
 }
 
 std::shared_ptr<archive::MemberReader> Catalog::MemberOf(Slot& slot, uint32_t index) {

@@ -12,7 +12,6 @@
 #include "catalog/slot.h"
 #include "catalog/slot_table.h"
 #include "catalog/source.h"
-#include "util/long_mutex.h"
 
 namespace skopsfs::catalog {
 
@@ -40,9 +39,6 @@ class Catalog {
   // rewritten is found also when nobody looks its name up. To be called about once a second, by one
   // thread that may wait for the source.
   void LookAtOpenFiles();
-  // The archive versions that the kernel knows although their names do not lead to them any more,
-  // as far as that is known.
-  std::vector<std::shared_ptr<Slot>> OldVersions() { return slots_.Superseded(); }
   // Whether the name leads nowhere else by now, as far as is known.
   bool IsNamed(const Slot& slot) {
     return slots_.Current(slot.parent->id, slot.name).get() == &slot;
@@ -59,14 +55,9 @@ class Catalog {
   bool SourceIsGone();
   const std::shared_ptr<Slot>& root() const { return slots_.root(); }
 
-  // nullptr when the kernel holds no node of that slot.
-  std::shared_ptr<Slot> Get(uint64_t slot_id) { return slots_.Get(slot_id); }
-  // False when the slot has left the table meanwhile.
-  bool AddLookups(Slot& slot, uint64_t count) { return slots_.AddLookups(slot, count); }
-  void Forget(uint64_t slot_id, uint64_t count) noexcept { slots_.Forget(slot_id, count); }
+  SlotTable& slots() { return slots_; }
+  // Those that the kernel may not know any more.
   std::vector<SlotTable::Doubtful> Doubtful();
-  void ForgetAll(const SlotTable::Doubtful& doubtful) noexcept { slots_.ForgetAll(doubtful); }
-  size_t slot_count() { return slots_.size(); }
 
   // The folder of `slot`, if it still is the one it was; util::Error(ESTALE) otherwise.
   Found OpenFolder(const Slot& slot) const;
@@ -86,9 +77,6 @@ class Catalog {
   // The slot of what Examine() found, with one lookup more.
   std::shared_ptr<Slot> Acquire(const std::shared_ptr<Slot>& folder, const std::string& name,
                                 const Found& found);
-
-  // What Examine() did not find: what `name` was before is an old version, unless it comes back.
-  void Vanished(const Slot& folder, const std::string& name) { slots_.Vanished(folder.id, name); }
 
   // When the source is one archive: the slot of its present version. The catalogue itself keeps a
   // lookup on it, so that it stays.
@@ -134,22 +122,13 @@ class Catalog {
   std::shared_ptr<const by_name::NameTree> Adopt(const Slot& slot,
                                                  std::unique_ptr<by_name::NameTree> names);
 
-  // Counts what an npz holds, or what a member is read with, likewise.
-  template <typename Known>
-  std::shared_ptr<Known> Adopt(const Slot& slot, std::unique_ptr<Known> known) {
-    return open_.Adopt(std::move(known), slot);
-  }
-
   // The archive's name for people.
   std::string LabelOf(const Slot& slot) const;
 
   // To be called about once a second; see OpenArchives.
   void Tidy();
-  void DropLastPages() { open_.DropLastPages(); }
   OpenArchives& open_archives() { return open_; }
   size_t open_files() const { return open_.open_files(); }
-  size_t most_open_files() const { return open_.budget().descriptors; }
-  size_t index_bytes() const { return open_.index_bytes(); }
 
   // What the kernel knows of it now; of `most` archives one by one.
   Census TakeCensus(size_t most) { return catalog::TakeCensus(slots_.All(), most); }
@@ -163,7 +142,6 @@ class Catalog {
   using File = std::shared_ptr<const archive::ArchiveFile>;
   using Index = std::shared_ptr<const archive::ArchiveIndex>;
   Found OpenAgain(const Slot& slot) const;
-  std::shared_ptr<Slot> FindSingleArchive();
   OpenArchive Open(const std::shared_ptr<Slot>& slot, bool as_named);
   OpenArchive OpenOrThrow(const std::shared_ptr<Slot>& slot, bool as_named);
   static OpenArchive AtHand(Slot& slot);
@@ -183,9 +161,9 @@ class Catalog {
   const std::unique_ptr<SlotStore> store_;
   SlotTable slots_;
   void Keep(Slot& slot);
-  static void RefuseFailed(Slot& slot);
   // Why it is served no more; nullptr when it is.
   const std::string* QuarantineOf(const Slot& slot) const;
+  util::Error Failed(Slot& slot, const util::Error& error);
 
   std::vector<std::pair<archive::Identity, std::string>> quarantined_;
   uint64_t looked_at_ = 0;  // the slot whose file was looked at last

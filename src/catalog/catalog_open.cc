@@ -46,11 +46,6 @@ void CheckCanOpen(const Slot& slot) {
 
 }  // namespace
 
-void Catalog::RefuseFailed(Slot& slot) {
-  const std::lock_guard lock(slot.mutex);
-  if (slot.failure) throw Error(*slot.failure);
-}
-
 const std::string* Catalog::QuarantineOf(const Slot& slot) const {
   for (const auto& [identity, reason] : quarantined_) {
     if (slot.identity == identity) return &reason;
@@ -59,7 +54,10 @@ const std::string* Catalog::QuarantineOf(const Slot& slot) const {
 }
 
 OpenArchive Catalog::Open(const std::shared_ptr<Slot>& slot, bool as_named) {
-  RefuseFailed(*slot);
+  {
+    const std::lock_guard lock(slot->mutex);
+    if (slot->failure) throw Error(*slot->failure);
+  }
   try {
     auto open = OpenOrThrow(slot, as_named);
     open_.Used(slot);
@@ -67,23 +65,24 @@ OpenArchive Catalog::Open(const std::shared_ptr<Slot>& slot, bool as_named) {
     slot->trouble.reset();
     return open;
   } catch (const Error& error) {
-    if (error.code() == ESTALE) {
-      replaced_.Add(slot->path);
-      slots_.Supersede(*slot);  // so that the kernel lets go of its name, whoever asks for that
-    } else {
-      util::LogError("{}: cannot be opened: {}", Quoted(LabelOf(*slot)), error.what());
-      const std::lock_guard lock(slot->mutex);
-      slot->trouble = error;
-    }
-    throw;
+    throw Failed(*slot, error);
   } catch (const std::bad_alloc&) {
-    {
-      const std::lock_guard lock(slot->mutex);
-      slot->trouble = Error(ENOMEM, "out of memory");
-    }
-    util::LogError("{}: cannot be opened: out of memory", Quoted(LabelOf(*slot)));
-    throw Error(ENOMEM, "out of memory");
+    throw Failed(*slot, Error(ENOMEM, "out of memory"));
   }
+}
+
+Error Catalog::Failed(Slot& slot, const Error& error) {
+  if (error.code() == ESTALE) {
+    replaced_.Add(slot.path);
+    slots_.Supersede(slot);  // so that the kernel lets go of its name, whoever asks for that
+    return error;
+  }
+  {
+    const std::lock_guard lock(slot.mutex);
+    slot.trouble = error;
+  }
+  util::LogError("{}: cannot be opened: {}", Quoted(LabelOf(slot)), error.what());
+  return error;
 }
 
 OpenArchive Catalog::OpenOrThrow(const std::shared_ptr<Slot>& slot, bool as_named) {

@@ -6,8 +6,6 @@
 #include <utility>
 #include <vector>
 
-#include "util/log.h"
-
 namespace skopsfs::catalog {
 namespace {
 
@@ -134,31 +132,14 @@ std::unique_lock<util::LongMutex> OpenArchives::WaitForTurn(uint64_t bytes) {
   return IsHuge(bytes) ? std::unique_lock(reading_huge_) : std::unique_lock<util::LongMutex>();
 }
 
-template <typename Index>
-std::shared_ptr<Index> OpenArchives::Adopt(std::unique_ptr<Index> index, const Slot& opening) {
-  const size_t bytes = index->memory_bytes();
-  room_->index_bytes += bytes;
-  std::shared_ptr<Index> adopted(index.release(), [room = room_, bytes](const Index* old) {
-    delete old;
-    room->index_bytes -= bytes;
-  });
+void OpenArchives::MakeRoomForIndexes(const Slot& opening) {
   if (room_->index_bytes > budget_.idle_index_bytes) {
     DropIndexes(Target(budget_.idle_index_bytes), &opening);
   }
   if (room_->index_bytes > budget_.index_bytes) {
     throw util::Error(ENOMEM, "the members of open archives take all of the memory for them");
   }
-  return adopted;
 }
-
-template std::shared_ptr<archive::ArchiveIndex> OpenArchives::Adopt(
-    std::unique_ptr<archive::ArchiveIndex> index, const Slot& opening);
-template std::shared_ptr<archive::InnerArchive> OpenArchives::Adopt(
-    std::unique_ptr<archive::InnerArchive> index, const Slot& opening);
-template std::shared_ptr<by_name::NameTree> OpenArchives::Adopt(
-    std::unique_ptr<by_name::NameTree> index, const Slot& opening);
-template std::shared_ptr<archive::MemberReader> OpenArchives::Adopt(
-    std::unique_ptr<archive::MemberReader> index, const Slot& opening);
 
 void OpenArchives::Used(const std::shared_ptr<Slot>& slot) {
   UsedAgain(*slot);
@@ -180,15 +161,15 @@ std::vector<std::shared_ptr<Slot>> OpenArchives::Slots() {
 }
 
 std::vector<std::shared_ptr<Slot>> OpenArchives::ByUse() {
-  const auto slots = Slots();
-  std::vector<std::pair<uint64_t, size_t>> by_use;
+  auto slots = Slots();
+  // As they are now: they go on being used.
+  std::vector<std::pair<uint64_t, std::shared_ptr<Slot>>> by_use;
   by_use.reserve(slots.size());
-  for (size_t i = 0; i < slots.size(); ++i) by_use.emplace_back(slots[i]->last_used, i);
+  for (auto& slot : slots) by_use.emplace_back(slot->last_used, std::move(slot));
   std::sort(by_use.begin(), by_use.end());
-  std::vector<std::shared_ptr<Slot>> sorted;
-  sorted.reserve(slots.size());
-  for (const auto& [use, i] : by_use) sorted.push_back(slots[i]);
-  return sorted;
+  std::transform(by_use.begin(), by_use.end(), slots.begin(),
+                 [](auto& item) { return std::move(item.second); });
+  return slots;
 }
 
 std::vector<std::shared_ptr<Slot>> OpenArchives::LeastRecentlyRead() {

@@ -67,7 +67,16 @@ class OpenArchives {
   // Counts an archive::ArchiveIndex or what else is known of an archive against the budget for as
   // long as anyone holds it. Throws util::Error(ENOMEM) when those in use leave no room for it.
   template <typename Index>
-  std::shared_ptr<Index> Adopt(std::unique_ptr<Index> index, const Slot& opening);
+  std::shared_ptr<Index> Adopt(std::unique_ptr<Index> index, const Slot& opening) {
+    const size_t bytes = index->memory_bytes();
+    room_->index_bytes += bytes;
+    std::shared_ptr<Index> adopted(index.release(), [room = room_, bytes](const Index* old) {
+      delete old;
+      room->index_bytes -= bytes;
+    });
+    MakeRoomForIndexes(opening);
+    return adopted;
+  }
 
   // Notes that `slot` is used, so that it is among the last to be closed.
   void Used(const std::shared_ptr<Slot>& slot);
@@ -102,6 +111,7 @@ class OpenArchives {
 
   // Those of which something may be open, the least recently used first.
   std::vector<std::shared_ptr<Slot>> ByUse();
+  void MakeRoomForIndexes(const Slot& opening);
   // Closes files that nobody has read until there are `enough`.
   void CloseUnread(size_t enough, const Slot* except);
   // Lets go of the least recently used indexes, and what was made of them, until there are `enough`

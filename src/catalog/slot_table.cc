@@ -88,12 +88,6 @@ std::shared_ptr<Slot> SlotTable::Acquire(const std::shared_ptr<Slot>& parent,
   }
 }
 
-void SlotTable::Vanished(uint64_t parent, const std::string& name) {
-  const std::lock_guard lock(mutex_);
-  const auto known = current_.find(std::tie(parent, name));
-  if (known != current_.end()) SetSuperseded(*known->second, true);
-}
-
 void SlotTable::Supersede(Slot& slot) {
   const std::lock_guard lock(mutex_);
   if (by_id_.contains(slot.id)) SetSuperseded(slot, true);
@@ -125,11 +119,6 @@ std::shared_ptr<Slot> SlotTable::Remove(uint64_t id) noexcept {
   const auto current = current_.find(std::tie(slot->parent->id, slot->name));
   if (current != current_.end() && current->second == slot) current_.erase(current);
   return slot;
-}
-
-size_t SlotTable::size() {
-  const std::lock_guard lock(mutex_);
-  return by_id_.size();
 }
 
 std::vector<std::shared_ptr<Slot>> SlotTable::All() {

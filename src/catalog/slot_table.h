@@ -30,16 +30,11 @@ class SlotTable {
   std::shared_ptr<Slot> Acquire(const std::shared_ptr<Slot>& parent, const std::string& name,
                                 const struct stat& st);
 
-  // `name` in `parent` leads to nothing now: its slot is superseded, unless Acquire() finds it
-  // again.
-  void Vanished(uint64_t parent, const std::string& name);
-
   // False when the slot is no longer in the table.
   bool AddLookups(Slot& slot, uint64_t count);
   // Takes no memory, so that what the kernel lets go of is let go of whatever there is.
   void Forget(uint64_t id, uint64_t count) noexcept;
 
-  size_t size();
   std::vector<std::shared_ptr<Slot>> All();
 
   // The slots that came from a predecessor. Their lookups may be too many, never too few, because
@@ -51,7 +46,8 @@ class SlotTable {
   };
   std::vector<Doubtful> Recovered();
 
-  // The archives among all slots that are superseded.
+  // The archives among all slots that are superseded: the kernel knows them although their names
+  // do not lead to them any more, as far as that is known.
   std::vector<std::shared_ptr<Slot>> Superseded();
   // The slot's name leads to it no more, unless Acquire() finds it again.
   void Supersede(Slot& slot);

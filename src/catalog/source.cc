@@ -3,9 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/sysmacros.h>
-#include <unistd.h>
 
-#include <cstdlib>
 #include <filesystem>
 
 #include "catalog/permissions.h"

@@ -117,7 +117,7 @@ void Serve(fuse::Channel& supervisor, const Options& options) {
   CountStart(*counters, inheritance.generation);
   session.Run();
   keeper.SendRest();
-  catalog.DropLastPages();
+  catalog.open_archives().DropLastPages();
 }
 
 }  // namespace

@@ -86,7 +86,7 @@ FileSystem::Located FileSystem::FindDirectory(NodeId node, uint64_t version) {
     const auto listed = listed_.find(version);
     if (listed != listed_.end()) return listed->second.second = 0, listed->second.first;
   }
-  const auto slot = version == 0 ? SlotOf(node) : catalog_.Get(version);
+  const auto slot = version == 0 ? SlotOf(node) : catalog_.slots().Get(version);
   if (!slot) throw Error(ESTALE, "another version by now");
   auto directory = LocateDirectory(slot, &catalog::Catalog::OpenKnown, node);
   directory.open.file.reset();  // its index says it all
@@ -220,7 +220,7 @@ void FileSystem::ReadArchive(const Located& directory, uint64_t position, bool l
     item->next = kFirstChild + number + 1;
     // Counted before it is given away: the kernel may forget it at once. The slot of a single
     // archive may have gone since its listing began; then its names alone are told.
-    item->is_known = !lookup || catalog_.AddLookups(*directory.slot, 1);
+    item->is_known = !lookup || catalog_.slots().AddLookups(*directory.slot, 1);
     if (!sink(*item)) {
       if (lookup && item->is_known) Forget(item->entry.node, 1);
       return;

@@ -61,7 +61,7 @@ bool FileSystem::IsSingleRoot(const NodeId& node) const {
 // version.
 std::shared_ptr<Slot> FileSystem::SlotOf(NodeId node) {
   if (IsSingleRoot(node)) return catalog_.SingleArchive();
-  auto slot = catalog_.Get(node.slot);
+  auto slot = catalog_.slots().Get(node.slot);
   if (!slot) throw Error(ESTALE, "no such node");
   return slot;
 }
@@ -133,7 +133,10 @@ std::optional<Entry> FileSystem::LookupInFolder(const std::shared_ptr<Slot>& fol
   try {
     const auto found = catalog_.Examine(*folder, catalog_.OpenFolder(*folder), name);
     if (!found) {
-      catalog_.Vanished(*folder, name);
+      // What was there before is an old version, unless it comes back.
+      if (const auto old = catalog_.slots().Current(folder->id, name)) {
+        catalog_.slots().Supersede(*old);
+      }
       return std::nullopt;
     }
     return SourceEntry(*catalog_.Acquire(folder, name, *found), found->st);
@@ -162,7 +165,7 @@ std::optional<Entry> FileSystem::LookupInSource(NodeId parent, const std::string
   auto child = ChildOf(directory, name);
   // Last: once it is counted, nothing may fail. A single archive's slot may just have been replaced
   // and forgotten.
-  if (child && !catalog_.AddLookups(*directory.slot, 1)) {
+  if (child && !catalog_.slots().AddLookups(*directory.slot, 1)) {
     throw Error(ESTALE, "another version by now");
   }
   return child;
@@ -189,7 +192,7 @@ Timeout FileSystem::NegativeTimeout(NodeId parent) {
 
 void FileSystem::Forget(NodeId node, uint64_t count) noexcept {
   if (node.is_status()) return status_texts_.Forget(node);
-  catalog_.Forget(node.slot, count);
+  catalog_.slots().Forget(node.slot, count);
 }
 
 Attributes FileSystem::GetAttributes(NodeId node) {
@@ -245,7 +248,7 @@ auto FileSystem::Reading(Slot& slot, NodeId node,
 }
 
 Member FileSystem::MemberOf(NodeId node) {
-  auto slot = catalog_.Get(node.slot);
+  auto slot = catalog_.slots().Get(node.slot);
   if (!slot || slot->is_folder || node.is_name()) throw Error(ESTALE, "no such node");
   if (auto reader = catalog_.MemberOf(*slot, node.index)) return {node, slot, std::move(reader)};
   std::shared_ptr<archive::MemberReader> reader;
@@ -253,8 +256,8 @@ Member FileSystem::MemberOf(NodeId node) {
     const auto located = Locate(node);
     if (located.member().is_directory) throw Error(EISDIR, "a directory");
     const auto& file = located.open.file;
-    reader = catalog_.Adopt(
-        *slot, std::make_unique<archive::MemberReader>(file, ExtentOf(located), decoders_));
+    reader = catalog_.open_archives().Adopt(
+        std::make_unique<archive::MemberReader>(file, ExtentOf(located), decoders_), *slot);
     // Where the file has been touched meanwhile, the member's proof covers its local header.
     file->CheckUnchanged();
     if (options_.proves_first) {

@@ -2,8 +2,6 @@
 
 #include <malloc.h>
 
-#include <algorithm>
-
 #include "catalog/schema.h"
 #include "fs/attributes.h"
 #include "fs/file_system.h"
@@ -119,9 +117,10 @@ std::shared_ptr<const archive::InnerArchive> FileSystem::InnerOf(Slot& slot,
   catalog::Slot::Inner found;
   try {
     const auto outer = archive::LocateMember(*open.file, *open.index, *open.index->EntryOf(member));
-    found.archive =
-        catalog_.Adopt(slot, std::make_unique<archive::InnerArchive>(
-                                 open.file, outer, decoders_, catalog_.LabelOf(slot) + "/" + path));
+    found.archive = catalog_.open_archives().Adopt(
+        std::make_unique<archive::InnerArchive>(open.file, outer, decoders_,
+                                                catalog_.LabelOf(slot) + "/" + path),
+        slot);
   } catch (const Error& error) {
     if (!catalog_.IsVersion(slot, *open.file)) throw Error(ESTALE, "another version by now");
     util::LogError("{}: member {} cannot be shown as a folder: {}", Quoted(catalog_.LabelOf(slot)),

@@ -50,9 +50,10 @@ catalog::Census FileSystem::CountArchives(size_t most) {
   counters_.archives_idle = census.idle;
   counters_.archives_failed = census.failed;
   counters_.versions_superseded = census.superseded;
-  counters_.descriptors = catalog_.open_files();
-  counters_.descriptors_limit = catalog_.most_open_files();
-  counters_.index_bytes = catalog_.index_bytes();
+  const auto& open = catalog_.open_archives();
+  counters_.descriptors = open.open_files();
+  counters_.descriptors_limit = open.budget().descriptors;
+  counters_.index_bytes = open.index_bytes();
   counters_.decoder_bytes = decoders_.bytes();
   counters_.decoder_bytes_limit = options_.decoder_bytes;
   counters_.updated = util::RealNow();

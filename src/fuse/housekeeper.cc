@@ -111,7 +111,7 @@ void Housekeeper::DropWrong() {
 // In turn, so many at a time. The kernel drops nothing that is in use, so it is told again for as
 // long as it knows the version.
 void Housekeeper::LetGoOfOldVersions() {
-  auto old = file_system_.catalog().OldVersions();
+  auto old = file_system_.catalog().slots().Superseded();
   std::map<uint64_t, uint64_t> next;
   for (const auto& slot : old) {
     const auto known = next_.find(slot->id);
@@ -203,7 +203,7 @@ void Housekeeper::SettleDoubts() {
   const int64_t now = util::MonotonicNow();
   if (state_.OldestRequest() > unknown_since_) {
     for (const auto& slot : unknown_) {
-      if (!IsKnown(slot.id)) file_system_.catalog().ForgetAll(slot);
+      if (!IsKnown(slot.id)) file_system_.catalog().slots().ForgetAll(slot);
     }
   }
   // A thousand at a time, in turn.
@@ -223,7 +223,7 @@ bool Housekeeper::IsKnown(uint64_t slot_id) const {
     return fuse_lowlevel_notify_inval_inode(session_, node.number(), kAttributesOnly, 0) != -ENOENT;
   };
   auto& catalog = file_system_.catalog();
-  const auto slot = catalog.source().is_single_archive() ? catalog.Get(slot_id) : nullptr;
+  const auto slot = catalog.source().is_single_archive() ? catalog.slots().Get(slot_id) : nullptr;
   if (!slot) return knows({.slot = slot_id, .index = 0});
   const fs::KnownNodes known(*slot);
   if (known.size() > kMostAsked) return true;

@@ -51,7 +51,7 @@ class Shower {
       if (++shown % kArchivesPerTidy == 0) fs_.Tidy();
     }
     // The root's slot is the one that stays. Anything else would be a leak of lookup counts.
-    const auto slots = static_cast<int64_t>(fs_.catalog().slot_count());
+    const auto slots = static_cast<int64_t>(fs_.catalog().slots().All().size());
     fmt::print("{}\n", JsonObject().Number("slots_left", slots - 1).Str());
   }
 

@@ -51,8 +51,9 @@ inline std::shared_ptr<archive::MemberReader> StartReading(
     archive::DecoderPool& pool) {
   const auto open = catalog.OpenKnown(slot);
   auto reader =
-      catalog.Adopt(*slot, std::make_unique<archive::MemberReader>(
-                               open.file, FindExtent(*open.file, *open.index, "m"), pool));
+      catalog.open_archives().Adopt(std::make_unique<archive::MemberReader>(
+                                        open.file, FindExtent(*open.file, *open.index, "m"), pool),
+                                    *slot);
   return catalog.Read(*slot, open, FindNode(*open.index, "m"), std::move(reader));
 }
 

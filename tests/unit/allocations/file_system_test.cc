@@ -322,7 +322,7 @@ TEST_F(FileSystemAllocationsTest, Changes) {
       },
       [](World& world) {
         world.fs.catalog().LookAtOpenFiles();
-        world.value = std::to_string(world.fs.catalog().OldVersions().size());
+        world.value = std::to_string(world.fs.catalog().slots().Superseded().size());
       });
   // Which nobody could be told of.
   Try("forget and housekeeping", Walk(member), [](World& world) {

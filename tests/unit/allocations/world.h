@@ -54,9 +54,9 @@ struct World {
     const auto add = [&](const char* what, size_t count) {
       if (count > 0) left += std::string(" ") + what + " " + std::to_string(count);
     };
-    add("slots", catalog.slot_count() - 1);
+    add("slots", catalog.slots().All().size() - 1);
     add("open files", catalog.open_files());
-    add("bytes of indexes", catalog.index_bytes());
+    add("bytes of indexes", catalog.open_archives().index_bytes());
     add("kept descriptors", static_cast<size_t>(keeper.kept));
     return left;
   }

@@ -72,11 +72,11 @@ TEST_F(CatalogTest, SlotsLeaveWhenForgotten) {
   auto& catalog = Start();
   auto slot = LookUp(catalog, "a/x.skops");
   catalog.Open(slot);
-  EXPECT_EQ(catalog.slot_count(), 3U);
+  EXPECT_EQ(catalog.slots().All().size(), 3U);
   EXPECT_EQ(catalog.open_files(), 1U);
-  catalog.Forget(slot->parent->id, 1);
-  catalog.Forget(slot->id, 1);
-  EXPECT_EQ(catalog.slot_count(), 1U);
+  catalog.slots().Forget(slot->parent->id, 1);
+  catalog.slots().Forget(slot->id, 1);
+  EXPECT_EQ(catalog.slots().All().size(), 1U);
   slot.reset();
   EXPECT_EQ(catalog.open_files(), 0U);
 }
@@ -349,12 +349,12 @@ TEST_F(CatalogTest, OpenFromManyThreads) {
         const auto slot = LookUp(catalog, n + ".skops");
         EXPECT_EQ(ErrnoOf([&] { EXPECT_EQ(MemberOf(catalog.Open(slot)), n); }), 0);
         if (i % 20 == 0) catalog.Tidy();
-        catalog.Forget(slot->id, 1);
+        catalog.slots().Forget(slot->id, 1);
       }
     });
   }
   for (auto& thread : threads) thread.join();
-  EXPECT_EQ(catalog.slot_count(), 1U);
+  EXPECT_EQ(catalog.slots().All().size(), 1U);
   EXPECT_EQ(catalog.open_files(), 0U);
 }
 

@@ -151,7 +151,7 @@ TEST_P(CatalogVersions, OldSlotIsStaleAndTheNewOneShowsTheNewVersion) {
   }
   EXPECT_EQ(ErrnoOf([&] { catalog_.Open(slot_); }), ESTALE) << "for good";
   const std::weak_ptr<const archive::ArchiveFile> file = slot_->file;
-  catalog_.Forget(slot_->id, 1);
+  catalog_.slots().Forget(slot_->id, 1);
   slot_.reset();
   EXPECT_TRUE(file.expired()) << "the kernel has let go of it";
 }
@@ -185,14 +185,14 @@ TEST_P(HeldVersions, TheOldVersionIsFoundThoughNobodyLooksTheNameUp) {
   catalog.Open(slot);
   catalog.Open(LookUp(catalog, "b.skops"));
   catalog.LookAtOpenFiles();
-  EXPECT_EQ(catalog.OldVersions().size(), 0U);
+  EXPECT_EQ(catalog.slots().Superseded().size(), 0U);
   testing::WaitForNewTime(path);
   Changes()[GetParam()].make(path);
   catalog.LookAtOpenFiles();
-  ASSERT_EQ(catalog.OldVersions().size(), 1U);
-  EXPECT_EQ(catalog.OldVersions()[0], slot);
-  catalog.Forget(slot->id, 1);
-  EXPECT_EQ(catalog.OldVersions().size(), 0U);
+  ASSERT_EQ(catalog.slots().Superseded().size(), 1U);
+  EXPECT_EQ(catalog.slots().Superseded()[0], slot);
+  catalog.slots().Forget(slot->id, 1);
+  EXPECT_EQ(catalog.slots().Superseded().size(), 0U);
 }
 
 INSTANTIATE_TEST_SUITE_P(Changes, HeldVersions, ::testing::Range<size_t>(0, Changes().size()),
@@ -240,21 +240,21 @@ TEST_F(CatalogOfOneArchive, FollowsReplacementsAndLeaksNoSlots) {
     for (int again = 0; again < 3; ++again) {
       EXPECT_EQ(MemberOf(catalog_->Open(catalog_->SingleArchive())), std::to_string(i));
     }
-    EXPECT_EQ(catalog_->slot_count(), 2U);
+    EXPECT_EQ(catalog_->slots().All().size(), 2U);
     EXPECT_EQ(catalog_->open_files(), 1U);
   }
 }
 
 TEST_F(CatalogOfOneArchive, AVersionThatTheKernelHoldsStays) {
   const auto slot = catalog_->SingleArchive();
-  catalog_->AddLookups(*slot, 1);
+  catalog_->slots().AddLookups(*slot, 1);
   testing::ReplaceFile(path_, testing::ArchiveOf(kNew));
   const auto now = catalog_->SingleArchive();
   EXPECT_NE(now, slot);
-  EXPECT_EQ(catalog_->Get(slot->id), slot);
-  EXPECT_EQ(catalog_->slot_count(), 3U);
-  catalog_->Forget(slot->id, 1);
-  EXPECT_EQ(catalog_->slot_count(), 2U);
+  EXPECT_EQ(catalog_->slots().Get(slot->id), slot);
+  EXPECT_EQ(catalog_->slots().All().size(), 3U);
+  catalog_->slots().Forget(slot->id, 1);
+  EXPECT_EQ(catalog_->slots().All().size(), 2U);
 }
 
 // The catalogue's own lookup alone must not hold what is gone.
@@ -262,26 +262,26 @@ TEST_F(CatalogOfOneArchive, AnOldVersionIsLetGoOfThoughNobodyLooksAtTheRoot) {
   auto slot = catalog_->SingleArchive();
   catalog_->Open(slot);
   catalog_->LookAtOpenFiles();
-  EXPECT_EQ(catalog_->slot_count(), 2U);
-  catalog_->AddLookups(*slot, 1);
+  EXPECT_EQ(catalog_->slots().All().size(), 2U);
+  catalog_->slots().AddLookups(*slot, 1);
   std::filesystem::remove(path_);
   catalog_->LookAtOpenFiles();
-  ASSERT_EQ(catalog_->OldVersions().size(), 1U);
-  catalog_->Forget(slot->id, 1);
+  ASSERT_EQ(catalog_->slots().Superseded().size(), 1U);
+  catalog_->slots().Forget(slot->id, 1);
   slot.reset();
-  EXPECT_EQ(catalog_->slot_count(), 1U);
+  EXPECT_EQ(catalog_->slots().All().size(), 1U);
   EXPECT_EQ(catalog_->open_files(), 0U);
   catalog_->LookAtOpenFiles();
   testing::WriteFile(path_, testing::ArchiveOf(kNew));
   EXPECT_EQ(MemberOf(catalog_->Open(catalog_->SingleArchive())), kNew);
-  EXPECT_EQ(catalog_->slot_count(), 2U);
+  EXPECT_EQ(catalog_->slots().All().size(), 2U);
 }
 
 TEST_F(CatalogOfOneArchive, ItsSlotStaysWhenTheKernelForgetsItAll) {
   const auto slot = catalog_->SingleArchive();
-  catalog_->AddLookups(*slot, 2);
-  catalog_->Forget(slot->id, 2);
-  EXPECT_EQ(catalog_->Get(slot->id), slot);
+  catalog_->slots().AddLookups(*slot, 2);
+  catalog_->slots().Forget(slot->id, 2);
+  EXPECT_EQ(catalog_->slots().Get(slot->id), slot);
 }
 
 TEST_F(CatalogOfOneArchive, GoesAndComesBack) {
@@ -318,7 +318,7 @@ TEST_F(CatalogOfOneArchive, FromManyThreadsWhileItIsReplaced) {
   stop = true;
   for (auto& thread : threads) thread.join();
   catalog_->SingleArchive();
-  EXPECT_EQ(catalog_->slot_count(), 2U);
+  EXPECT_EQ(catalog_->slots().All().size(), 2U);
 }
 
 }  // namespace

@@ -80,7 +80,7 @@ TEST_F(ReadingTest, WhatIsOpenIsKeptUntilItsSlotGoes) {
   EXPECT_EQ(keeper_.kept, (std::map<uint64_t, uint64_t>{{1, slot_->id}}));
   std::filesystem::remove(path_);
   EXPECT_EQ(testing::ReadSome(*Read(), 0, 10), "data");
-  catalog_.Forget(slot_->id, 1);
+  catalog_.slots().Forget(slot_->id, 1);
   slot_.reset();
   EXPECT_EQ(keeper_.dropped, std::set<uint64_t>{1});
   EXPECT_EQ(catalog_.open_files(), 0U);
@@ -224,7 +224,7 @@ TEST_F(ReadingTest, FoldersAndWhatIsNotOpenAreNotLookedAt) {
   std::filesystem::remove(folder_ / "sub");
   std::filesystem::remove(path_);
   catalog_.LookAtOpenFiles();
-  EXPECT_TRUE(catalog_.OldVersions().empty());
+  EXPECT_TRUE(catalog_.slots().Superseded().empty());
 }
 
 TEST_F(ReadingTest, TheNextVersionIsNoOldOne) {
@@ -233,8 +233,8 @@ TEST_F(ReadingTest, TheNextVersionIsNoOldOne) {
   const auto now = LookUp(catalog_, "a.skops");
   testing::StartReading(catalog_, now, decoders_);
   catalog_.LookAtOpenFiles();
-  ASSERT_EQ(catalog_.OldVersions().size(), 1U);
-  EXPECT_EQ(catalog_.OldVersions()[0], slot_);
+  ASSERT_EQ(catalog_.slots().Superseded().size(), 1U);
+  EXPECT_EQ(catalog_.slots().Superseded()[0], slot_);
   EXPECT_TRUE(catalog_.IsNamed(*now));
   EXPECT_FALSE(catalog_.IsNamed(*slot_));
 }
@@ -250,8 +250,8 @@ TEST_F(ReadingTest, WhatAPredecessorReadIsReadOn) {
   EXPECT_EQ(testing::ReadSome(*Read(), 0, 10), "data");
   EXPECT_TRUE(keeper_.kept.empty()) << "it is kept already";
   catalog_.LookAtOpenFiles();
-  EXPECT_EQ(catalog_.OldVersions().size(), 1U);
-  catalog_.Forget(slot_->id, 1);
+  EXPECT_EQ(catalog_.slots().Superseded().size(), 1U);
+  catalog_.slots().Forget(slot_->id, 1);
   slot_.reset();
   EXPECT_EQ(keeper_.dropped, std::set<uint64_t>{7});
   EXPECT_EQ(catalog_.open_files(), 0U);

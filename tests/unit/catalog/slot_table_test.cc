@@ -53,7 +53,7 @@ TEST_F(SlotTableTest, RootIsThereAndNeverLeaves) {
   table_.Forget(0, 1);
   table_.Forget(0, UINT64_MAX);
   EXPECT_EQ(table_.Get(0), table_.root());
-  EXPECT_EQ(table_.size(), 1U);
+  EXPECT_EQ(table_.All().size(), 1U);
 }
 
 TEST_F(SlotTableTest, ANewSlotSaysWhatItIsOf) {
@@ -80,7 +80,7 @@ TEST_F(SlotTableTest, TheSameVersionIsTheSameSlot) {
   const auto slot = Acquire("a.skops", File(1));
   EXPECT_EQ(Acquire("a.skops", File(1)), slot);
   EXPECT_EQ(slot->record->lookups, 2U);
-  EXPECT_EQ(table_.size(), 2U);
+  EXPECT_EQ(table_.All().size(), 2U);
 }
 
 TEST_F(SlotTableTest, OtherNamesAndFoldersAreOtherSlots) {
@@ -137,9 +137,9 @@ TEST_F(SlotTableTest, AVersionThatComesBackIsANewSlot) {
 
 TEST_F(SlotTableTest, ANameThatVanishesAndComesBack) {
   const auto slot = Acquire("a", File(1));
-  table_.Vanished(0, "b");
+  EXPECT_EQ(table_.Current(0, "b"), nullptr);
   EXPECT_FALSE(slot->superseded);
-  table_.Vanished(0, "a");
+  table_.Supersede(*table_.Current(0, "a"));
   EXPECT_TRUE(slot->superseded);
   EXPECT_EQ(slot->record->superseded, 1U);
   EXPECT_EQ(Acquire("a", File(1)), slot);
@@ -202,7 +202,7 @@ TEST_F(SlotTableTest, LeavesWithTheLastLookup) {
   EXPECT_EQ(table_.Get(slot->id), slot);
   table_.Forget(slot->id, 1);
   EXPECT_EQ(table_.Get(slot->id), nullptr);
-  EXPECT_EQ(table_.size(), 1U);
+  EXPECT_EQ(table_.All().size(), 1U);
 }
 
 TEST_F(SlotTableTest, ForgettingTooMuchOrTheUnknownDoesNoHarm) {
@@ -210,9 +210,9 @@ TEST_F(SlotTableTest, ForgettingTooMuchOrTheUnknownDoesNoHarm) {
   table_.Forget(slot->id, UINT64_MAX);
   table_.Forget(slot->id, 1);
   table_.Forget(slot->id + 1000, 1);
-  EXPECT_EQ(table_.size(), 1U);
+  EXPECT_EQ(table_.All().size(), 1U);
   Acquire("a.skops", File(1));
-  EXPECT_EQ(table_.size(), 2U);
+  EXPECT_EQ(table_.All().size(), 2U);
 }
 
 TEST_F(SlotTableTest, IdsAreNeverUsedAgain) {
@@ -222,7 +222,7 @@ TEST_F(SlotTableTest, IdsAreNeverUsedAgain) {
     EXPECT_TRUE(ids.insert(slot->id).second);
     table_.Forget(slot->id, 1);
   }
-  EXPECT_EQ(table_.size(), 1U);
+  EXPECT_EQ(table_.All().size(), 1U);
 }
 
 TEST_F(SlotTableTest, AnOldVersionLeavesWithoutTheNewOne) {
@@ -269,7 +269,7 @@ TEST_F(SlotTableTest, FromManyThreads) {
     });
   }
   for (auto& thread : threads) thread.join();
-  EXPECT_EQ(table_.size(), 1U);
+  EXPECT_EQ(table_.All().size(), 1U);
 }
 
 }  // namespace

@@ -151,14 +151,14 @@ TEST_F(DirectoryTest, LookupsAreCountedForWhatWasTakenOnly) {
     for (size_t at_a_time = 1; at_a_time < 7; ++at_a_time) {
       List(path, true, at_a_time);
       kernel_.ForgetAll();
-      EXPECT_EQ(fs_.catalog().slot_count(), 1U) << path << " " << at_a_time;
+      EXPECT_EQ(fs_.catalog().slots().All().size(), 1U) << path << " " << at_a_time;
     }
   }
 }
 
 TEST_F(DirectoryTest, LookupsHoldTheirSlots) {
   const auto items = List("", true);
-  EXPECT_EQ(fs_.catalog().slot_count(), 4U);
+  EXPECT_EQ(fs_.catalog().slots().All().size(), 4U);
   for (const auto& item : items) {
     EXPECT_EQ(ErrnoOf([&] { fs_.GetAttributes(item.entry.node); }), 0) << item.name;
   }
@@ -275,7 +275,7 @@ TEST_F(DirectoryTest, ManyMembersAndArchives) {
     EXPECT_EQ(inodes.size(), kMany + 2);
   }
   kernel_.ForgetAll();
-  EXPECT_EQ(fs_.catalog().slot_count(), 1U);
+  EXPECT_EQ(fs_.catalog().slots().All().size(), 1U);
 }
 
 }  // namespace

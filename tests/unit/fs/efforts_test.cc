@@ -59,7 +59,7 @@ class EffortsTest : public ::testing::Test {
 
   // As when its memory was needed for others.
   void ForgetIndex(const NodeId& node) {
-    const auto slot = fs_->catalog().Get(node.slot);
+    const auto slot = fs_->catalog().slots().Get(node.slot);
     const std::lock_guard lock(slot->mutex);
     slot->members.clear();
     slot->file.reset();
@@ -93,7 +93,7 @@ TEST_F(EffortsTest, NoIndexIsRead) {
       ++number;
     }
   }
-  EXPECT_EQ(fs_->catalog().index_bytes(), 0U);
+  EXPECT_EQ(fs_->catalog().open_archives().index_bytes(), 0U);
 }
 
 TEST_F(EffortsTest, WhatIsOpenIsAtHand) {
@@ -163,7 +163,7 @@ TEST_F(EffortsTest, NobodyIsWaitedFor) {
                            "/by-name/sparse/data.npy"}) {
     nodes.push_back(kernel_->Node(std::string("a.skops") + name));
   }
-  const auto slot = fs_->catalog().Get(nodes[0].slot);
+  const auto slot = fs_->catalog().slots().Get(nodes[0].slot);
   const auto member = fs_->MemberOf(nodes[1]);
   const std::scoped_lock lock(slot->opening, slot->names_mutex, slot->inner_mutex);
   std::thread([&] {

@@ -55,7 +55,9 @@ class ReadsTest : public ::testing::Test {
   int ReadErrno(NodeId node) {
     return ErrnoOf([&] { Read(node); });
   }
-  std::shared_ptr<catalog::Slot> SlotOf(NodeId node) { return fs_->catalog().Get(node.slot); }
+  std::shared_ptr<catalog::Slot> SlotOf(NodeId node) {
+    return fs_->catalog().slots().Get(node.slot);
+  }
   // As by need, when nothing was read of it.
   void CloseFile(NodeId node) {
     const auto slot = SlotOf(node);

@@ -93,14 +93,14 @@ TEST_F(FileSystemTest, LookupsAreCountedUntilAllAreForgotten) {
   auto& fs = Start();
   const NodeId archive = kernel_->Node("a.skops");
   const NodeId member = kernel_->Node("a.skops/stored");
-  EXPECT_EQ(fs.catalog().slot_count(), 2U);
+  EXPECT_EQ(fs.catalog().slots().All().size(), 2U);
   // Two lookups of the archive and one of the member are held.
   fs.Lookup(kRoot, "a.skops");
   fs.Forget(archive, 3);
-  EXPECT_EQ(fs.catalog().slot_count(), 2U);
+  EXPECT_EQ(fs.catalog().slots().All().size(), 2U);
   EXPECT_EQ(ErrnoOf([&] { fs.GetAttributes(member); }), 0);
   fs.Forget(member, 1);
-  EXPECT_EQ(fs.catalog().slot_count(), 1U);
+  EXPECT_EQ(fs.catalog().slots().All().size(), 1U);
   EXPECT_EQ(ErrnoOf([&] { fs.GetAttributes(member); }), ESTALE);
   EXPECT_EQ(ErrnoOf([&] { fs.GetAttributes(archive); }), ESTALE);
 }
@@ -112,9 +112,9 @@ TEST_F(FileSystemTest, EverythingForgottenLeavesTheRoot) {
                              "a.skops/nowhere", "bad.skops"}) {
       kernel_->Find(path);
     }
-    EXPECT_GT(fs.catalog().slot_count(), 4U);
+    EXPECT_GT(fs.catalog().slots().All().size(), 4U);
     kernel_->ForgetAll();
-    EXPECT_EQ(fs.catalog().slot_count(), 1U);
+    EXPECT_EQ(fs.catalog().slots().All().size(), 1U);
     EXPECT_EQ(fs.catalog().open_files(), 0U);
   }
 }

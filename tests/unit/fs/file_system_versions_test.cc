@@ -151,15 +151,15 @@ TEST_F(FileSystemVersions, AnyChangeMakesAVersionOld) {
     const NodeId top = kernel_.Node("a.skops/top");
     fs_.MemberOf(top);
     fs_.catalog().LookAtOpenFiles();
-    EXPECT_THAT(fs_.catalog().OldVersions(), IsEmpty()) << "it is the present version";
+    EXPECT_THAT(fs_.catalog().slots().Superseded(), IsEmpty()) << "it is the present version";
     testing::WaitForNewTime(path_);
     change();
     fs_.catalog().LookAtOpenFiles();
-    const auto old = fs_.catalog().OldVersions();
+    const auto old = fs_.catalog().slots().Superseded();
     ASSERT_EQ(old.size(), 1U) << "though nobody has looked the name up";
     EXPECT_EQ(old[0]->id, top.slot);
     kernel_.Find("a.skops");
-    EXPECT_THAT(fs_.catalog().OldVersions(), ElementsAre(old[0]));
+    EXPECT_THAT(fs_.catalog().slots().Superseded(), ElementsAre(old[0]));
   }
 }
 
@@ -202,7 +202,7 @@ TEST_F(FileSystemOfOneArchive, FollowsReplacements) {
   EXPECT_TRUE(only_.Read(member, 0, old_.size()) == old_);
   EXPECT_NE(single_.GetAttributes(kRoot).attributes.st_ino, before);
   only_.ForgetAll();
-  EXPECT_EQ(single_.catalog().slot_count(), 2U);
+  EXPECT_EQ(single_.catalog().slots().All().size(), 2U);
 }
 
 TEST_F(FileSystemOfOneArchive, DotsOfTheRootAreTheRoot) {

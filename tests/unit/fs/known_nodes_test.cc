@@ -83,7 +83,7 @@ class KnownNodesTest : public ::testing::Test {
 
 TEST_F(KnownNodesTest, OneThatNobodyLookedInto) {
   const NodeId node = kernel_.Node("a.skops");
-  const auto slot = fs_.catalog().Get(node.slot);
+  const auto slot = fs_.catalog().slots().Get(node.slot);
   const KnownNodes known(*slot);
   ASSERT_EQ(known.size(), 1U);
   EXPECT_EQ(known.At(0), node);
@@ -98,7 +98,7 @@ TEST_F(KnownNodesTest, WhatIsInADirectoryComesBeforeIt) {
   std::map<uint64_t, NamedNode> found;
   Walk(kernel_, fs_, node, found);
   ASSERT_EQ(found.size(), 18U);
-  const KnownNodes known(*fs_.catalog().Get(node.slot));
+  const KnownNodes known(*fs_.catalog().slots().Get(node.slot));
   EXPECT_EQ(known.At(known.size() - 1), node) << "the version is the last";
   for (const auto& [number, item] : found) {
     const auto at = NumberOf(known, item.node);
@@ -116,7 +116,7 @@ TEST_F(KnownNodesTest, TheirNamesAreThoseThatLeadToThem) {
     const NodeId top = is_single ? kRoot : kernel.Node("a.skops");
     std::map<uint64_t, NamedNode> found;
     Walk(kernel, fs, top, found);
-    const auto slot = is_single ? fs.catalog().SingleArchive() : fs.catalog().Get(top.slot);
+    const auto slot = is_single ? fs.catalog().SingleArchive() : fs.catalog().slots().Get(top.slot);
     for (const uint64_t at_a_time : {1, 7, 10'000}) {
       const auto named = NamesOf(fs, slot, at_a_time);
       EXPECT_EQ(named.size(), found.size() + (is_single ? 0 : 1));
@@ -135,7 +135,7 @@ TEST_F(KnownNodesTest, OfAReplacedVersion) {
   const NodeId node = kernel_.Node("a.skops");
   const NodeId member = kernel_.Node("a.skops/1.npy");
   kernel_.Contents("a.skops/1.npy");
-  const auto slot = fs_.catalog().Get(node.slot);
+  const auto slot = fs_.catalog().slots().Get(node.slot);
   testing::ReplaceFile(folder_ / "a.skops", testing::ArchiveOf("new"));
   EXPECT_EQ(fs_.NamesOf(slot, KnownNodes(*slot).size() - 1, 1).size(), 1U)
       << "the kernel still has it by that name";
@@ -145,13 +145,13 @@ TEST_F(KnownNodesTest, OfAReplacedVersion) {
   EXPECT_FALSE(named.contains(node.number())) << "its name is that of another version";
   ASSERT_TRUE(named.contains(member.number()));
   ExpectSame(named.at(member.number()), {member, node, "1.npy"});
-  EXPECT_EQ(fs_.NamesOf(fs_.catalog().Get(next.slot), 0, 100).size(), 1U);
+  EXPECT_EQ(fs_.NamesOf(fs_.catalog().slots().Get(next.slot), 0, 100).size(), 1U);
 }
 
 TEST_F(KnownNodesTest, OneWhoseFileIsGone) {
   const NodeId node = kernel_.Node("a.skops");
   kernel_.Node("a.skops/1.npy");
-  const auto slot = fs_.catalog().Get(node.slot);
+  const auto slot = fs_.catalog().slots().Get(node.slot);
   {
     const std::lock_guard lock(slot->mutex);
     slot->file.reset();
@@ -166,7 +166,7 @@ TEST_F(KnownNodesTest, OneWhoseFileIsGone) {
 TEST_F(KnownNodesTest, HostileCountsAreClamped) {
   const NodeId node = kernel_.Node("a.skops");
   kernel_.Node("a.skops/1.npy");
-  const auto slot = fs_.catalog().Get(node.slot);
+  const auto slot = fs_.catalog().slots().Get(node.slot);
   const auto set_all = [&](uint32_t count) {
     slot->record->members = count;
     slot->record->names = count;

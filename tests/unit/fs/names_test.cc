@@ -304,7 +304,7 @@ TEST_F(NpzTest, AFastThreadMakesNoNamesToReadWith) {
   const auto array = kernel_->Node("a.skops/by-name/X/data.npy");
   const auto read = [&] { EXPECT_EQ(kernel_->Read(fs_->MemberOf(array), 0, data_.size()), data_); };
   EXPECT_EQ(EffortOf(read), std::nullopt);
-  const auto slot = fs_->catalog().Get(array.slot);
+  const auto slot = fs_->catalog().slots().Get(array.slot);
   slot->names.reset();
   slot->inner.clear();
   EXPECT_EQ(EffortOf(read), std::nullopt) << "it is being read";

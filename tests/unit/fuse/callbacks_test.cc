@@ -99,10 +99,10 @@ TEST_F(CallbacksTest, Lookups) {
   EXPECT_EQ(member.attr.size, data_.size());
   EXPECT_GT(member.entry_valid, 1000000U);
   EXPECT_GT(member.attr_valid, 1000000U);
-  EXPECT_EQ(fs_.catalog().slot_count(), 2U);
+  EXPECT_EQ(fs_.catalog().slots().All().size(), 2U);
   Forget(member.nodeid, 1);
   Forget(archive.nodeid, 1);
-  EXPECT_EQ(fs_.catalog().slot_count(), 1U);
+  EXPECT_EQ(fs_.catalog().slots().All().size(), 1U);
 }
 
 TEST_F(CallbacksTest, NamesThatAreNotThereAreRemembered) {
@@ -126,13 +126,13 @@ TEST_F(CallbacksTest, ErrorsAreAnswered) {
 TEST_F(CallbacksTest, ManyForgetsAtOnce) {
   const auto archive = Entry(FUSE_ROOT_ID, "a.skops");
   const auto sub = Entry(FUSE_ROOT_ID, "sub");
-  EXPECT_EQ(fs_.catalog().slot_count(), 3U);
+  EXPECT_EQ(fs_.catalog().slots().All().size(), 3U);
   const auto reply = kernel_.Call(FUSE_BATCH_FORGET, 0,
                                   BytesOf(fuse_batch_forget_in{2, 0}) +
                                       BytesOf(fuse_forget_one{archive.nodeid, 1}) +
                                       BytesOf(fuse_forget_one{sub.nodeid, 1}));
   EXPECT_FALSE(reply.answered);
-  EXPECT_EQ(fs_.catalog().slot_count(), 1U);
+  EXPECT_EQ(fs_.catalog().slots().All().size(), 1U);
 }
 
 // No message for an open or a close: the kernel never asks again.
@@ -156,13 +156,13 @@ TEST_F(CallbacksTest, ANodeStaysItsVersionWhateverHasBecomeOfTheName) {
       data_.size());
   EXPECT_TRUE(Read(FUSE_READ, node, 100, 100).body == data_.substr(100, 100));
   EXPECT_EQ(Lookup(archive, "m").error, ESTALE) << "who looks a name up is to see the new one";
-  EXPECT_EQ(fs_.catalog().OldVersions().size(), 1U) << "by then it is known";
+  EXPECT_EQ(fs_.catalog().slots().Superseded().size(), 1U) << "by then it is known";
   EXPECT_EQ(Lookup(archive, "m").error, ESTALE) << "for good";
   EXPECT_NE(Entry(FUSE_ROOT_ID, "a.skops").nodeid, archive);
-  ASSERT_EQ(fs_.catalog().OldVersions().size(), 1U);
+  ASSERT_EQ(fs_.catalog().slots().Superseded().size(), 1U);
   Forget(node, 1);
   Forget(archive, 1);
-  EXPECT_TRUE(fs_.catalog().OldVersions().empty());
+  EXPECT_TRUE(fs_.catalog().slots().Superseded().empty());
   EXPECT_EQ(fs_.catalog().open_files(), 0U) << "it goes with the last node";
 }
 
@@ -327,7 +327,7 @@ TEST_F(CallbacksTest, DirectoriesInPiecesWithAndWithoutLookups) {
     EXPECT_EQ(Release(FUSE_RELEASEDIR, node).error, 0);
   }
   Forget(archive, 1);
-  EXPECT_EQ(fs_.catalog().slot_count(), 1U);
+  EXPECT_EQ(fs_.catalog().slots().All().size(), 1U);
 }
 
 TEST_F(CallbacksTest, NoRoomForOneEntry) {
@@ -336,7 +336,7 @@ TEST_F(CallbacksTest, NoRoomForOneEntry) {
     EXPECT_EQ(reply.error, 0);
     EXPECT_EQ(reply.body, "");
   }
-  EXPECT_EQ(fs_.catalog().slot_count(), 1U);
+  EXPECT_EQ(fs_.catalog().slots().All().size(), 1U);
 }
 
 // --- the rest ---
@@ -383,7 +383,7 @@ TEST_F(CallbacksTest, WhoeverAskedHasGone) {
   EXPECT_EQ(Lookup(status, "health").error, 0) << "more texts than there may be";
   Forget(node, 1);
   Forget(archive, 1);
-  EXPECT_EQ(fs_.catalog().slot_count(), 1U);
+  EXPECT_EQ(fs_.catalog().slots().All().size(), 1U);
   EXPECT_EQ(fs_.catalog().open_files(), 0U);
 }
 
