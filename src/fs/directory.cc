@@ -1,12 +1,10 @@
 // The part of FileSystem that lists directories.
 
 #include <algorithm>
-#include <tuple>
 
 #include "fs/attributes.h"
 #include "fs/file_system.h"
 #include "util/error.h"
-#include "util/hash.h"
 
 namespace skopsfs::fs {
 namespace {
@@ -19,32 +17,33 @@ static_assert(archive::MemberTree::kMostNodes + kFirstChild + 1 < (1U << kPositi
 
 }  // namespace
 
+uint32_t FileSystem::Located::Parent() const {
+  if (node.is_name()) return node.name() == 0 ? 0 : NodeId::kFirstName + name().parent;
+  const uint32_t parent = member().parent;
+  const bool is_in_npz = inner && parent == 0;
+  return is_in_npz ? NodeId::kFirstName + names->NodeOfNpz(npz) : first() + parent;
+}
+
+// Of the directory `index`, which `located` is or lies in.
+struct stat FileSystem::AttributesIn(const Located& located, uint32_t index) {
+  const Slot& slot = *located.slot;
+  if (index == 0) return SourceAttributes(slot.path, slot.st);
+  if (NodeId{.index = index}.is_name()) return NameFolderAttributes(slot, index);
+  return MemberAttributes(slot, located.archive(), index - located.first(), located.first());
+}
+
 struct stat FileSystem::AttributesOf(const Located& directory) {
-  const Slot& slot = *directory.slot;
-  const NodeId node = directory.node;
-  if (node.is_status()) return StatusFolderAttributes(slot.st);
-  if (node.index == 0) return SourceAttributes(slot.path, slot.st);
-  if (node.is_name()) return NameFolderAttributes(slot, node.index);
-  return MemberAttributes(slot, directory.archive(), directory.index, directory.first());
+  if (directory.node.is_status()) return StatusFolderAttributes(directory.slot->st);
+  return AttributesIn(directory, directory.node.index);
 }
 
 // The directory that holds it; the root holds itself.
 struct stat FileSystem::AttributesOfParent(const Located& directory) {
   const Slot& slot = *directory.slot;
   const NodeId node = directory.node;
-  if (node.is_status()) return SourceAttributes(slot.path, slot.st);
-  if (node.index == 0) {
-    const Slot& parent = node == kRoot || !slot.parent ? slot : *slot.parent;
-    return SourceAttributes(parent.path, parent.st);
-  }
-  if (node.is_name()) {
-    if (node.name() == 0) return SourceAttributes(slot.path, slot.st);
-    return NameFolderAttributes(slot, NodeId::kFirstName + directory.name().parent);
-  }
-  const uint32_t parent = directory.member().parent;
-  if (parent != 0) return MemberAttributes(slot, directory.archive(), parent, directory.first());
-  if (!node.is_inner()) return SourceAttributes(slot.path, slot.st);
-  return NameFolderAttributes(slot, NodeId::kFirstName + directory.names->NodeOfNpz(directory.npz));
+  if (!node.is_status() && node.index != 0) return AttributesIn(directory, directory.Parent());
+  const Slot& parent = slot.parent && node != kRoot ? *slot.parent : slot;
+  return SourceAttributes(parent.path, parent.st);
 }
 
 // Gives "." and ".." to `sink`, from `position` on; false when it is full.
@@ -67,12 +66,6 @@ bool FileSystem::OpenDirectory(NodeId node) {
     ReadingFolder(*directory.slot, [&] { return catalog_.OpenFolder(*directory.slot); });
   }
   return !directory.slot->is_folder && node != kRoot;
-}
-
-FolderListings::Names FileSystem::ListFolder(const Slot& folder) {
-  return listings_.Add(folder.id, ReadingFolder(folder, [&] {
-                         return catalog::Source::List(catalog_.OpenFolder(folder));
-                       }));
 }
 
 // `version`: of the root of a single archive, the slot whose listing is gone on with; 0: none.
@@ -117,23 +110,18 @@ void FileSystem::ReadDirectory(NodeId node, uint64_t position, bool lookup,
     return taken;
   };
   try {
-    ReadEntries(directory, position, lookup, noting);
+    if (!ReadDots(directory, position, noting)) return;
+    position = std::max(position, kFirstChild);
+    if (directory.node.is_status()) {
+      ReadStatusFolder(position, noting);
+    } else if (directory.slot->is_folder) {
+      ReadFolder(directory, position, lookup, noting);
+    } else {
+      ReadArchive(directory, position, lookup, noting);
+    }
   } catch (const std::exception&) {
     // What was taken counts, and is to be told. Who asks for the rest is told why not.
     if (!has_taken) throw;
-  }
-}
-
-void FileSystem::ReadEntries(const Located& directory, uint64_t position, bool lookup,
-                             const DirectorySink& sink) {
-  if (!ReadDots(directory, position, sink)) return;
-  position = std::max(position, kFirstChild);
-  if (directory.node.is_status()) {
-    ReadStatusFolder(position, sink);
-  } else if (directory.slot->is_folder) {
-    ReadFolder(directory, position, lookup, sink);
-  } else {
-    ReadArchive(directory, position, lookup, sink);
   }
 }
 
@@ -157,7 +145,11 @@ void FileSystem::ReadFolder(const Located& directory, uint64_t position, bool lo
   const catalog::Found folder =
       ReadingFolder(*directory.slot, [&] { return catalog_.OpenFolder(*directory.slot); });
   auto names = position > kFirstChild ? listings_.Find(directory.slot->id) : nullptr;
-  if (!names) names = ListFolder(*directory.slot);
+  if (!names) {
+    names = listings_.Add(directory.slot->id, ReadingFolder(*directory.slot, [&] {
+                            return catalog::Source::List(folder);
+                          }));
+  }
   const auto first = std::lower_bound(
       names->begin(), names->end(), position,
       [](const NameAt& known, uint64_t wanted) { return known.position < wanted; });

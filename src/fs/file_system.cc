@@ -153,7 +153,10 @@ std::optional<Entry> FileSystem::Lookup(NodeId parent, const std::string& name) 
   if (name.size() > NAME_MAX) throw Error(ENAMETOOLONG, "a name is too long");
   if (parent == kStatusFolderNode) return LookupStatus(name);
   if (parent == kRoot && name == kStatusFolder && !SourceHasStatusFolder()) {
-    return StatusFolderEntry();
+    return Entry{.node = kStatusFolderNode,
+                 .attributes = StatusFolderAttributes(catalog_.root()->st),
+                 .entry_timeout = options_.revalidate,
+                 .attribute_timeout = kForever};
   }
   return Anew(parent, [&] { return LookupInSource(parent, name); });
 }

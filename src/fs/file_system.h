@@ -160,6 +160,8 @@ class FileSystem {
     by_name::NameTree::Node name() const { return names->At(node.name()); }
     // Whether what it holds are names, not members.
     bool holds_names() const { return node.is_name() && !inner; }
+    // The index, as of a node, of the directory that it lies in; 0: the archive itself.
+    uint32_t Parent() const;
     std::string Path() const;  // in the archive version
   };
   static constexpr std::string_view kByName = "by-name";
@@ -181,19 +183,17 @@ class FileSystem {
   Entry NameEntry(const Located& directory, uint32_t name) const;
   Entry ByNameEntry(const Located& directory) const;
   std::optional<Entry> ChildOf(const Located& directory, const std::string& name) const;
-  FolderListings::Names ListFolder(const catalog::Slot& folder);
-  NamedNode NamedMember(const Located& located) const;
+  NamedNode Named(const Located& located) const;
   Located FindDirectory(NodeId node, uint64_t version);
   // The entry `name` of an open folder by now; nothing when it is gone.
   std::optional<Entry> EntryOf(const std::shared_ptr<catalog::Slot>& folder,
                                const catalog::Found& open, const std::string& name, bool lookup);
-  void ReadEntries(const Located& directory, uint64_t position, bool lookup,
-                   const DirectorySink& sink);
   void ReadFolder(const Located& directory, uint64_t position, bool lookup,
                   const DirectorySink& sink);
   std::optional<DirectoryEntry> ChildAt(const Located& directory, uint64_t number) const;
   void ReadArchive(const Located& directory, uint64_t position, bool lookup,
                    const DirectorySink& sink);
+  static struct stat AttributesIn(const Located& located, uint32_t index);
   static struct stat AttributesOf(const Located& directory);
   static struct stat AttributesOfParent(const Located& directory);
   static bool ReadDots(const Located& directory, uint64_t position, const DirectorySink& sink);
@@ -248,7 +248,6 @@ class FileSystem {
   std::optional<Entry> LookupInSource(NodeId parent, const std::string& name);
   bool SourceHasStatusFolder();
   std::optional<Entry> LookupStatus(const std::string& name);
-  Entry StatusFolderEntry() const;
   std::string MakeStatusText(StatusFile::Kind kind);
   static void ReadStatusFolder(uint64_t position, const DirectorySink& sink);
   catalog::Census CountArchives(size_t most);

@@ -28,16 +28,12 @@ NodeId KnownNodes::At(uint64_t number) const {
   return node(0, members_ - 1 - (number - names_));
 }
 
-// A member or a directory of members, below an npz or not.
-NamedNode FileSystem::NamedMember(const Located& located) const {
-  const auto member = located.member();
-  NodeId parent{.slot = located.node.slot, .index = located.first() + member.parent};
-  if (located.inner && member.parent == 0) {
-    parent.index = NodeId::kFirstName + located.names->NodeOfNpz(located.npz);
-  } else if (member.parent == 0 && catalog_.source().is_single_archive()) {
-    parent = kRoot;
-  }
-  return {located.node, parent, std::string(located.archive().tree().Name(member))};
+NamedNode FileSystem::Named(const Located& located) const {
+  NodeId parent{.slot = located.node.slot, .index = located.Parent()};
+  if (parent.index == 0 && catalog_.source().is_single_archive()) parent = kRoot;
+  const auto name = located.node.is_name() ? located.name().name
+                                           : located.archive().tree().Name(located.member());
+  return {located.node, parent, std::string(name)};
 }
 
 std::vector<NamedNode> FileSystem::NamesOf(const std::shared_ptr<catalog::Slot>& slot,
@@ -50,13 +46,9 @@ std::vector<NamedNode> FileSystem::NamesOf(const std::shared_ptr<catalog::Slot>&
     const NodeId node = known.At(number);
     if (node == NodeId{.slot = slot->id, .index = NodeId::kFirstName}) {
       named.push_back({node, top, std::string(kByName)});
-    } else if (node.is_name()) {
-      const auto located = Locate(node);
-      const NodeId parent{.slot = slot->id, .index = NodeId::kFirstName + located.name().parent};
-      named.push_back({node, parent, std::string(located.name().name)});
     } else if (node.index != 0) {
       try {
-        named.push_back(NamedMember(Locate(node)));
+        named.push_back(Named(Locate(node)));
       } catch (const util::Error& error) {
         // Most numbers below an npz are of no member; or it is one that cannot be read.
         if (!node.is_inner()) throw;

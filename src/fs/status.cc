@@ -106,12 +106,6 @@ void AddArchives(Json& json, const catalog::Census& census) {
 
 }  // namespace
 
-const StatusFile* FindStatusFile(std::string_view name) {
-  const auto* const found = std::find_if(kStatusFiles.begin(), kStatusFiles.end(),
-                                         [&](const auto& file) { return file.name == name; });
-  return found == kStatusFiles.end() ? nullptr : found;
-}
-
 struct stat StatusFolderAttributes(const struct stat& root) {
   constexpr mode_t kMode = S_IFDIR | 0555;
   struct stat st {};

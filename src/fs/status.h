@@ -4,7 +4,6 @@
 #include <sys/types.h>
 
 #include <array>
-#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -35,9 +34,6 @@ inline constexpr std::array<StatusFile, 3> kStatusFiles = {
     {{"metrics", StatusFile::Kind::kMetrics, 0444},
      {"status.json", StatusFile::Kind::kStatus, 0400},
      {"health", StatusFile::Kind::kHealth, 0444}}};
-
-// nullptr when it has no such file.
-const StatusFile* FindStatusFile(std::string_view name);
 
 // What stat() says of it, and of one text of `size` bytes; they belong to whom the source `root`
 // does.

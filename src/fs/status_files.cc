@@ -1,5 +1,7 @@
 // The part of FileSystem that shows the hidden directory .skopsfs.
 
+#include <algorithm>
+
 #include "fs/file_system.h"
 #include "util/clock.h"
 #include "util/effort.h"
@@ -28,16 +30,10 @@ bool FileSystem::SourceHasStatusFolder() {
   }
 }
 
-Entry FileSystem::StatusFolderEntry() const {
-  return {.node = kStatusFolderNode,
-          .attributes = StatusFolderAttributes(catalog_.root()->st),
-          .entry_timeout = options_.revalidate,
-          .attribute_timeout = kForever};
-}
-
 std::optional<Entry> FileSystem::LookupStatus(const std::string& name) {
-  const StatusFile* const file = FindStatusFile(name);
-  if (file == nullptr) return std::nullopt;
+  const auto* const file = std::find_if(kStatusFiles.begin(), kStatusFiles.end(),
+                                        [&](const auto& known) { return known.name == name; });
+  if (file == kStatusFiles.end()) return std::nullopt;
   const NodeId node = status_texts_.Add(*file, MakeStatusText(file->kind), catalog_.root()->st);
   return Entry{.node = node,
                .attributes = status_texts_.Find(node)->attributes,
