@@ -13,22 +13,12 @@ constexpr zip::Limits kLimits = {.central_directory_bytes = uint64_t{1} << 20,
                                  .entries = InnerArchive::kMostNodes - 1,
                                  .name_bytes = size_t{64} << 10};
 
-// The bytes of a member.
-class BytesOfMember : public zip::ByteSource {
- public:
-  BytesOfMember(const std::shared_ptr<const ArchiveFile>& file, const Extent& extent,
-                DecoderPool& pool)
-      : size_(extent.size), reader_(file, extent, pool) {}
-
-  uint64_t size() const override { return size_; }
-  size_t ReadAt(uint64_t offset, std::span<std::byte> out) const override {
-    return reader_.Read(offset, out);
-  }
-
- private:
-  const uint64_t size_;
-  mutable MemberReader reader_;
-};
+zip::ReadByFunction BytesOfMember(const std::shared_ptr<const ArchiveFile>& file,
+                                  const Extent& extent, DecoderPool& pool) {
+  const auto reader = std::make_shared<MemberReader>(file, extent, pool);
+  return {extent.size,
+          [reader](uint64_t offset, std::span<std::byte> out) { reader->Read(offset, out); }};
+}
 
 }  // namespace
 

@@ -143,7 +143,6 @@ class Catalog {
   using Index = std::shared_ptr<const archive::ArchiveIndex>;
   Found OpenAgain(const Slot& slot) const;
   OpenArchive Open(const std::shared_ptr<Slot>& slot, bool as_named);
-  OpenArchive OpenOrThrow(const std::shared_ptr<Slot>& slot, bool as_named);
   static OpenArchive AtHand(Slot& slot);
   static void Close(Slot& slot, const archive::ArchiveFile& file,
                     const std::optional<util::Error>& forever);

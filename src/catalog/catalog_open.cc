@@ -59,7 +59,10 @@ OpenArchive Catalog::Open(const std::shared_ptr<Slot>& slot, bool as_named) {
     if (slot->failure) throw Error(*slot->failure);
   }
   try {
-    auto open = OpenOrThrow(slot, as_named);
+    if (const auto* const reason = QuarantineOf(*slot)) throw Error(EIO, *reason);
+    auto open = AtHand(*slot);
+    if (open.file && as_named && !IsStillNamed(*slot, open.file)) open.file.reset();
+    if (!open.file || !open.index) open = OpenNow(slot, as_named);
     open_.Used(slot);
     const std::lock_guard lock(slot->mutex);
     slot->trouble.reset();
@@ -83,13 +86,6 @@ Error Catalog::Failed(Slot& slot, const Error& error) {
   }
   util::LogError("{}: cannot be opened: {}", Quoted(LabelOf(slot)), error.what());
   return error;
-}
-
-OpenArchive Catalog::OpenOrThrow(const std::shared_ptr<Slot>& slot, bool as_named) {
-  if (const auto* const reason = QuarantineOf(*slot)) throw Error(EIO, *reason);
-  auto open = AtHand(*slot);
-  if (open.file && as_named && !IsStillNamed(*slot, open.file)) open.file.reset();
-  return open.file && open.index ? open : OpenNow(slot, as_named);
 }
 
 OpenArchive Catalog::AtHand(Slot& slot) {

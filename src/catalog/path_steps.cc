@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <climits>
-#include <vector>
 
 #include "util/error.h"
 
@@ -26,16 +25,12 @@ std::string ReadLink(const UniqueFd& fd) {
 }
 
 void PutFirst(std::deque<std::string>& components, std::string_view path) {
-  std::vector<std::string> parts;
-  const bool ends_in_slash = path.ends_with('/');
+  if (path.ends_with('/')) components.emplace_front(".");
   while (!path.empty()) {
-    const size_t slash = path.find('/');
-    if (slash != 0) parts.emplace_back(path.substr(0, slash));
-    if (slash == std::string_view::npos) break;
-    path.remove_prefix(slash + 1);
+    const size_t begin = path.rfind('/') + 1;  // 0 where there is none
+    if (begin < path.size()) components.emplace_front(path.substr(begin));
+    path = path.substr(0, begin == 0 ? 0 : begin - 1);
   }
-  if (ends_in_slash) parts.emplace_back(".");
-  components.insert(components.begin(), parts.begin(), parts.end());
 }
 
 }  // namespace skopsfs::catalog

@@ -14,7 +14,6 @@ std::optional<by_name::Member> FindMember(const archive::ArchiveIndex& index,
     if (!found) return std::nullopt;
     at = *found;
     if (slash == std::string_view::npos) break;
-    if (!index.node(at).is_directory) return std::nullopt;
     path.remove_prefix(slash + 1);
   }
   const auto node = index.node(at);

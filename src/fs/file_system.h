@@ -127,9 +127,9 @@ class FileSystem {
 
   // What a file of the hidden directory says that was looked up, see StatusTexts.
   std::shared_ptr<const StatusText> StatusTextOf(NodeId node);
-  // Counts again what the metrics say of archives and memory; by itself that is done when somebody
-  // asks.
-  void UpdateGauges() { CountArchives(0); }
+  // Counts again what the metrics say of archives and memory, and tells of `most` archives; by
+  // itself that is done when somebody asks.
+  catalog::Census CountArchives(size_t most);
 
   // Housekeeping, about once a second: lets go of what is idle.
   void Tidy() {
@@ -250,7 +250,6 @@ class FileSystem {
   std::optional<Entry> LookupStatus(const std::string& name);
   std::string MakeStatusText(StatusFile::Kind kind);
   static void ReadStatusFolder(uint64_t position, const DirectorySink& sink);
-  catalog::Census CountArchives(size_t most);
 
   const Options options_;
   const std::unique_ptr<metrics::Counters> own_counters_;

@@ -71,9 +71,7 @@ std::optional<std::string> FileSystem::GetXattr(NodeId node, std::string_view na
   if (node.is_status()) return std::nullopt;
   const auto slot = SlotOf(node);
   if (slot->is_folder || IsLink(node)) return std::nullopt;
-  if (name == "archive") {
-    return catalog_.LabelOf(*slot);
-  }
+  if (name == "archive") return catalog_.LabelOf(*slot);
   if (name == "error") {
     auto reason = ReasonOfFailure(node);
     return reason.empty() ? std::nullopt : std::optional(std::move(reason));

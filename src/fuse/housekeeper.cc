@@ -99,7 +99,7 @@ void Housekeeper::Measure() {
   const auto now = std::chrono::steady_clock::now();
   if (now - counted_ < kCount) return;
   counted_ = now;
-  file_system_.UpdateGauges();
+  file_system_.CountArchives(0);
 }
 
 void Housekeeper::DropWrong() {

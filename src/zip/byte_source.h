@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
+#include <utility>
 
 namespace skopsfs::zip {
 
@@ -25,6 +27,24 @@ class ByteSource {
   // Fills `out` from `offset` on and returns how many bytes that were: fewer than asked for only
   // where the source ends. Throws util::Error (EIO, or the errno of the read).
   virtual size_t ReadAt(uint64_t offset, std::span<std::byte> out) const = 0;
+};
+
+// What a function reads, which is called with what lies within the size.
+class ReadByFunction : public ByteSource {
+ public:
+  using Read = std::function<void(uint64_t offset, std::span<std::byte> out)>;
+  ReadByFunction(uint64_t size, Read read) : size_(size), read_(std::move(read)) {}
+
+  uint64_t size() const override { return size_; }
+  size_t ReadAt(uint64_t offset, std::span<std::byte> out) const override {
+    out = Within(size_, offset, out);
+    if (!out.empty()) read_(offset, out);
+    return out.size();
+  }
+
+ private:
+  const uint64_t size_;
+  const Read read_;
 };
 
 }  // namespace skopsfs::zip
