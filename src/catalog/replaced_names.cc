@@ -41,6 +41,7 @@ void ReplacedNames::Keep(const std::string& path, uint64_t slot_id, const Found&
   auto kept = std::make_shared<const Found>(Found{std::move(fd), found.st});
   const std::lock_guard lock(mutex_);
   auto& all = periods_[0].kept;
+  std::erase_if(all, [&](const auto& item) { return item.first == slot_id; });
   all.emplace_front(slot_id, std::move(kept));
   if (all.size() > kMostKept) all.pop_back();
 }

@@ -81,5 +81,13 @@ TEST_F(ReplacedNamesTest, BothAreBounded) {
   EXPECT_NE(names_.Kept(99), nullptr);
 }
 
+// Otherwise what is looked up again and again would take the places of all others.
+TEST_F(ReplacedNamesTest, AVersionTakesOnePlace) {
+  names_.Add("0");
+  names_.Keep("0", 1, Look());
+  for (int i = 0; i < 100; ++i) names_.Keep("0", 2, Look());
+  EXPECT_NE(names_.Kept(1), nullptr);
+}
+
 }  // namespace
 }  // namespace skopsfs::catalog
