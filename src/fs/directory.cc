@@ -13,7 +13,8 @@ using catalog::Slot;
 using util::Error;
 
 constexpr unsigned kPositionBits = 25;  // of what a directory of an archive has
-static_assert(archive::MemberTree::kMostNodes + kFirstChild + 1 < (1U << kPositionBits));
+constexpr uint64_t kEnd = (uint64_t{1} << kPositionBits) - 1;  // after its last entry
+static_assert(archive::MemberTree::kMostNodes + kFirstChild + 1 < kEnd);
 
 }  // namespace
 
@@ -75,50 +76,59 @@ FileSystem::Located FileSystem::FindDirectory(NodeId node, uint64_t version) {
     return {.node = node, .slot = catalog_.root()};
   }
   if (version != 0) {
-    const std::lock_guard lock(listed_mutex_);
-    const auto listed = listed_.find(version);
-    if (listed != listed_.end()) return listed->second.second = 0, listed->second.first;
+    const std::lock_guard lock(begun_mutex_);
+    for (const auto& [directory, age] : begun_) {
+      if (directory.slot->id == version) return directory;
+    }
   }
   const auto slot = version == 0 ? SlotOf(node) : catalog_.slots().Get(version);
   if (!slot) throw Error(ESTALE, "another version by now");
   auto directory = LocateDirectory(slot, &catalog::Catalog::OpenKnown, node);
   directory.open.file.reset();  // its index says it all
-  if (IsSingleRoot(node)) {
-    constexpr size_t kMostListed = 64;
-    const std::lock_guard lock(listed_mutex_);
-    if (listed_.size() >= kMostListed) listed_.erase(listed_.begin());
-    listed_[directory.slot->id] = {directory, 0};
-  }
   return directory;
+}
+
+// Somebody will ask for the rest of its listing.
+void FileSystem::ListingHasBegun(const Located& directory) {
+  constexpr size_t kMost = 64;
+  const std::lock_guard lock(begun_mutex_);
+  std::erase_if(begun_, [&](const auto& item) { return item.first.slot == directory.slot; });
+  begun_.emplace_front(directory, 0);
+  if (begun_.size() > kMost) begun_.pop_back();
 }
 
 void FileSystem::ReadDirectory(NodeId node, uint64_t position, bool lookup,
                                const DirectorySink& sink) {
   // The root of a single archive is of its present version. A listing that has begun is of one
-  // version: its positions say of which.
+  // version: its positions say of which. One that has ended needs none.
   const bool is_single = IsSingleRoot(node);
+  if (is_single && (position & kEnd) == kEnd) return;
   const auto directory =
       Anew(node, [&] { return FindDirectory(node, is_single ? position >> kPositionBits : 0); });
   const uint64_t base = is_single ? directory.slot->id << kPositionBits : 0;
-  if (is_single) position &= (uint64_t{1} << kPositionBits) - 1;
+  const uint64_t end = is_single ? kFirstChild + CountOfChildren(directory) : 0;
+  if (is_single) position &= kEnd;
   bool has_taken = false;
+  bool is_cut = false;
   const DirectorySink noting = [&](const DirectoryEntry& entry) {
     DirectoryEntry placed = entry;
-    placed.next |= base;
+    placed.next = base | (entry.next == end ? kEnd : entry.next);
     const bool taken = sink(placed);
-    has_taken = has_taken || taken;
+    (taken ? has_taken : is_cut) = true;
     return taken;
   };
   try {
-    if (!ReadDots(directory, position, noting)) return;
-    position = std::max(position, kFirstChild);
-    if (directory.node.is_status()) {
-      ReadStatusFolder(position, noting);
-    } else if (directory.slot->is_folder) {
-      ReadFolder(directory, position, lookup, noting);
-    } else {
-      ReadArchive(directory, position, lookup, noting);
+    if (ReadDots(directory, position, noting)) {
+      position = std::max(position, kFirstChild);
+      if (directory.node.is_status()) {
+        ReadStatusFolder(position, noting);
+      } else if (directory.slot->is_folder) {
+        ReadFolder(directory, position, lookup, noting);
+      } else {
+        ReadArchive(directory, position, lookup, noting);
+      }
     }
+    if (is_single && is_cut) ListingHasBegun(directory);
   } catch (const std::exception&) {
     // What was taken counts, and is to be told. Who asks for the rest is told why not.
     if (!has_taken) throw;
@@ -182,12 +192,18 @@ void FileSystem::ReadStatusFolder(uint64_t position, const DirectorySink& sink) 
   }
 }
 
+// In a directory of an archive.
+uint64_t FileSystem::CountOfChildren(const Located& directory) const {
+  if (directory.holds_names()) return directory.name().child_count;
+  const bool has_names = directory.node.index == 0 && HasNames(directory.archive());
+  return uint64_t{directory.member().child_count} + (has_names ? 1 : 0);
+}
+
 // Nothing after the last one.
 std::optional<DirectoryEntry> FileSystem::ChildAt(const Located& directory, uint64_t number) const {
+  if (number >= CountOfChildren(directory)) return std::nullopt;
   if (directory.holds_names()) {
-    const auto folder = directory.name();
-    if (number >= folder.child_count) return std::nullopt;
-    const auto child = folder.first_child + static_cast<uint32_t>(number);
+    const auto child = directory.name().first_child + static_cast<uint32_t>(number);
     return DirectoryEntry{.name = directory.names->At(child).name,
                           .entry = NameEntry(directory, child)};
   }
@@ -197,9 +213,6 @@ std::optional<DirectoryEntry> FileSystem::ChildAt(const Located& directory, uint
     const auto child = listed.first_child + static_cast<uint32_t>(number);
     return DirectoryEntry{.name = archive.tree().Name(archive.node(child)),
                           .entry = MemberEntry(directory, child)};
-  }
-  if (number > listed.child_count || directory.node.index != 0 || !HasNames(archive)) {
-    return std::nullopt;
   }
   return DirectoryEntry{.name = kByName, .entry = ByNameEntry(directory)};
 }

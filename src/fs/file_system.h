@@ -4,8 +4,8 @@
 #include <sys/statvfs.h>
 
 #include <cstdint>
+#include <deque>
 #include <functional>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -135,9 +135,8 @@ class FileSystem {
   void Tidy() {
     catalog_.Tidy();
     listings_.Tidy();
-    const std::lock_guard lock(listed_mutex_);
-    for (auto& [slot, listed] : listed_) ++listed.second;
-    std::erase_if(listed_, [](const auto& item) { return item.second.second > 2; });
+    const std::lock_guard lock(begun_mutex_);
+    std::erase_if(begun_, [](auto& item) { return ++item.second > 2; });
   }
 
   catalog::Catalog& catalog() { return catalog_; }
@@ -185,11 +184,13 @@ class FileSystem {
   std::optional<Entry> ChildOf(const Located& directory, const std::string& name) const;
   NamedNode Named(const Located& located) const;
   Located FindDirectory(NodeId node, uint64_t version);
+  void ListingHasBegun(const Located& directory);
   // The entry `name` of an open folder by now; nothing when it is gone.
   std::optional<Entry> EntryOf(const std::shared_ptr<catalog::Slot>& folder,
                                const catalog::Found& open, const std::string& name, bool lookup);
   void ReadFolder(const Located& directory, uint64_t position, bool lookup,
                   const DirectorySink& sink);
+  uint64_t CountOfChildren(const Located& directory) const;
   std::optional<DirectoryEntry> ChildAt(const Located& directory, uint64_t number) const;
   void ReadArchive(const Located& directory, uint64_t position, bool lookup,
                    const DirectorySink& sink);
@@ -257,10 +258,10 @@ class FileSystem {
   catalog::Catalog catalog_;
   archive::DecoderPool decoders_;
   FolderListings listings_;
-  // The versions of a single archive whose root was listed, by slot, and since how many calls of
-  // Tidy() not: the kernel may have forgotten one that is listed still. Bounded.
-  std::mutex listed_mutex_;
-  std::map<uint64_t, std::pair<Located, int>> listed_;
+  // The versions of a single archive whose root was listed in part, and how many calls of Tidy()
+  // ago; the latest first. The kernel may have forgotten one that is listed still. Bounded.
+  std::mutex begun_mutex_;
+  std::deque<std::pair<Located, int>> begun_;
   StatusTexts status_texts_;
   std::mutex wrong_mutex_;  // guards what follows
   std::vector<NodeId> wrong_;

@@ -217,10 +217,10 @@ TEST_F(FileSystemOfOneArchive, DotsOfTheRootAreTheRoot) {
 
 // The kernel knows the root by its own number, not by that of a version.
 TEST_F(FileSystemOfOneArchive, AListingOfTheRootIsOfOneVersion) {
-  testing::ReplaceFile(
-      path_,
-      testing::ArchiveBuilder().Add({.name = "1"}).Add({.name = "2"}).Add({.name = "3"}).Build());
+  const auto three =
+      testing::ArchiveBuilder().Add({.name = "1"}).Add({.name = "2"}).Add({.name = "3"}).Build();
   for (const bool is_known : {true, false}) {
+    testing::ReplaceFile(path_, three);
     std::vector<std::string> names;
     uint64_t position = 0;
     const auto read = [&](size_t most) {
@@ -245,6 +245,55 @@ TEST_F(FileSystemOfOneArchive, AListingOfTheRootIsOfOneVersion) {
     }
     read(100);
     EXPECT_THAT(names, ElementsAre(".", "..", "1", "2", "3"));
+  }
+}
+
+// The kernel asks once more, to learn that there is nothing more.
+TEST_F(FileSystemOfOneArchive, AWholeListingNeedsItsVersionNoMore) {
+  uint64_t position = 0;
+  const auto read = [&] {
+    size_t count = 0;
+    single_.ReadDirectory(kRoot, position, true, [&](const DirectoryEntry& entry) {
+      if (count > 1) single_.Forget(entry.entry.node, 1);
+      position = entry.next;
+      ++count;
+      return true;
+    });
+    return count;
+  };
+  EXPECT_EQ(read(), 4U);
+  EXPECT_LT(position, uint64_t{INT64_MAX}) << "it is an off_t";
+  for (int i = 0; i < 100; ++i) {
+    testing::ReplaceFile(path_, new_archive_);
+    only_.Names(kRoot);
+  }
+  for (int i = 0; i < 3; ++i) single_.Tidy();
+  EXPECT_EQ(read(), 0U);
+}
+
+// Whatever their slots' numbers are: those of versions that are held do not come again.
+TEST_F(FileSystemOfOneArchive, TheLatestListingsGoOn) {
+  for (int i = 0; i < 100; ++i) {
+    for (int held = 0; held < 2 && i % 10 == 0; ++held) {
+      testing::ReplaceFile(path_, new_archive_);
+      only_.Node("top");
+    }
+    testing::ReplaceFile(path_, new_archive_);
+    uint64_t position = 0;
+    const auto read = [&](size_t most) {
+      size_t count = 0;
+      single_.ReadDirectory(kRoot, position, false, [&](const DirectoryEntry& entry) {
+        if (count == most) return false;
+        position = entry.next;
+        ++count;
+        return true;
+      });
+      return count;
+    };
+    EXPECT_EQ(read(1), 1U);
+    testing::ReplaceFile(path_, new_archive_);
+    only_.Names(kRoot);
+    EXPECT_EQ(ErrnoOf([&] { EXPECT_EQ(read(100), 3U); }), 0) << i;
   }
 }
 
