@@ -196,7 +196,7 @@ class SlowSourceTest(ShimTest):
         os.mkdir(self.in_source("many"))
         for name in _MANY:
             archives.write_version(self.in_source("many", name), 1, pages=4)
-        mount = self.serve(guard=HANG + 3 * times)
+        mount = self.serve(guard=HANG + 10 * times)
         self.slow.delay = _DELAY
         counters = Counters(_READERS)
         children = [Child(self.keep_looking, counters, number) for number in range(_READERS)]
