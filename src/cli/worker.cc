@@ -86,12 +86,13 @@ void Serve(fuse::Channel& supervisor, const Options& options) {
 
   // What follows is never destroyed, whatever is thrown: that would undo what a successor needs.
   store->Hold();
+  const size_t descriptors = DescriptorBudget();
   auto& keeper = *new fuse::KeptBySupervisor(supervisor, inheritance.generation,
-                                             inheritance.descriptors.size());
+                                             inheritance.descriptors.size(), descriptors);
   auto& file_system = *new fs::FileSystem(
       catalog::Source(std::move(setup.source)),
       {.revalidate = options.revalidate,
-       .budget = {.descriptors = DescriptorBudget(), .keep_pages = options.keep_archives},
+       .budget = {.descriptors = descriptors, .keep_pages = options.keep_archives},
        .decoder_bytes = options.decoder_memory << 20,
        .proves_first = options.proves_first,
        .by_name = options.by_name,

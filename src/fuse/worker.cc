@@ -145,8 +145,12 @@ void BecomeWorker(const Channel& supervisor) {
   EndWithParent();
 }
 
-KeptBySupervisor::KeptBySupervisor(Channel& supervisor, uint32_t generation, size_t inherited)
-    : supervisor_(supervisor), last_(uint64_t{generation} << 32), held_(inherited) {
+KeptBySupervisor::KeptBySupervisor(Channel& supervisor, uint32_t generation, size_t inherited,
+                                   size_t most)
+    : supervisor_(supervisor),
+      most_(most),
+      last_(uint64_t{generation} << 32),
+      held_(inherited) {
   undropped_.reserve(held_);
 }
 
@@ -163,6 +167,7 @@ bool KeptBySupervisor::ReserveOneMore() noexcept {
 
 uint64_t KeptBySupervisor::Keep(uint64_t slot_id, int fd) noexcept {
   const std::lock_guard lock(mutex_);
+  if (held_ >= most_) return 0;  // it is still to be told of those that were dropped
   const uint64_t number = ++last_;
   if (ReserveOneMore() && supervisor_.TrySend(Tell::kKeep, number, slot_id, fd)) {
     ++held_;

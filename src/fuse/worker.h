@@ -56,13 +56,13 @@ void OpenSourceAnew(const Channel& supervisor, WorkerSetup& setup);
 // supervisor, which must live as long as the process.
 void BecomeWorker(const Channel& supervisor);
 
-// Has the supervisor keep descriptors. Waits for nobody: what the supervisor does not take at once
-// is not kept, and each that was is dropped one day: what has no name any more would go on filling
-// a disk.
+// Has the supervisor keep descriptors. Waits for nobody: what the supervisor does not take at once,
+// or has no room for, is not kept, and each that was is dropped one day: what has no name any more
+// would go on filling a disk.
 class KeptBySupervisor : public catalog::DescriptorKeeper {
  public:
-  // `inherited`: how many a predecessor had kept.
-  KeptBySupervisor(Channel& supervisor, uint32_t generation, size_t inherited);
+  // `inherited`: how many a predecessor had kept. The supervisor has room for `most`.
+  KeptBySupervisor(Channel& supervisor, uint32_t generation, size_t inherited, size_t most);
 
   uint64_t Keep(uint64_t slot_id, int fd) noexcept override;
   void Drop(uint64_t number) noexcept override;
@@ -78,6 +78,7 @@ class KeptBySupervisor : public catalog::DescriptorKeeper {
   void SendDrops() noexcept;
 
   Channel& supervisor_;
+  const size_t most_;
   std::mutex mutex_;  // guards what follows
   uint64_t last_;
   bool too_many_ = false;            // descriptors were under way at the last try

@@ -63,7 +63,8 @@ class KeptBySupervisorTest : public ::testing::Test {
   std::pair<Channel, Channel> ends_ = Channel::Pair();
   Channel& supervisor_ = ends_.first;
   util::UniqueFd file_{open("/proc/self/exe", O_RDONLY | O_CLOEXEC)};
-  KeptBySupervisor keeper_{ends_.second, 0, 0};
+  static constexpr size_t kMost = 1000;
+  KeptBySupervisor keeper_{ends_.second, 0, 0, kMost};
 };
 
 TEST_F(KeptBySupervisorTest, WhatIsNotTakenIsNotKept) {
@@ -91,6 +92,20 @@ TEST_F(KeptBySupervisorTest, TheRestIsSaidAtTheEnd) {
   Hear();
   keeper_.SendRest();
   EXPECT_EQ(Hear(), (std::vector{std::pair(Tell::kDrop, kept)}));
+}
+
+// What it was not yet told to drop takes room there, too.
+TEST_F(KeptBySupervisorTest, NoMoreThanTheSupervisorHasRoomFor) {
+  std::vector<uint64_t> kept;
+  while (kept.size() < kMost) {
+    while (const auto number = keeper_.Keep(kSlot, file_.get())) kept.push_back(number);
+    Hear();
+  }
+  EXPECT_EQ(kept.size(), kMost);
+  EXPECT_EQ(keeper_.Keep(kSlot, file_.get()), 0U);
+  keeper_.Drop(kept[5]);
+  EXPECT_NE(keeper_.Keep(kSlot, file_.get()), 0U);
+  EXPECT_EQ(keeper_.Keep(kSlot, file_.get()), 0U);
 }
 
 }  // namespace
