@@ -15,6 +15,7 @@ struct Extent {
   uint64_t compressed_size = 0;
   uint64_t size = 0;
   uint32_t crc32 = 0;
+  bool has_crc32 = true;  // else nobody has said what it is
   uint16_t method = 0;
   uint16_t flags = 0;  // general purpose bits of the entry; LZMA has one
   // The compressed member in whose decoded bytes these are; nullptr when they are in the file.

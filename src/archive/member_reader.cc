@@ -18,6 +18,10 @@ using util::Error;
 
 constexpr auto kWrong = "bad CRC-32";
 constexpr auto kDisproven = "bad CRC-32 after the archive was changed or touched while open";
+constexpr auto kBeingWritten =
+    "the archive was changed or touched while open, and is open for writing";
+constexpr auto kUnproven =
+    "the file was changed or touched while open, before it was read as a whole";
 
 void ReadStored(const zip::ByteSource& file, uint64_t offset, std::span<std::byte> out) {
   if (file.ReadAt(offset, out) != out.size()) throw Error(EIO, "the archive became shorter");
@@ -35,7 +39,7 @@ void ReadPages(const ArchiveFile& file, const Extent& extent, uint64_t offset,
 
 // Reads the member through with `read`, a piece at a time.
 template <typename Read>
-void CompareCrc(const Extent& extent, const Read& read) {
+uint32_t CrcOf(const Extent& extent, const Read& read) {
   std::vector<std::byte> block(size_t{1} << 20);
   uint32_t crc = 0;
   for (uint64_t done = 0; done < extent.size;) {
@@ -45,7 +49,15 @@ void CompareCrc(const Extent& extent, const Read& read) {
     crc = Crc32(crc, part);
     done += part.size();
   }
-  if (crc != extent.crc32) throw Error(EIO, kWrong);
+  return crc;
+}
+
+uint32_t CrcOfStored(const ArchiveFile& file, const Extent& extent) {
+  return CrcOf(extent, [&](uint64_t offset, auto part) {
+    ReadStored(file, extent.offset + offset, part);
+    // Not to leave a second copy of it in memory.
+    file.Served(extent.offset + offset, part.size());
+  });
 }
 
 void CheckDecodedCrc(const std::shared_ptr<const ArchiveFile>& file, const Extent& extent,
@@ -57,7 +69,8 @@ void CheckDecodedCrc(const std::shared_ptr<const ArchiveFile>& file, const Exten
     std::byte last;
     return member.Read(extent.size - 1, {&last, 1});
   }
-  CompareCrc(extent, [&](uint64_t offset, auto part) { member.Read(offset, part); });
+  const auto crc = CrcOf(extent, [&](uint64_t offset, auto part) { member.Read(offset, part); });
+  if (crc != extent.crc32) throw Error(EIO, kWrong);
 }
 
 }  // namespace
@@ -149,7 +162,8 @@ void MemberReader::PassBy(uint64_t offset, std::span<const std::byte> bytes) {
   if (state_->right) return;
   const auto crc = state_->passing.Pass(offset, bytes);
   if (!crc) return;
-  if (*crc == extent_.crc32) {
+  if (!extent_.has_crc32 || *crc == extent_.crc32) {
+    state_->passed = *crc;
     state_->right = true;
   } else {
     state_->wrong = true;
@@ -157,13 +171,36 @@ void MemberReader::PassBy(uint64_t offset, std::span<const std::byte> bytes) {
   }
 }
 
+std::optional<uint32_t> MemberReader::Crc32() const {
+  if (extent_.has_crc32) return extent_.crc32;
+  return state_->right ? std::optional(state_->passed.load()) : std::nullopt;
+}
+
+void MemberReader::TakeAsItIs() {
+  const auto changed = file_->CheckUnchanged();
+  if (!changed) return;
+  WaitUntilSettled(*changed);
+  if (file_->IsBeingWritten()) throw Error(EIO, kBeingWritten);
+  trusted_ = *changed;
+}
+
+uint32_t MemberReader::LearnCrc32() {
+  const std::lock_guard lock(state_->mutex);
+  if (!state_->right) {
+    TakeAsItIs();
+    const uint32_t crc = CrcOfStored(*file_, extent_);
+    if (file_->CheckUnchanged().value_or(MemberState::kNone) != trusted_) {
+      throw Error(EIO, "the archive is being changed all the time");
+    }
+    state_->passed = crc;
+    state_->right = true;
+  }
+  return state_->passed;
+}
+
 void MemberReader::CheckCrc() {
   if (!IsDecoded(extent_)) {
-    CompareCrc(extent_, [&](uint64_t offset, auto part) {
-      ReadStored(*file_, extent_.offset + offset, part);
-      // Not to leave a second copy of it in memory.
-      file_->Served(extent_.offset + offset, part.size());
-    });
+    if (CrcOfStored(*file_, extent_) != Crc32().value()) throw Error(EIO, kWrong);
   } else if (extent_.size > 0) {
     CheckDecodedCrc(file_, extent_, state_->decoder.pool());
   }
@@ -200,8 +237,9 @@ void MemberReader::ProveMember(int64_t changed) {
   WaitUntilSettled(changed);
   // What is found right now could be overwritten in a moment without another change of the times.
   if (file_->IsBeingWritten()) {
-    throw Error(EIO, "the archive was changed or touched while open, and is open for writing");
+    throw Error(EIO, kBeingWritten);
   }
+  if (!Crc32()) throw Error(EIO, kUnproven);
   try {
     CheckCrc();
   } catch (const Error&) {

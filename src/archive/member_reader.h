@@ -41,8 +41,16 @@ class MemberReader {
   uint64_t PlaceOf(uint64_t offset) const { return extent_.offset + offset; }
 
   // Reads the member through, unless that has been done, and throws util::Error(EIO) when its
-  // CRC-32 is wrong. To be called when the file is current, and counts if it still is afterwards.
+  // CRC-32, which must be known, is wrong. To be called when the file is current, and counts if it
+  // still is afterwards.
   void Verify();
+
+  // Of bytes whose CRC-32 nobody has said, before any of them is given: takes them for right as
+  // they are now. The second one reads them through, and returns their CRC-32.
+  void TakeAsItIs();
+  uint32_t LearnCrc32();
+  // Nothing when nobody has said it, and not all bytes have gone by.
+  std::optional<uint32_t> Crc32() const;
 
   metrics::Kind kind() const;
   static size_t memory_bytes() { return sizeof(MemberReader) + sizeof(MemberState); }

@@ -11,6 +11,9 @@ namespace skopsfs::archive {
 
 // What all who read one member of an archive version share: what is known of its CRC-32, so
 // that it is read through once, and its decoder, so that it is decoded once. Thread-safe.
+//
+// Of bytes whose CRC-32 nobody has said, as of a file that is no archive, the first one that goes
+// by is taken for it.
 struct MemberState {
   static constexpr int64_t kNone = INT64_MIN;
 
@@ -22,7 +25,8 @@ struct MemberState {
   // Of the version as it was opened: both last as long as the version.
   std::atomic<bool> right = false;
   std::atomic<bool> wrong = false;
-  PassingCrc passing;  // until one of them is known
+  PassingCrc passing;                // until one of them is known
+  std::atomic<uint32_t> passed = 0;  // the CRC-32 that has gone by, once it is right
 
   // Since the change time of the file moved: found right with `proven`, wrong with `disproven`.
   util::LongMutex mutex;  // guards both, and is held while the member is read through
