@@ -155,7 +155,7 @@ std::optional<Found> Catalog::Examine(const Slot& folder, const Found& open,
 
 std::optional<struct stat> Catalog::Glance(const Slot& folder, const Found& open,
                                            const std::string& name) const {
-  if (const auto st = source_.StatArchive(open, name)) return st;
+  if (const auto st = source_.StatFile(open, name)) return st;
   const auto found = Examine(folder, open, name);
   return found ? std::optional(found->st) : std::nullopt;
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -87,8 +88,15 @@ class Catalog {
   // can be read. What of it is not in memory is an effort, see util/effort.h.
   OpenArchive Open(const std::shared_ptr<Slot>& slot) { return Open(slot, true); }
   // The same for a node of it that the kernel has: what is open stays that version, whatever its
-  // name leads to.
+  // name leads to. Another file than an archive has no index.
   OpenArchive OpenKnown(const std::shared_ptr<Slot>& slot) { return Open(slot, false); }
+
+  // Opens a plain file when it is looked up, so that who opens it then can read it later, whatever
+  // becomes of its name; of those that nobody has read the last few are open. Where there is no
+  // room it does nothing. Throws util::Error(ESTALE) when the name leads to another version by now;
+  // whatever else is against it, its first read says.
+  void OpenEarly(const std::shared_ptr<Slot>& slot);
+  static bool IsOpen(Slot& slot) { return AtHand(slot).file != nullptr; }
 
   // Whether `file`, which was opened as the version of `slot`, still is that, or else will do, see
   // ReplacedNames. If not, whoever uses it answers ESTALE.
@@ -165,7 +173,9 @@ class Catalog {
   util::Error Failed(Slot& slot, const util::Error& error);
 
   std::vector<std::pair<archive::Identity, std::string>> quarantined_;
-  uint64_t looked_at_ = 0;  // the slot whose file was looked at last
+  std::mutex early_mutex_;
+  std::deque<std::weak_ptr<Slot>> early_;  // that OpenEarly() has opened, the latest last
+  uint64_t looked_at_ = 0;                 // the slot whose file was looked at last
   std::mutex single_mutex_;
   std::shared_ptr<Slot> single_;
 };

@@ -62,7 +62,8 @@ OpenArchive Catalog::Open(const std::shared_ptr<Slot>& slot, bool as_named) {
     if (const auto* const reason = QuarantineOf(*slot)) throw Error(EIO, *reason);
     auto open = AtHand(*slot);
     if (open.file && as_named && !IsStillNamed(*slot, open.file)) open.file.reset();
-    if (!open.file || !open.index) open = OpenNow(slot, as_named);
+    const bool has_index = open.index || slot->is_plain_file;
+    if (!open.file || !has_index) open = OpenNow(slot, as_named);
     open_.Used(slot);
     const std::lock_guard lock(slot->mutex);
     slot->trouble.reset();
@@ -72,6 +73,32 @@ OpenArchive Catalog::Open(const std::shared_ptr<Slot>& slot, bool as_named) {
   } catch (const std::bad_alloc&) {
     throw Failed(*slot, Error(ENOMEM, "out of memory"));
   }
+}
+
+void Catalog::OpenEarly(const std::shared_ptr<Slot>& slot) {
+  constexpr size_t kMost = 200;
+  const bool has_room = open_.open_files() < open_.budget().descriptors / 2;
+  if (!has_room || QuarantineOf(*slot) != nullptr) return;
+  try {
+    const auto file = AtHand(*slot).file;
+    if (file && IsStillNamed(*slot, file)) return open_.Used(slot);
+    OpenNow(slot, true);
+  } catch (const Error& error) {
+    if (error.code() == ESTALE) throw Failed(*slot, error);
+    return;
+  }
+  std::shared_ptr<Slot> oldest;
+  {
+    const std::lock_guard lock(early_mutex_);
+    early_.push_back(slot);
+    if (early_.size() <= kMost) return;
+    oldest = early_.front().lock();
+    early_.pop_front();
+  }
+  if (!oldest || oldest == slot) return;
+  Slot::Closed closed;  // after the lock
+  const std::lock_guard lock(oldest->mutex);
+  if (!oldest->was_read) closed = oldest->Close();
 }
 
 Error Catalog::Failed(Slot& slot, const Error& error) {
@@ -117,7 +144,8 @@ OpenArchive Catalog::OpenNow(const std::shared_ptr<Slot>& slot, bool as_named) {
     open.file = OpenFile(*slot);
     open_.Used(slot);  // to be closed again should reading its index have to wait
   }
-  if (!open.index) open.index = ReadIndex(*slot, open.file, as_named);
+  const bool has_index = open.index || slot->is_plain_file;
+  if (!has_index) open.index = ReadIndex(*slot, open.file, as_named);
   const std::lock_guard lock(slot->mutex);
   Keep(*slot);
   return open;

@@ -53,7 +53,7 @@ Census TakeCensus(const std::vector<std::shared_ptr<Slot>>& slots, size_t most) 
   Census census;
   std::vector<Known> known;
   for (const auto& slot : slots) {
-    if (slot->is_folder || !slot->parent) continue;
+    if (slot->is_folder || slot->is_plain_file || !slot->parent) continue;
     const State state = StateOf(*slot);
     if (state == State::kOpen) ++census.open;
     if (state == State::kIdle) ++census.idle;

@@ -24,12 +24,13 @@
 
 namespace skopsfs::catalog {
 
-// One folder of the source or one version of one archive, as the kernel knows it: node ids are made
-// of a slot's id and an index inside it. Ids are never used again. What is not guarded here is
-// immutable; a slot keeps its parent alive, so that its path can always be told.
+// One folder of the source or one version of one archive or other file, as the kernel knows it:
+// node ids are made of a slot's id and an index inside it. Ids are never used again. What is not
+// guarded here is immutable; a slot keeps its parent alive, so that its path can always be told.
 struct Slot {
   uint64_t id = 0;
   bool is_folder = false;
+  bool is_plain_file = false;          // one that lies beside the archives
   std::shared_ptr<const Slot> parent;  // nullptr in the root
   std::string name;
   std::string path;            // relative to the source, as it was when the slot was made
@@ -47,7 +48,7 @@ struct Slot {
   std::atomic<bool> superseded = false;
   std::atomic<uint64_t> last_used = 0;  // a count of uses, for least-recently-used
 
-  // Only archives have what follows.
+  // Folders have nothing of what follows; of other files than archives only what is said of files.
 
   // Held while the archive is opened and its index is read; to be taken before `mutex`.
   util::LongMutex opening;

@@ -49,6 +49,7 @@ void SlotTable::Insert(const std::shared_ptr<Slot>& slot, const std::shared_ptr<
   slot->parent = parent;
   slot->name = record->Name();
   slot->path = JoinPath(parent->path, slot->name);
+  slot->is_plain_file = IsPlainFile(slot->path, record->st.st_mode);
   slot->identity = SlotIdentity(record->st);
   slot->st = record->st;
   by_id_.emplace(slot->id, slot);

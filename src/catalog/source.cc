@@ -54,24 +54,16 @@ bool IsChildName(std::string_view name) {
   return !name.empty() && name != "." && name != ".." && name.find('/') == std::string::npos;
 }
 
-bool MayBeShown(unsigned char type, std::string_view name) {
-  switch (type) {
-    case DT_REG:
-      return IsArchiveName(name);
-    case DT_DIR:
-    case DT_LNK:
-    case DT_UNKNOWN:
-      return name != "." && name != "..";
-    default:
-      return false;
-  }
-}
-
 }  // namespace
 
 bool IsArchiveName(std::string_view name) {
   // macOS keeps what its filesystem says of a file beside it, where the disk has no room for that.
   return name.ends_with(".skops") && !name.starts_with("._");
+}
+
+bool IsPlainFile(std::string_view path, mode_t mode) {
+  // A single archive has no path.
+  return S_ISREG(mode) && !path.empty() && !IsArchiveName(path.substr(path.rfind('/') + 1));
 }
 
 std::string JoinPath(const std::string& folder, std::string_view name) {
@@ -187,14 +179,14 @@ std::optional<Found> Source::OpenChild(const Found& folder, const std::string& f
   std::optional<Found> found = StatOf(std::move(fd));
   if (S_ISLNK(found->st.st_mode)) found = FollowLink(JoinPath(folder_path, name));
   if (!found) return std::nullopt;
-  const bool shown = found->is_folder() || (S_ISREG(found->st.st_mode) && IsArchiveName(name));
+  const bool shown = found->is_folder() || (S_ISREG(found->st.st_mode) && ShowsFile(name));
   if (!shown) return std::nullopt;
   found->st.st_mode = WithinAccessList(found->fd.get(), found->st.st_mode);
   return found;
 }
 
-std::optional<struct stat> Source::StatArchive(const Found& folder, const std::string& name) const {
-  if (!IsChildName(name) || !IsArchiveName(name)) return std::nullopt;
+std::optional<struct stat> Source::StatFile(const Found& folder, const std::string& name) const {
+  if (!IsChildName(name) || !ShowsFile(name)) return std::nullopt;
   const util::Waiting waiting(util::WaitsFor::kSource);
   if (own_.Has(folder.fd.get(), name.c_str())) return std::nullopt;
   const auto st = StatAt(folder.fd.get(), name.c_str(), AT_SYMLINK_NOFOLLOW);
@@ -232,7 +224,25 @@ UniqueFd Source::OpenForReading(const Found& found) {
   return fd;
 }
 
-std::vector<std::string> Source::List(const Found& folder) {
+// A file named as the mount's own folder is would hide that.
+bool Source::ShowsFile(std::string_view name) const {
+  return IsArchiveName(name) || (shows_others_ && name != ".skopsfs");
+}
+
+bool Source::MayBeShown(unsigned char type, std::string_view name) const {
+  switch (type) {
+    case DT_REG:
+      return ShowsFile(name);
+    case DT_DIR:
+    case DT_LNK:
+    case DT_UNKNOWN:
+      return name != "." && name != "..";
+    default:
+      return false;
+  }
+}
+
+std::vector<std::string> Source::List(const Found& folder) const {
   const util::Waiting waiting(util::WaitsFor::kSource);
   UniqueFd fd(openat(folder.fd.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!fd) throw ErrnoError("opening a folder");

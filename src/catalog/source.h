@@ -16,7 +16,10 @@ namespace skopsfs::catalog {
 // Whether a regular file of this name is shown as an archive.
 bool IsArchiveName(std::string_view name);
 
-// Something in the source that is there to be shown: a folder or an archive.
+// Whether what lies at `path`, relative to the source, with this mode is shown as the file it is.
+bool IsPlainFile(std::string_view path, mode_t mode);
+
+// Something in the source that is there to be shown: a folder, an archive or another file.
 struct Found {
   util::UniqueFd fd;  // O_PATH
   struct stat st;     // its mode within what access lists and links allow, see permissions.h
@@ -47,6 +50,9 @@ class Source {
   Parts Share() const;
   explicit Source(Parts parts);
 
+  // Shows folders and archives alone.
+  void HideOthers() { shows_others_ = false; }
+
   bool is_single_archive() const { return beneath_ == nullptr; }
   const std::string& path() const { return path_; }  // absolute, as it was given
   const std::string& canonical_path() const { return canonical_path_; }
@@ -64,22 +70,24 @@ class Source {
   Found Open(const std::string& path) const;
 
   // The child `name` of the open folder, whose path is `folder_path`. Nothing when it is not there
-  // or not shown: other files, sockets, pipes and devices, links that lead nowhere or (logged) out
-  // of the source, and (logged) the mount that shows it.
+  // or not shown: other files where they are hidden, sockets, pipes and devices, links that lead
+  // nowhere or (logged) out of the source, and (logged) the mount that shows it.
   std::optional<Found> OpenChild(const Found& folder, const std::string& folder_path,
                                  const std::string& name) const;
 
   // The child's attributes when it is a regular file that is shown; nothing otherwise. Without
   // opening it, and so with the mode that it has in the source.
-  std::optional<struct stat> StatArchive(const Found& folder, const std::string& name) const;
+  std::optional<struct stat> StatFile(const Found& folder, const std::string& name) const;
 
   // Opens the regular file `found` for reading.
   static util::UniqueFd OpenForReading(const Found& found);
 
   // The names in `folder` that may be shown, in the order of the file system.
-  static std::vector<std::string> List(const Found& folder);
+  std::vector<std::string> List(const Found& folder) const;
 
  private:
+  bool ShowsFile(std::string_view name) const;
+  bool MayBeShown(unsigned char type, std::string_view name) const;
   util::UniqueFd OpenForSource(const std::string& path) const;
   std::optional<Found> FollowLink(const std::string& path) const;
 
@@ -91,6 +99,7 @@ class Source {
   // to our own mount once that is there.
   util::UniqueFd parent_;
   std::unique_ptr<Beneath> beneath_;  // of a folder
+  bool shows_others_ = true;
 };
 
 // "folder/name", or just "name" in the root.

@@ -47,7 +47,7 @@ struct Option {
   Apply apply;
 };
 
-constexpr std::array<Option, 15> kOptions = {{
+constexpr std::array<Option, 16> kOptions = {{
     {'f', "foreground", "", "stay in front and log to stderr",
      [](Options& o, std::string_view) { o.foreground = true; }},
     {'o', "", "OPT[,OPT...]", "mount options, see below", AddMountOptions},
@@ -77,6 +77,10 @@ constexpr std::array<Option, 15> kOptions = {{
      }},
     {0, "noby-name", "", "no directory by-name, which shows members by the names of the model",
      [](Options& o, std::string_view) { o.by_name = false; }},
+    {0, "others", "show|hide", "whether files beside the archives are shown, as they are (show)",
+     [](Options& o, std::string_view value) {
+       o.shows_others = ParseChoice("others", value, "hide", "show");
+     }},
     {0, "user", "USER[:GROUP]", "serve as this user when started as root (the source's owner)",
      [](Options& o, std::string_view value) {
        if (value.empty()) throw UsageError("--user wants a name or a number");

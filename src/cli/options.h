@@ -25,6 +25,7 @@ struct Options {
   bool verify_word_is_old = false;
   size_t decoder_memory = 128;  // MiB
   bool by_name = true;
+  bool shows_others = true;                // files that are no archives
   bool passed_is_read_only = false;        // who has mounted what is passed says so
   bool nonempty = false;                   // the mountpoint may hold something, which is hidden
   std::optional<unsigned> read_ahead;      // KiB; none: as on the source's disk

@@ -116,7 +116,7 @@ void RefuseWhatIsNoZip(const catalog::Source& source, const fuse::ServingUser& u
 // As it is when the two paths were given the wrong way round.
 bool HasNothingToShow(const catalog::Source& source) {
   try {
-    return !source.is_single_archive() && catalog::Source::List(source.OpenRoot()).empty();
+    return !source.is_single_archive() && source.List(source.OpenRoot()).empty();
   } catch (const util::Error&) {  // nobody knows: only the user who will serve may look
     return false;
   }

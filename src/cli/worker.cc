@@ -89,8 +89,10 @@ void Serve(fuse::Channel& supervisor, const Options& options) {
   const size_t descriptors = DescriptorBudget();
   auto& keeper = *new fuse::KeptBySupervisor(supervisor, inheritance.generation,
                                              inheritance.descriptors.size(), descriptors);
+  catalog::Source source(std::move(setup.source));
+  if (!options.shows_others) source.HideOthers();
   auto& file_system = *new fs::FileSystem(
-      catalog::Source(std::move(setup.source)),
+      std::move(source),
       {.revalidate = options.revalidate,
        .budget = {.descriptors = descriptors, .keep_pages = options.keep_archives},
        .decoder_bytes = options.decoder_memory << 20,

@@ -1,6 +1,7 @@
 #include "ctl/collect.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "catalog/source.h"
 #include "ctl/archive_target.h"
@@ -67,12 +68,14 @@ void Collector::AddChild(const std::string& path) {
 }
 
 void Collector::AddMounted(const std::string& path, bool is_folder) {
-  // What is no folder of the source tells its archive.
-  if (!is_folder || ReadAttribute(path, "archive")) {
+  // What is neither a folder of the source nor a plain file tells its archive, to who may read it.
+  if (ReadAttribute(path, "archive") || (!is_folder && access(path.c_str(), R_OK) != 0)) {
     targets_.push_back(std::make_unique<MountedTarget>(path, options_.compares));
-    return;
+  } else if (is_folder) {
+    AddFolder(path);
+  } else {
+    Tell(path, "it is no archive, nor does it lie in one");
   }
-  AddFolder(path);
 }
 
 }  // namespace skopsfs::ctl

@@ -6,6 +6,7 @@
 
 #include "archive/member_reader.h"
 #include "catalog/slot_table.h"
+#include "catalog/source.h"
 #include "util/hash.h"
 #include "zip/sizes.h"
 
@@ -61,6 +62,13 @@ void SetSize(struct stat& st, const zip::Sizes& sizes) {
 
 struct stat SourceAttributes(const std::string& path, const struct stat& source) {
   struct stat st = Common(path, source, 0);
+  if (catalog::IsPlainFile(path, source.st_mode)) {
+    st.st_mode = S_IFREG | (source.st_mode & kReadBits);
+    st.st_nlink = 1;
+    st.st_size = source.st_size;
+    st.st_blocks = source.st_blocks;
+    return st;
+  }
   st.st_nlink = kUncounted;
   st.st_mode = S_ISDIR(source.st_mode) ? source.st_mode : S_IFDIR | DirectoryMode(source.st_mode);
   return st;

@@ -157,7 +157,7 @@ void FileSystem::ReadFolder(const Located& directory, uint64_t position, bool lo
   auto names = position > kFirstChild ? listings_.Find(directory.slot->id) : nullptr;
   if (!names) {
     names = listings_.Add(directory.slot->id, ReadingFolder(*directory.slot, [&] {
-                            return catalog::Source::List(folder);
+                            return catalog_.source().List(folder);
                           }));
   }
   const auto first = std::lower_bound(

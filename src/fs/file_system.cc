@@ -74,6 +74,7 @@ FileSystem::Located FileSystem::Locate(NodeId node, OpenCall open) {
 
 FileSystem::Located FileSystem::LocateIn(const std::shared_ptr<Slot>& slot, OpenCall open,
                                          NodeId node) {
+  if (slot->is_plain_file) throw Error(ENOTDIR, "a file");
   Located located{.node = node, .slot = slot, .open = (catalog_.*open)(slot)};
   bool is_there = false;
   if (node.is_name()) {
@@ -105,10 +106,12 @@ FileSystem::Located FileSystem::LocateDirectory(const std::shared_ptr<Slot>& slo
   return located;
 }
 
-Entry FileSystem::SourceEntry(const Slot& slot, const struct stat& st) const {
+Entry FileSystem::SourceEntry(Slot& slot, const struct stat& st) const {
+  // A plain file that was but listed is to be looked up before it is opened, see OpenEarly().
+  const bool is_listed_only = slot.is_plain_file && !catalog::Catalog::IsOpen(slot);
   return {.node = {.slot = slot.id, .index = 0},
           .attributes = SourceAttributes(slot.path, st),
-          .entry_timeout = options_.revalidate,
+          .entry_timeout = is_listed_only ? 0 : options_.revalidate,
           .attribute_timeout = options_.revalidate};
 }
 
@@ -139,7 +142,16 @@ std::optional<Entry> FileSystem::LookupInFolder(const std::shared_ptr<Slot>& fol
       }
       return std::nullopt;
     }
-    return SourceEntry(*catalog_.Acquire(folder, name, *found), found->st);
+    const auto slot = catalog_.Acquire(folder, name, *found);
+    if (slot->is_plain_file) {
+      try {
+        catalog_.OpenEarly(slot);
+      } catch (...) {
+        catalog_.slots().Forget(slot->id, 1);
+        throw;
+      }
+    }
+    return SourceEntry(*slot, found->st);
   } catch (const Error& error) {
     if (error.code() != ESTALE) {
       util::LogError("{}: cannot be looked up: {}", Quoted(catalog::JoinPath(folder->path, name)),
@@ -256,6 +268,7 @@ Member FileSystem::MemberOf(NodeId node) {
   if (auto reader = catalog_.MemberOf(*slot, node.index)) return {node, slot, std::move(reader)};
   std::shared_ptr<archive::MemberReader> reader;
   return Reading(*slot, node, reader, [&]() -> Member {
+    if (slot->is_plain_file) return PlainFileOf(slot, node);
     const auto located = Locate(node);
     if (located.member().is_directory) throw Error(EISDIR, "a directory");
     const auto& file = located.open.file;
@@ -273,9 +286,11 @@ Member FileSystem::MemberOf(NodeId node) {
 
 size_t FileSystem::Read(const Member& member, uint64_t offset, std::span<std::byte> out) {
   return Reading(*member.slot, member.node, member.reader, [&] {
-    if (util::IsWithinLimit(Effort::kDecode)) return member.reader->Read(offset, out);
-    const auto got = member.reader->ReadAtOnce(offset, out);
+    const bool may_take_long = util::IsWithinLimit(Effort::kDecode);
+    const auto got = may_take_long ? std::optional(member.reader->Read(offset, out))
+                                   : member.reader->ReadAtOnce(offset, out);
     if (!got) throw util::TooMuchEffort{Effort::kDecode, member.node.number()};
+    if (member.slot->is_plain_file) NoteCrc32(member);
     return *got;
   });
 }
@@ -300,8 +315,12 @@ void FileSystem::MemberFailed(Slot& slot, NodeId node, const Error& error, bool 
     if (is_wrong) wrong = StopReadingIn(slot, node);
     if (is_wrong) wrong.push_back(node);
   }
-  util::LogError("{}: member {} cannot be read: {}", Quoted(catalog_.LabelOf(slot)),
-                 Quoted(PathOf(node)), error.what());
+  const auto label = Quoted(catalog_.LabelOf(slot));
+  if (slot.is_plain_file) {
+    util::LogError("{}: cannot be read: {}", label, error.what());
+  } else {
+    util::LogError("{}: member {} cannot be read: {}", label, Quoted(PathOf(node)), error.what());
+  }
   const std::lock_guard lock(wrong_mutex_);
   if (wrong_.size() < kRememberedFailures) wrong_.insert(wrong_.end(), wrong.begin(), wrong.end());
 }

@@ -45,7 +45,7 @@ struct Attributes {
   Timeout timeout = 0;
 };
 
-// A member that is read. Holds its version for as long as this lives.
+// A member, or another file, that is read. Holds its version for as long as this lives.
 struct Member {
   NodeId node;
   std::shared_ptr<catalog::Slot> slot;
@@ -173,10 +173,12 @@ class FileSystem {
   Located LocateDirectory(const std::shared_ptr<catalog::Slot>& slot, OpenCall open, NodeId node);
   void OpenNpz(Located& located);
   archive::Extent ExtentOf(const Located& located);
+  Member PlainFileOf(const std::shared_ptr<catalog::Slot>& slot, NodeId node);
+  static void NoteCrc32(const Member& member);
   bool IsSingleRoot(const NodeId& node) const;
   std::optional<Entry> LookupInFolder(const std::shared_ptr<catalog::Slot>& folder,
                                       const std::string& name);
-  Entry SourceEntry(const catalog::Slot& slot, const struct stat& st) const;
+  Entry SourceEntry(catalog::Slot& slot, const struct stat& st) const;
   Entry EntryIn(const Located& directory, uint32_t index, const struct stat& attributes) const;
   Entry MemberEntry(const Located& directory, uint32_t child) const;
   Entry NameEntry(const Located& directory, uint32_t name) const;

@@ -27,6 +27,7 @@ std::string FileSystem::ReasonOfFailure(NodeId node) {
       const auto bad = slot->bad_members.find(node.index);
       if (bad != slot->bad_members.end()) return bad->second.reason;
     }
+    if (const auto slot = SlotOf(node); slot->is_plain_file) return catalog_.OpenKnown(slot), "";
     auto located = Locate(node);
     if (!node.is_name()) {
       if (!located.member().is_directory) ExtentOf(located);
@@ -71,7 +72,7 @@ std::optional<std::string> FileSystem::GetXattr(NodeId node, std::string_view na
   if (node.is_status()) return std::nullopt;
   const auto slot = SlotOf(node);
   if (slot->is_folder || IsLink(node)) return std::nullopt;
-  if (name == "archive") return catalog_.LabelOf(*slot);
+  if (name == "archive" && !slot->is_plain_file) return catalog_.LabelOf(*slot);
   if (name == "error") {
     auto reason = ReasonOfFailure(node);
     return reason.empty() ? std::nullopt : std::optional(std::move(reason));

@@ -91,7 +91,7 @@ class Containment(MountTest):
         for version in (1, 2):
             self.assert_shows(version, repository, "snapshots", f"rev{version}", "model.skops")
         self.assert_shows(2, repository, "snapshots", "rev2", "sub", "nested.skops")
-        self.assertEqual(os.listdir(self.in_mount(repository, "blobs")), [])
+        self.assertEqual(sorted(os.listdir(self.in_mount(repository, "blobs"))), [f"{version:064x}" for version in (1, 2)])
         # A snapshot that is given another blob shows it.
         os.unlink(self.in_source(repository, "snapshots", "rev1", "model.skops"))
         self.link(f"../../blobs/{2:064x}", repository, "snapshots", "rev1", "model.skops")
@@ -206,7 +206,7 @@ class Containment(MountTest):
         self.link("notes.txt", "link-to-notes")
         opens = Opens(self.source)
         self.addCleanup(opens.close)
-        self.mount("--revalidate=0")
+        self.mount("--revalidate=0", "--others=hide")
         self.assertEqual(os.listdir(self.mountpoint), ["real.skops"])
         for name in os.listdir(self.source):
             if name != "real.skops":
@@ -230,8 +230,11 @@ class Containment(MountTest):
         self.link("blob", "model.skops")
         self.link("model.skops", "no-suffix")
         self.mount()
-        self.assertEqual(os.listdir(self.mountpoint), ["model.skops"])
+        self.assertEqual(sorted(os.listdir(self.mountpoint)), ["blob", "model.skops", "no-suffix"])
         self.assert_shows(1, "model.skops")
+        for name in ("blob", "no-suffix"):
+            with open(self.in_mount(name), "rb") as file:
+                self.assertEqual(file.read(), archives.version_bytes(1, pages=2))
 
     def test_member_names_reach_nothing(self):
         archives.write_members(self.in_source("evil.skops"), {

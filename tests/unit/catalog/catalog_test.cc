@@ -199,7 +199,8 @@ TEST_F(CatalogTest, AGlanceSeesWhatIsFound) {
     EXPECT_EQ(glance->st_mode & S_IFMT, found->st.st_mode & S_IFMT) << name;
     EXPECT_EQ(SlotIdentity(*glance), SlotIdentity(found->st)) << name;
   }
-  EXPECT_THAT(seen, ElementsAre("folder", "a.skops", "link.skops", "to_folder"));
+  EXPECT_THAT(seen,
+              ElementsAre("folder", "a.skops", "notes.txt", "link.skops", "link.txt", "to_folder"));
 }
 
 TEST_F(CatalogTest, AnArchiveBehindALink) {

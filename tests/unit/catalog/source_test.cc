@@ -28,6 +28,7 @@ using testing::FailureOf;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::UnorderedElementsAre;
+using ::testing::UnorderedElementsAreArray;
 
 void MakeSocket(const std::string& path) {
   const util::UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -55,7 +56,7 @@ class SourceTest : public ::testing::Test {
   static std::vector<std::string> Shown(const Source& source, const std::string& folder = "") {
     const Found open = source.Open(folder);
     std::vector<std::string> names;
-    for (const auto& name : Source::List(open)) {
+    for (const auto& name : source.List(open)) {
       if (source.OpenChild(open, folder, name)) names.push_back(name);
     }
     return names;
@@ -80,30 +81,47 @@ TEST_F(SourceTest, ArchiveNames) {
   EXPECT_FALSE(IsArchiveName(""));
 }
 
+TEST_F(SourceTest, PlainFiles) {
+  EXPECT_TRUE(IsPlainFile("a/b.skops/MLmodel", S_IFREG));
+  EXPECT_TRUE(IsPlainFile("MLmodel", S_IFREG));
+  EXPECT_FALSE(IsPlainFile("MLmodel", S_IFDIR));
+  EXPECT_FALSE(IsPlainFile("a/b.skops", S_IFREG));
+  EXPECT_FALSE(IsPlainFile("", S_IFREG)) << "a single archive, whatever its name is";
+}
+
 TEST_F(SourceTest, JoinedPaths) {
   EXPECT_EQ(JoinPath("", "a"), "a");
   EXPECT_EQ(JoinPath("a", "b"), "a/b");
   EXPECT_EQ(JoinPath("a/b", "c"), "a/b/c");
 }
 
-TEST_F(SourceTest, ShowsFoldersAndArchives) {
-  for (const auto* name : {"a.skops", "b c.skops", "\xc3\xa9.skops", ".skops", "notes.txt", "a.zip",
-                           "a.skops.tmp", "a.SKOPS"}) {
-    testing::WriteFile(In(name), "");
-  }
+TEST_F(SourceTest, ShowsFoldersAndFiles) {
+  const std::vector<std::string> archives = {"a.skops", "b c.skops", "\xc3\xa9.skops", ".skops"};
+  const std::vector<std::string> others = {"notes.txt", "a.zip", "a.skops.tmp", "a.SKOPS",
+                                           "._a.skops"};
+  for (const auto& name : archives) testing::WriteFile(In(name), "");
+  for (const auto& name : others) testing::WriteFile(In(name), "");
   for (const auto* name : {"folder", "folder.skops", ".hidden"}) {
     std::filesystem::create_directories(In(name));
   }
   testing::WriteFile(In("folder/deep.skops"), "");
-  const Source source(path_);
+  Source source(path_);
   EXPECT_FALSE(source.is_single_archive());
-  EXPECT_THAT(Shown(source), UnorderedElementsAre("a.skops", "b c.skops", "\xc3\xa9.skops",
-                                                  ".skops", "folder", "folder.skops", ".hidden"));
+  std::vector<std::string> all = {"folder", "folder.skops", ".hidden"};
+  all.insert(all.end(), archives.begin(), archives.end());
+  const auto without_others = all;
+  all.insert(all.end(), others.begin(), others.end());
+  EXPECT_THAT(Shown(source), UnorderedElementsAreArray(all));
+  EXPECT_FALSE(Child(source, "a.zip")->is_folder());
+  EXPECT_TRUE(source.StatFile(source.OpenRoot(), "a.zip"));
+  source.HideOthers();
+  EXPECT_THAT(Shown(source), UnorderedElementsAreArray(without_others));
   EXPECT_THAT(Shown(source, "folder"), ElementsAre("deep.skops"));
   EXPECT_TRUE(Child(source, "folder.skops")->is_folder());
   EXPECT_FALSE(Child(source, "a.skops")->is_folder());
   EXPECT_EQ(Child(source, "a.skops")->st.st_ino, testing::StatOf(In("a.skops")).st_ino);
   EXPECT_FALSE(Child(source, "a.zip"));
+  EXPECT_FALSE(source.StatFile(source.OpenRoot(), "a.zip"));
   EXPECT_FALSE(Child(source, "nowhere.skops"));
 }
 
@@ -134,8 +152,9 @@ TEST_F(SourceTest, FollowsLinksThatStayInside) {
   Link(std::filesystem::canonical(path_).string() + "/blobs/0123", "absolute.skops");
   Link("plain.skops", "plain.txt");  // the name counts, not the target's
   const Source source(path_);
-  EXPECT_THAT(Shown(source), UnorderedElementsAre("blobs", "plain.skops", "model.skops",
-                                                  "to_folder", "twice.skops", "absolute.skops"));
+  EXPECT_THAT(Shown(source),
+              UnorderedElementsAre("blobs", "plain.skops", "model.skops", "to_folder",
+                                   "twice.skops", "absolute.skops", "plain.txt"));
   EXPECT_EQ(Child(source, "model.skops")->st.st_ino, testing::StatOf(In("blobs/0123")).st_ino);
   EXPECT_TRUE(Child(source, "to_folder")->is_folder());
 }
@@ -158,7 +177,7 @@ TEST_F(SourceTest, HidesLinksThatLeadNowhereWithoutALine) {
   Link("file/x", "through_file.skops");
   const Source source(path_);
   const testing::LogCapture log;
-  EXPECT_THAT(Shown(source), IsEmpty());
+  EXPECT_THAT(Shown(source), ElementsAre("file"));
   EXPECT_THAT(log.texts(), IsEmpty());
 }
 

@@ -56,7 +56,8 @@ class DirectoryTest : public ::testing::Test {
 };
 
 TEST_F(DirectoryTest, Names) {
-  EXPECT_THAT(NamesOf(List("")), UnorderedElementsAre(".", "..", "sub", "a.skops", "bad.skops"));
+  EXPECT_THAT(NamesOf(List("")),
+              UnorderedElementsAre(".", "..", "sub", "a.skops", "bad.skops", "notes.txt"));
   EXPECT_THAT(NamesOf(List("sub")), UnorderedElementsAre(".", "..", "deeper", "b.skops"));
   EXPECT_THAT(NamesOf(List("sub/deeper")), ElementsAre(".", ".."));
   EXPECT_THAT(NamesOf(List("a.skops")),
@@ -158,7 +159,7 @@ TEST_F(DirectoryTest, LookupsAreCountedForWhatWasTakenOnly) {
 
 TEST_F(DirectoryTest, LookupsHoldTheirSlots) {
   const auto items = List("", true);
-  EXPECT_EQ(fs_.catalog().slots().All().size(), 4U);
+  EXPECT_EQ(fs_.catalog().slots().All().size(), 5U);
   for (const auto& item : items) {
     EXPECT_EQ(ErrnoOf([&] { fs_.GetAttributes(item.entry.node); }), 0) << item.name;
   }
