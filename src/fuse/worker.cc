@@ -147,10 +147,7 @@ void BecomeWorker(const Channel& supervisor) {
 
 KeptBySupervisor::KeptBySupervisor(Channel& supervisor, uint32_t generation, size_t inherited,
                                    size_t most)
-    : supervisor_(supervisor),
-      most_(most),
-      last_(uint64_t{generation} << 32),
-      held_(inherited) {
+    : supervisor_(supervisor), most_(most), last_(uint64_t{generation} << 32), held_(inherited) {
   undropped_.reserve(held_);
 }
 
