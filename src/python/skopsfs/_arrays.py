@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import posixpath
 import warnings
@@ -11,8 +12,10 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 
 from ._archive import Archive, with_archive
+from ._maps import map_array
 
 Mode = Literal["r", "c"]
+_MOST_MAPS = "vm.max_map_count (65,530)"
 
 
 class UnmappedWarning(UserWarning):
@@ -26,30 +29,29 @@ def check_mode(mmap_mode: str) -> None:
                          "'c' (copy-on-write) are possible")
 
 
-def map_npy(archive: Archive, member: str, mmap_mode: Mode) -> np.memmap[Any, Any] | None:
-    """A map of the array in a member, whose ``filename`` is the member's path: joblib hands such an
-    array to its workers as that path. None for what cannot be mapped: scalars, empty arrays,
-    objects, what is no .npy file of version 1 or 2, and, with a warning, what there is no descriptor
-    left for."""
+def map_npy(archive: Archive, member: str, mmap_mode: Mode) -> np.ndarray[Any, Any] | None:
+    """A map of the array in a member. None for what cannot be mapped: scalars, empty arrays, objects,
+    what is no whole .npy file of version 1 or 2, and, with a warning, where no more can be mapped."""
     with archive.open(member) as file:
         header = _read_header(file)
         if header is None:
             return None
         shape, fortran_order, dtype = header
-        if dtype.hasobject or dtype.itemsize == 0 or 0 in shape or shape == ():
+        start, size = file.tell(), os.fstat(file.fileno()).st_size
+        count = math.prod(shape)
+        if (dtype.hasobject or dtype.itemsize == 0 or shape == () or min(shape) < 1
+                or count * dtype.itemsize > size - start):
             return None
-        # NumPy takes the name of the file from it, too, which its types do not know.
-        named: Any = file
-        order: Literal["F", "C"] = "F" if fortran_order else "C"
         try:
-            return np.memmap(named, dtype, mmap_mode, file.tell(), shape, order)
+            mapped = map_array(file.fileno(), size, start, count, dtype, mmap_mode == "c")
         except OSError as error:
-            if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+            if error.errno != errno.ENOMEM:
                 raise
             warnings.warn(f"{file.name} is copied into this process, as it cannot be mapped: "
-                          f"{error.strerror}. Each map takes a file descriptor (ulimit -n)",
-                          UnmappedWarning, stacklevel=2)
+                          f"{error.strerror}. A process has at most {_MOST_MAPS} mappings", UnmappedWarning,
+                          stacklevel=2)
             return None
+        return mapped.reshape(shape, order="F" if fortran_order else "C")
 
 
 def _read_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]] | None:
@@ -81,8 +83,8 @@ def array(path: str | os.PathLike[str], name: str, *, mmap_mode: Mode = "r") -> 
 
     Returns
     -------
-    A numpy.memmap with the array's shape and dtype, of which all processes on this machine share the
-    pages. Scalars and empty arrays cannot be mapped; they are read.
+    A numpy.ndarray with the array's shape and dtype, over a map of which all processes on this machine
+    share the pages. It holds no file descriptor. Scalars and empty arrays cannot be mapped; they are read.
 
     Raises
     ------

@@ -16,7 +16,7 @@ from ._sparse import map_sparse
 _MIB = 1 << 20
 
 
-def load(path: str | os.PathLike[str], trusted: Sequence[str] | None = None, *, mmap_mode: Mode = "r",
+def load(path: str | os.PathLike[str], trusted: Sequence[str] | None = None, *, mmap_mode: Mode = "c",
          min_bytes: int = _MIB, require_mapped: bool = False) -> Any:
     """What ``skops.io.load`` loads, with its large arrays mapped instead of copied.
 
@@ -28,8 +28,8 @@ def load(path: str | os.PathLike[str], trusted: Sequence[str] | None = None, *, 
     trusted
         As for ``skops.io.load``: the types beside skops's own that may be loaded.
     mmap_mode
-        ``"r"``: arrays are read-only. ``"c"``: they can be written to, and a page that is written
-        becomes this process's own.
+        ``"c"``: arrays can be written to, and a page that is written becomes this process's own.
+        ``"r"``: they are read-only.
     min_bytes
         Arrays of so many bytes and more are mapped, all others are read. A process may have 65,530
         mappings, so a forest of 10,000 small trees must not be mapped one by one.
@@ -38,8 +38,9 @@ def load(path: str | os.PathLike[str], trusted: Sequence[str] | None = None, *, 
 
     Returns
     -------
-    The object that was saved. Its arrays of ``min_bytes`` and more are numpy.memmap, and sparse
-    matrices are made of such; what was not saved as an array of its own is as from ``skops.io.load``.
+    The object that was saved. Its arrays are numpy.ndarray; those of ``min_bytes`` and more, and those
+    that sparse matrices are made of, lie over maps, which hold no file descriptors and go with the last
+    array. What was not saved as an array of its own is as from ``skops.io.load``.
 
     Raises
     ------
