@@ -18,12 +18,13 @@ import compressed
 import large_member
 import loading
 import many
+import models
 import report
 from machine import MIB, Clients, describe, folder
 from rows import Curve
 
-GROUPS = {"large_member": large_member.rows, "loading": loading.rows, "many": many.rows,
-          "compressed": compressed.rows}
+GROUPS = {"large_member": large_member.rows, "loading": loading.rows, "models": models.rows,
+          "many": many.rows, "compressed": compressed.rows}
 
 
 class Bench:

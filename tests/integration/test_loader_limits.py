@@ -7,7 +7,9 @@ import io
 import json
 import os
 import mmap
+import sys
 import warnings
+from collections import Counter
 from functools import partial
 
 import numpy
@@ -38,7 +40,7 @@ class Limits(MountTest):
         archives.write(outside, b"secret")
         names = [outside, "/etc/hostname", "../secret.bin", "a/../../secret.bin", "", "/", ".", "..",
                  "by-name/x.npy", "./1.npy", "a//1.npy", "1.npy/", "1.npy/x", "1.npy\0", "no.npy", 7,
-                 None, ["1.npy"], "a"]
+                 None, ["1.npy"], "a", "a/1.npy\0", "a/no.npy", "a/\ud83d", "a/" + "x" * 300, "\ud83d"]
         kinds = {"BytesNode": ("builtins", "bytes", {}),
                  "NdArrayNode": ("numpy", "ndarray", {"type": "numpy"}),
                  "SparseMatrixNode": ("scipy.sparse", "csr_matrix", {"type": "scipy"})}
@@ -59,6 +61,58 @@ class Limits(MountTest):
                     with self.assertRaises(KeyError):
                         skopsfs.load(self.in_mount(f"{loader}{number}.skops"), min_bytes=1,
                                      trusted=["scipy.sparse.csr_matrix"])
+
+    def test_members_in_folders(self):
+        """skops reads them, although it writes none."""
+        schema = {"__loader__": "NdArrayNode", "__module__": "numpy", "__class__": "ndarray", "__id__": 1,
+                  "type": "numpy", "file": "a/b/1.npy", "protocol": 2}
+        archives.write_members(self.in_source("m.skops"), {
+            "schema.json": json.dumps(schema).encode(), "a/b/1.npy": archives.npy(numpy.arange(3))})
+        self.mount()
+        for least in (1, 1 << 20):
+            self.assertEqual([found.tolist() for found in self.both("m.skops", min_bytes=least)],
+                             [[0, 1, 2]] * 2)
+
+    def test_members_are_opened_once(self):
+        """And the archive is listed once, which is what loading may cost beside skops's own work."""
+        skops.io.dump([numpy.full(600, float(number)) for number in range(50)], self.in_source("m.skops"))
+        self.mount()
+
+        def load():
+            opened, listed = Counter(), []
+
+            def seen(event, arguments):
+                if event == "open" and str(arguments[0]).endswith((".npy", "schema.json")):
+                    opened[arguments[0]] += 1
+                elif event in ("os.listdir", "os.scandir"):
+                    listed.append(arguments)
+            skopsfs.load(self.in_mount("m.skops"))  # with what it imports
+            sys.addaudithook(seen)
+            skopsfs.load(self.in_mount("m.skops"))
+            skopsfs.load(self.in_mount("m.skops"), min_bytes=1)
+            return len(opened), set(opened.values()), len(listed)
+        self.assertEqual(in_child(load), (51, {2}, 2))
+
+    def test_arrays_of_every_kind(self):
+        """What is read or mapped of them has the same type, order, bytes, and right to be written."""
+        generator = numpy.random.default_rng(1)
+        arrays = [numpy.array(3.5), numpy.zeros((0, 4)), numpy.zeros((3, 0), order="F"), generator.random((3, 5)),
+                  numpy.asfortranarray(generator.random((3, 5, 2))), numpy.arange(9, dtype=">i4")[::2],
+                  numpy.array(["a", "\u20ac"]), numpy.array([b"x"]), numpy.array(["2020-01-01"], "M8[ns]"),
+                  numpy.array([(1, 2.5)], [("a", "i2"), ("b", "f8")]), numpy.array([True, False]),
+                  numpy.zeros(2, numpy.dtype([("a", "u1"), ("b", "f8")], align=True)), numpy.float32(7)]
+        skops.io.dump(arrays, self.in_source("m.skops"))
+        self.mount()
+        plain = skops.io.load(self.in_source("m.skops"))
+        for least in (1, 1 << 20):
+            for found, wanted in zip(skopsfs.load(self.in_mount("m.skops"), min_bytes=least), plain):
+                with self.subTest(wanted=wanted, min_bytes=least):
+                    self.assertIs(type(found), type(wanted))
+                    self.assertEqual((found.dtype, found.shape, found.flags.c_contiguous,
+                                      found.flags.f_contiguous, found.flags.writeable, found.flags.aligned),
+                                     (wanted.dtype, wanted.shape, wanted.flags.c_contiguous,
+                                      wanted.flags.f_contiguous, wanted.flags.writeable, wanted.flags.aligned))
+                    self.assertEqual(found.tolist(), wanted.tolist())
 
     def test_sparse_matrices_whose_names_are_changed(self):
         """In by-name, so that they are different and fit: they are the same matrices all the same."""

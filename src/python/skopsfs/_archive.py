@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 import stat
 from types import TracebackType
-from typing import BinaryIO, Callable, Iterator, TypeVar
+from typing import Callable, Iterator, TypeVar
 
 _BY_NAME = "by-name"
 _REASON = "user.skopsfs.error"
@@ -31,6 +32,18 @@ def with_archive(path: str | os.PathLike[str], use: Callable[[Archive], _Result]
     raise AssertionError("unreachable")
 
 
+def read_all(descriptor: int, size: int) -> bytes:
+    """The next `size` bytes of a file, or those that there are. Most files are read by one call, which
+    the kernel ends at 2 GiB."""
+    data = os.read(descriptor, size)
+    while len(data) < size:
+        more = os.read(descriptor, size - len(data))
+        if not more:
+            break
+        data += more
+    return data
+
+
 class Archive:
     """One version of a mounted archive: all members are of that version, and opening one fails with
     ESTALE once the archive has been replaced. A context manager; what was mapped outlives it. Safe
@@ -48,19 +61,22 @@ class Archive:
         os.close(self._directory)
 
     @contextlib.contextmanager
-    def open(self, path: str) -> Iterator[BinaryIO]:
-        """What is at a path below the archive, to be read. Its ``name`` is the path that other
-        processes reach it by. Raises OSError, also while it is read, with skopsfs's reason where it
-        gives one."""
-        def opener(_: str, flags: int) -> int:
-            return os.open(path, flags, dir_fd=self._directory)
-        with self._reasons(path), open(os.path.join(self.path, path), "rb", opener=opener) as file:
-            yield file
+    def open(self, path: str) -> Iterator[int]:
+        """A descriptor of what is at a path below the archive, to be read. Raises OSError, also while
+        it is read, with skopsfs's reason where it gives one."""
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._directory)
+            try:
+                yield descriptor
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise self._with_reason(error, path) from None
 
     def read(self, path: str) -> bytes:
         """All of it."""
-        with self.open(path) as file:
-            return file.read()
+        with self.open(path) as descriptor:
+            return read_all(descriptor, os.fstat(descriptor).st_size)
 
     def size(self, path: str) -> int:
         """Its bytes."""
@@ -75,26 +91,37 @@ class Archive:
     def check_member(self, name: object) -> str:
         """The name of a member that an archive's schema gives, which is a stranger's text: it could
         lead anywhere. Raises KeyError, as zipfile does, unless it leads to a member."""
-        parts = name.split("/") if isinstance(name, str) else []
-        is_path = parts and not {"", ".", ".."} & set(parts) and "\0" not in str(name)
-        if not is_path or parts[0] == _BY_NAME:
-            raise KeyError(f"There is no item named {name!r} in the archive")
+        if isinstance(name, str) and (name in self._files or self._is_below(name.split("/"))):
+            return name
+        raise KeyError(f"There is no item named {name!r} in the archive")
+
+    @functools.cached_property
+    def _files(self) -> set[str]:
+        """The names of members that lie in no folder, as skops writes them all."""
+        with self._reasons(""), os.scandir(self._directory) as entries:
+            return {entry.name for entry in entries if entry.is_file(follow_symlinks=False)}
+
+    def _is_below(self, parts: list[str]) -> bool:
+        """Whether they lead to a member that lies in a folder, through no link."""
+        if len(parts) < 2 or parts[0] == _BY_NAME or {"", ".", ".."} & set(parts):
+            return False
         found = self._directory
         try:
-            for part in parts:  # none of them may be a link
+            for part in parts:
                 inside, found = found, os.open(part, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC,
                                                dir_fd=found)
                 if inside != self._directory:
                     os.close(inside)
-            kind = os.fstat(found).st_mode
-        except (FileNotFoundError, NotADirectoryError):
-            kind = 0
+            return stat.S_ISREG(os.fstat(found).st_mode)
+        except ValueError:  # it is no text that names can be
+            return False
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
+                raise
+            return False
         finally:
             if found != self._directory:
                 os.close(found)
-        if not stat.S_ISREG(kind):
-            raise KeyError(f"There is no item named {name!r} in the archive")
-        return str(name)
 
     def arrays_of_npz(self) -> dict[str, str]:
         """For each npz that has one, the folder with its members; both relative to the archive. It
@@ -136,11 +163,11 @@ class Archive:
         try:
             yield
         except OSError as error:
-            if error.errno == errno.EMFILE or error.errno is None:
-                raise
             raise self._with_reason(error, path) from None
 
     def _with_reason(self, error: OSError, below: str) -> OSError:
+        if error.errno == errno.EMFILE or error.errno is None:
+            return error
         path = os.path.join(self.path, below)
         reason = error.strerror or ""
         try:

@@ -1,21 +1,21 @@
-"""Maps .npy members."""
+"""Arrays of .npy members, mapped or read."""
 
 from __future__ import annotations
 
 import errno
-import math
+import io
 import os
 import posixpath
 import warnings
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
 import numpy as np
 
-from ._archive import Archive, with_archive
+from ._archive import Archive, read_all, with_archive
 from ._maps import map_array
+from ._npy import ENOUGH, Header, parse_header
 
 Mode = Literal["r", "c"]
-_MOST_MAPS = "vm.max_map_count (65,530)"
 
 
 class UnmappedWarning(UserWarning):
@@ -29,43 +29,54 @@ def check_mode(mmap_mode: str) -> None:
                          "'c' (copy-on-write) are possible")
 
 
-def map_npy(archive: Archive, member: str, mmap_mode: Mode) -> np.ndarray[Any, Any] | None:
-    """A map of the array in a member. None for what cannot be mapped: scalars, empty arrays, objects,
-    what is no whole .npy file of version 1 or 2, and, with a warning, where no more can be mapped."""
-    with archive.open(member) as file:
-        header = _read_header(file)
-        if header is None:
-            return None
-        shape, fortran_order, dtype = header
-        start, size = file.tell(), os.fstat(file.fileno()).st_size
-        count = math.prod(shape)
-        if (dtype.hasobject or dtype.itemsize == 0 or shape == () or min(shape) < 1
-                or count * dtype.itemsize > size - start):
-            return None
-        try:
-            mapped = map_array(file.fileno(), size, start, count, dtype, mmap_mode == "c")
-        except OSError as error:
-            if error.errno != errno.ENOMEM:
-                raise
-            warnings.warn(f"{file.name} is copied into this process, as it cannot be mapped: "
-                          f"{error.strerror}. A process has at most {_MOST_MAPS} mappings", UnmappedWarning,
-                          stacklevel=2)
-            return None
-        return mapped.reshape(shape, order="F" if fortran_order else "C")
+def array_or_bytes(archive: Archive, member: str, mmap_mode: Mode,
+                   min_bytes: int) -> np.ndarray[Any, Any] | bytes:
+    """The array in a member: a map if the member has `min_bytes` or more and it can be mapped, else read.
+    For NumPy to judge, all bytes of a member that holds no such array, an empty one, or not all of it."""
+    with archive.open(member) as descriptor:
+        size = os.fstat(descriptor).st_size
+        large = size >= min_bytes
+        data = os.read(descriptor, ENOUGH) if large else read_all(descriptor, size)
+        header = parse_header(data)
+        if header is not None and not 0 < header.size <= size - header.start:
+            header = None
+        if large and header is not None and header.shape != ():
+            mapped = _map(archive, member, descriptor, size, header, mmap_mode)
+            if mapped is not None:
+                return mapped
+        if len(data) < size:
+            data += read_all(descriptor, size - len(data))
+    if header is None:
+        return data
+    order: Literal["F", "C"] = "F" if header.fortran_order else "C"
+    return np.ndarray(header.shape, header.dtype, data, header.start, order=order).copy("K")
 
 
-def _read_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]] | None:
-    npy: Any = np.lib.format  # whose functions have no types
-    header: tuple[tuple[int, ...], bool, np.dtype[Any]] | None = None
+def _map(archive: Archive, member: str, descriptor: int, size: int, header: Header,
+         mmap_mode: Mode) -> np.ndarray[Any, Any] | None:
+    """None, with a warning, where no more can be mapped."""
     try:
-        version = npy.read_magic(file)
-        if version == (1, 0):
-            header = npy.read_array_header_1_0(file)
-        elif version == (2, 0):
-            header = npy.read_array_header_2_0(file)
-    except ValueError:
-        pass  # whoever reads it says what is wrong
-    return header
+        mapped = map_array(descriptor, size, header.start, header.size // header.dtype.itemsize,
+                           header.dtype, mmap_mode == "c")
+    except OSError as error:
+        if error.errno != errno.ENOMEM:
+            raise
+        warnings.warn(f"{archive.path}/{member} is copied into this process, as it cannot be mapped: "
+                      f"{error.strerror}. A process has at most vm.max_map_count (65,530) mappings",
+                      UnmappedWarning, stacklevel=2)
+        return None
+    return mapped.reshape(header.shape, order="F" if header.fortran_order else "C")
+
+
+def load_array(archive: Archive, member: str, mmap_mode: Mode, min_bytes: int) -> np.ndarray[Any, Any]:
+    """The same, but what is no array raises what numpy.load raises, or ValueError."""
+    found = array_or_bytes(archive, member, mmap_mode, min_bytes)
+    if isinstance(found, bytes):
+        loaded: Any = np.load(io.BytesIO(found), allow_pickle=False)
+        if not isinstance(loaded, np.ndarray):
+            raise ValueError(f"{archive.path}/{member} is no array")
+        return loaded
+    return found
 
 
 def array(path: str | os.PathLike[str], name: str, *, mmap_mode: Mode = "r") -> np.ndarray[Any, Any]:
@@ -96,14 +107,4 @@ def array(path: str | os.PathLike[str], name: str, *, mmap_mode: Mode = "r") -> 
     if "" in parts or "." in parts or ".." in parts:
         raise ValueError(f"{name!r} is no name of an array")
     member = posixpath.join("by-name", name if name.endswith(".npy") else name + ".npy")
-
-    def map_or_read(archive: Archive) -> np.ndarray[Any, Any]:
-        mapped = map_npy(archive, member, mmap_mode)
-        if mapped is not None:
-            return mapped
-        with archive.open(member) as file:
-            loaded: Any = np.load(file, allow_pickle=False)
-            if not isinstance(loaded, np.ndarray):
-                raise ValueError(f"{file.name} is no array")
-            return loaded
-    return with_archive(path, map_or_read)
+    return with_archive(path, lambda archive: load_array(archive, member, mmap_mode, 1))

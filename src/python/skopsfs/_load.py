@@ -10,7 +10,7 @@ import warnings
 from typing import Any, Callable, Iterator, Sequence
 
 from ._archive import Archive, with_archive
-from ._arrays import Mode, UnmappedWarning, check_mode, map_npy
+from ._arrays import Mode, UnmappedWarning, array_or_bytes, check_mode
 from ._sparse import map_sparse
 
 _MIB = 1 << 20
@@ -121,21 +121,17 @@ def _load_unmapped(skops: _Skops, path: str | os.PathLike[str], trusted: Sequenc
 
 
 class _Source:
-    """What skops reads members from. In place of those that may be mapped it gives marks, by which
-    the nodes that have read them are found again."""
+    """What skops reads members from. In place of arrays it gives marks, by which the nodes that have
+    read them are found again: they are mapped, or read faster than NumPy reads them from bytes."""
 
-    def __init__(self, archive: Archive, min_bytes: int) -> None:
+    def __init__(self, archive: Archive) -> None:
         self.archive = archive
-        self.min_bytes = min_bytes
         self.members: dict[bytes, str] = {}  # by their marks
         self._secret = os.urandom(16)
 
     def read(self, name: str) -> bytes:
         member = self.archive.check_member(name)
-        # An npz is compressed most of the time, so its own size says nothing.
-        may_be_mapped = member.endswith(".npz") or (
-            member.endswith(".npy") and self.archive.size(member) >= self.min_bytes)
-        if not may_be_mapped:
+        if not member.endswith((".npy", ".npz")):
             return self.archive.read(member)
         mark = b"skopsfs" + self._secret + len(self.members).to_bytes(8, "little")
         self.members[mark] = member
@@ -145,11 +141,11 @@ class _Source:
 def _load_mapped(skops: _Skops, archive: Archive, trusted: Sequence[str] | None, mmap_mode: Mode,
                  min_bytes: int) -> Any:
     schema = json.loads(archive.read("schema.json"))
-    source = _Source(archive, max(1, min_bytes))
+    source = _Source(archive)
     context = skops.LoadContext(src=source, protocol=schema["protocol"])
     tree = skops.get_tree(schema, context, trusted=trusted)
     skops.audit(tree, trusted)
-    _put_maps(skops, tree, source, mmap_mode)
+    _put_arrays(skops, tree, source, mmap_mode, max(1, min_bytes))
     try:
         return tree.construct()
     except ValueError as error:
@@ -159,9 +155,9 @@ def _load_mapped(skops: _Skops, archive: Archive, trusted: Sequence[str] | None,
         raise
 
 
-def _put_maps(skops: _Skops, tree: Any, source: _Source, mmap_mode: Mode) -> None:
-    """Has each node that has read a mark construct a map, or gives it the bytes."""
-    left = dict(source.members)
+def _put_arrays(skops: _Skops, tree: Any, source: _Source, mmap_mode: Mode, min_bytes: int) -> None:
+    """Has each node that has read a mark construct its array or matrix, or gives it the bytes."""
+    archive, left = source.archive, dict(source.members)
     folders: dict[str, str] | None = None
     for node in skops.nodes(tree):
         content = node.children.get("content")
@@ -172,19 +168,21 @@ def _put_maps(skops: _Skops, tree: Any, source: _Source, mmap_mode: Mode) -> Non
         if member is None:
             continue
         left.pop(mark, None)
-        mapped = None
+        found: Any = None
         if isinstance(node, skops.SparseMatrixNode):
             if folders is None:
-                folders = source.archive.arrays_of_npz()
+                folders = archive.arrays_of_npz()
             if member in folders:
-                mapped = map_sparse(source.archive, folders[member], mmap_mode, source.min_bytes)
+                found = map_sparse(archive, folders[member], mmap_mode, min_bytes)
         elif (type(node).__name__.startswith(skops.NdArrayNode.__name__)
               and (node.module_name, node.class_name) == ("numpy", "ndarray")):
-            mapped = map_npy(source.archive, member, mmap_mode)
-        if mapped is None:
-            node.children["content"] = io.BytesIO(source.archive.read(member))
+            found = array_or_bytes(archive, member, mmap_mode, min_bytes)
+        if found is None:
+            found = archive.read(member)
+        if isinstance(found, bytes):
+            node.children["content"] = io.BytesIO(found)
         else:
-            node._construct = lambda mapped=mapped: mapped
+            node._construct = lambda found=found: found
     if left:
         raise ImportError("this skops reads members in a way that skopsfs.load does not know: "
                           f"{sorted(left.values())[0]}")

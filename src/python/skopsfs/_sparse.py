@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import errno
-import io
 import posixpath
 from typing import Any
 
-import numpy as np
-
 from ._archive import Archive
-from ._arrays import Mode, map_npy
+from ._arrays import Mode, load_array
 
 # The arrays that each format of scipy.sparse.save_npz has beside its shape.
 _PARTS = {"csr": ("data", "indices", "indptr"), "csc": ("data", "indices", "indptr"),
@@ -36,13 +33,7 @@ def _map_sparse(archive: Archive, folder: str, mmap_mode: Mode, min_bytes: int) 
     import scipy.sparse
 
     def read(name: str) -> Any:
-        return np.load(io.BytesIO(archive.read(posixpath.join(folder, name + ".npy"))),
-                       allow_pickle=False)
-
-    def part(name: str) -> Any:
-        member = posixpath.join(folder, name + ".npy")
-        mapped = map_npy(archive, member, mmap_mode) if archive.size(member) >= min_bytes else None
-        return read(name) if mapped is None else mapped
+        return load_array(archive, posixpath.join(folder, name + ".npy"), mmap_mode, min_bytes)
 
     def is_array() -> bool:
         try:
@@ -60,7 +51,7 @@ def _map_sparse(archive: Archive, folder: str, mmap_mode: Mode, min_bytes: int) 
     make = getattr(scipy.sparse, f"{form}_{'array' if is_array() else 'matrix'}", None)
     if make is None:
         return None
-    parts = [part(name) for name in _PARTS[form]]
+    parts = [read(name) for name in _PARTS[form]]
     if form == "coo":
         parts = [parts[0], tuple(parts[1:])]
     return make(tuple(parts), shape=tuple(read("shape").tolist()), copy=False)
