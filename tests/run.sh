@@ -1,6 +1,7 @@
 #!/bin/sh
 # On a fresh Debian 12: installs what is needed, builds and passes all tests. As root and with
-# /dev/fuse nothing is skipped but the canaries of sanitizers that a build has not. Builds into build/ beside this folder, or $SKOPSFS_BUILD.
+# /dev/fuse nothing is skipped but the canaries of sanitizers that a build has not, and what compares with the real skops,
+# as all estimators, where PYTHONPATH leads to none. Builds into build/ beside this folder, or $SKOPSFS_BUILD.
 #
 #   tests/run.sh            the ordinary build, and the formatting and clang-tidy checks
 #   tests/run.sh all        also with ASan+UBSan and with TSan, and fuzzes for 60 s

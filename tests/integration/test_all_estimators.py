@@ -18,7 +18,7 @@ import sklearn
 
 from fitted_estimators import fitted_estimators
 from mount import MountTest, main
-from test_loader import needs_skops, skops, skopsfs
+from test_loader import needs_real_skops, skops, skopsfs
 
 METHODS = ("predict", "predict_proba", "decision_function", "transform", "score_samples", "kneighbors",
            "sample", "inverse_transform")
@@ -65,7 +65,7 @@ def different(mountpoint, saved, mmap_mode, copied=lambda model: model):
     return found
 
 
-@needs_skops
+@needs_real_skops
 class AllEstimators(MountTest):
     def setUp(self):
         """Writes what can be written."""

@@ -1,7 +1,7 @@
 """What can be done with a model that skopsfs.load has loaded: trained on, saved, copied, handed to other
 processes, beside everything else that a process does.
 
-Wants skops, as test_loader.py.
+skops is the real one or a stand-in, as in test_loader.py.
 """
 
 import copy
@@ -18,7 +18,7 @@ import numpy
 
 from mount import MountTest, main
 from processes import in_child
-from test_loader import is_mapped, needs_skops, skops, skopsfs
+from test_loader import is_mapped, skops, skopsfs
 
 MODES = ("r", "c")
 
@@ -27,7 +27,6 @@ def first_weight(model):
     return float(model.coef_[0, 0])
 
 
-@needs_skops
 class LoadedModels(MountTest):
     def write_linear(self):
         """A fitted linear model with 1 MiB of weights; returns it and data like it was fitted to."""

@@ -1,6 +1,6 @@
 """The Python package skopsfs where archives are hostile, damaged or odd, and where resources end.
 
-Wants skops, as test_loader.py.
+skops is the real one or a stand-in, as in test_loader.py.
 """
 
 import io
@@ -18,10 +18,9 @@ import scipy.sparse
 import archives
 from mount import MountTest, main
 from processes import in_child
-from test_loader import is_mapped, needs_skops, skops, skopsfs
+from test_loader import is_mapped, skops, skopsfs
 
 
-@needs_skops
 class Limits(MountTest):
     def both(self, name, trusted=None, **options):
         """What skops and skopsfs make of an archive: the object, or the type of the error."""
