@@ -10,6 +10,8 @@ import stat
 from types import TracebackType
 from typing import Callable, Iterator, TypeVar
 
+from ._hints import with_hint
+
 _BY_NAME = "by-name"
 _REASON = "user.skopsfs.error"
 _MEMBER = "user.skopsfs.member"
@@ -21,14 +23,14 @@ _ATTEMPTS = 10
 
 def with_archive(path: str | os.PathLike[str], use: Callable[[Archive], _Result]) -> _Result:
     """What `use` returns for the archive. When the archive is replaced meanwhile, `use` is called
-    again for the new version."""
+    again for the new version. An OSError says what may have been meant by a path at which nothing is."""
     for attempt in range(_ATTEMPTS):
         try:
             with Archive(path) as archive:
                 return use(archive)
         except OSError as error:
             if error.errno != errno.ESTALE or attempt == _ATTEMPTS - 1:
-                raise
+                raise with_hint(error, os.path.abspath(os.fspath(path))) from None
     raise AssertionError("unreachable")
 
 
@@ -51,7 +53,8 @@ class Archive:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.path.abspath(os.fspath(path))
-        self._directory = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        with self._reasons(""):
+            self._directory = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def __enter__(self) -> Archive:
         return self
@@ -166,12 +169,10 @@ class Archive:
             raise self._with_reason(error, path) from None
 
     def _with_reason(self, error: OSError, below: str) -> OSError:
-        if error.errno == errno.EMFILE or error.errno is None:
+        if error.errno in (errno.EMFILE, errno.ESTALE, None):
             return error
-        path = os.path.join(self.path, below)
+        path = os.path.join(self.path, below) if below else self.path
         reason = error.strerror or ""
-        try:
+        with contextlib.suppress(OSError):  # there is none, or this is no mount of skopsfs
             reason += f" ({os.getxattr(path, _REASON).decode(errors='replace')})"
-        except OSError:
-            pass  # there is none, or this is no mount of skopsfs
         return OSError(error.errno, reason, path)

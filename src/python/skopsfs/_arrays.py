@@ -99,8 +99,8 @@ def array(path: str | os.PathLike[str], name: str, *, mmap_mode: Mode = "r") -> 
 
     Raises
     ------
-    OSError where there is no such archive or array, or it cannot be read; ValueError for a name or
-    mode that cannot be, or a member that is no array.
+    OSError where there is no such archive or array, with the nearest names, or it cannot be read, with
+    skopsfs's reason; ValueError for a name or mode that cannot be, or a member that is no array.
     """
     check_mode(mmap_mode)
     parts = name.split("/")

@@ -11,6 +11,7 @@ from typing import Any, Callable, Iterator, Sequence
 
 from ._archive import Archive, with_archive
 from ._arrays import Mode, UnmappedWarning, array_or_bytes, check_mode
+from ._hints import archive_above, hint_of_file
 from ._sparse import map_sparse
 
 _MIB = 1 << 20
@@ -29,7 +30,7 @@ def load(path: str | os.PathLike[str], trusted: Sequence[str] | None = None, *, 
         As for ``skops.io.load``: the types beside skops's own that may be loaded.
     mmap_mode
         ``"c"``: arrays can be written to, and a page that is written becomes this process's own.
-        ``"r"``: they are read-only.
+        ``"r"``: they are read-only, so that training the model fails.
     min_bytes
         Arrays of so many bytes and more are mapped, all others are read. A process may have 65,530
         mappings, so a forest of 10,000 small trees must not be mapped one by one.
@@ -45,15 +46,16 @@ def load(path: str | os.PathLike[str], trusted: Sequence[str] | None = None, *, 
     Raises
     ------
     What ``skops.io.load`` raises for types that are not trusted and schemas it cannot read.
-    ImportError without skops 0.10 or newer; OSError where the archive or a member cannot be read;
-    ValueError for a mode that is not possible, for a plain file with ``require_mapped``, and where
-    the model writes to an array while it is loaded, which takes mode ``"c"``.
+    ImportError without skops 0.10 or newer; OSError where there is no archive, with the nearest names, and
+    where it or a member cannot be read, with skopsfs's reason; ValueError for a mode that is not possible,
+    for a member, for a plain file with ``require_mapped``, and where the model writes to an array while it
+    is loaded, which takes mode ``"c"``.
     """
     check_mode(mmap_mode)
     skops = _Skops()
     if isinstance(trusted, bool) and trusted:
         return skops.load(path, trusted=trusted)  # says why not
-    if not os.path.isdir(path):
+    if os.path.isfile(path):
         return _load_unmapped(skops, path, trusted, require_mapped)
 
     def load_mapped(archive: Archive) -> Any:
@@ -110,13 +112,10 @@ class _Skops:
 
 def _load_unmapped(skops: _Skops, path: str | os.PathLike[str], trusted: Sequence[str] | None,
                    require_mapped: bool) -> Any:
-    folder, name = os.path.split(os.path.abspath(os.fspath(path)))
-    how = f"mount its folder (skopsfs {folder} MOUNTPOINT) and load MOUNTPOINT/{name}"
-    if os.path.exists(path):
-        if require_mapped:
-            raise ValueError(f"{os.fspath(path)} is a plain file, which cannot be mapped: {how}")
-        warnings.warn(f"{os.fspath(path)} is a plain file: its arrays are copied into this process. To "
-                      f"share them, {how}", UnmappedWarning, stacklevel=3)
+    why = hint_of_file(os.path.abspath(os.fspath(path)))
+    if require_mapped or archive_above(os.path.abspath(os.fspath(path))):
+        raise ValueError(f"{os.fspath(path)}: {why}")
+    warnings.warn(f"{os.fspath(path)} is copied into this process: {why}", UnmappedWarning, stacklevel=3)
     return skops.load(path, trusted=trusted)
 
 
