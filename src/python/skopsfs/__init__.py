@@ -1,10 +1,13 @@
 """Models from mounted .skops archives, whose large arrays are maps that all processes share.
 
-``load`` is ``skops.io.load`` for an archive in a mount of skopsfs; ``array`` maps one array by the
-name that the model gives it, and needs NumPy only.
+``load`` is ``skops.io.load`` for an archive in a mount of skopsfs, ``get_untrusted_types`` says what it has
+to trust; ``array`` maps one array by the name that the model gives it, and needs NumPy only. ``dump``
+replaces an archive in one step, ``version`` and ``changed`` tell servers of that.
 """
 
 from ._arrays import UnmappedWarning, array
-from ._load import load
+from ._load import get_untrusted_types, load
+from ._saving import dump
+from ._versions import changed, version
 
-__all__ = ["UnmappedWarning", "array", "load"]
+__all__ = ["UnmappedWarning", "array", "changed", "dump", "get_untrusted_types", "load", "version"]

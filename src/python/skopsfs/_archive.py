@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Callable, Iterator, TypeVar
 
 from ._hints import with_hint
+from ._versions import version_of
 
 _BY_NAME = "by-name"
 _REASON = "user.skopsfs.error"
@@ -55,6 +56,11 @@ class Archive:
         self.path = os.path.abspath(os.fspath(path))
         with self._reasons(""):
             self._directory = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    @property
+    def version(self) -> str:
+        """As ``skopsfs.version`` has it."""
+        return version_of(os.fstat(self._directory))
 
     def __enter__(self) -> Archive:
         return self

@@ -13,6 +13,7 @@ from ._archive import Archive, with_archive
 from ._arrays import Mode, UnmappedWarning, array_or_bytes, check_mode
 from ._hints import archive_above, hint_of_file
 from ._sparse import map_sparse
+from ._versions import remember, version_of
 
 _MIB = 1 << 20
 
@@ -56,11 +57,29 @@ def load(path: str | os.PathLike[str], trusted: Sequence[str] | None = None, *, 
     if isinstance(trusted, bool) and trusted:
         return skops.load(path, trusted=trusted)  # says why not
     if os.path.isfile(path):
-        return _load_unmapped(skops, path, trusted, require_mapped)
+        version = version_of(os.stat(path))
+        model = _load_unmapped(skops, path, trusted, require_mapped)
+    else:
+        model, version = with_archive(path, lambda archive: (
+            _load_mapped(skops, archive, trusted, mmap_mode, min_bytes), archive.version))
+    remember(model, os.path.abspath(os.fspath(path)), version)
+    return model
 
-    def load_mapped(archive: Archive) -> Any:
-        return _load_mapped(skops, archive, trusted, mmap_mode, min_bytes)
-    return with_archive(path, load_mapped)
+
+def get_untrusted_types(path: str | os.PathLike[str]) -> list[str]:
+    """What ``skops.io.get_untrusted_types`` says of an archive, in a mount of skopsfs or not: the types that
+    ``load`` has to be told to trust, sorted. Nothing but the schema is read.
+
+    Raises
+    ------
+    What ``skops.io.load`` raises for schemas that it cannot read; ImportError without skops 0.10 or newer;
+    OSError where there is no archive, with the nearest names, or it cannot be read.
+    """
+    skops = _Skops()
+    if os.path.isfile(path):
+        untrusted: list[str] = skops.get_untrusted_types(file=path)
+        return untrusted
+    return with_archive(path, lambda archive: sorted(_tree(skops, _Source(archive), None).get_unsafe_set()))
 
 
 class _Skops:
@@ -68,6 +87,7 @@ class _Skops:
 
     def __init__(self) -> None:
         try:
+            from skops.io import get_untrusted_types as skops_get_untrusted_types
             from skops.io import load as skops_load
             from skops.io._audit import Node, audit_tree, get_tree
             from skops.io._numpy import NdArrayNode
@@ -77,6 +97,7 @@ class _Skops:
             raise ImportError(f"skopsfs.load needs skops 0.10 or newer ({error}); skopsfs.array does "
                               "without") from error
         self.load: Callable[..., Any] = skops_load
+        self.get_untrusted_types: Callable[..., Any] = skops_get_untrusted_types
         self.Node = Node
         self.NdArrayNode = NdArrayNode
         self.SparseMatrixNode = SparseMatrixNode
@@ -137,12 +158,16 @@ class _Source:
         return mark
 
 
+def _tree(skops: _Skops, source: _Source, trusted: Sequence[str] | None) -> Any:
+    schema = json.loads(source.archive.read("schema.json"))
+    context = skops.LoadContext(src=source, protocol=schema["protocol"])
+    return skops.get_tree(schema, context, trusted=trusted)
+
+
 def _load_mapped(skops: _Skops, archive: Archive, trusted: Sequence[str] | None, mmap_mode: Mode,
                  min_bytes: int) -> Any:
-    schema = json.loads(archive.read("schema.json"))
     source = _Source(archive)
-    context = skops.LoadContext(src=source, protocol=schema["protocol"])
-    tree = skops.get_tree(schema, context, trusted=trusted)
+    tree = _tree(skops, source, trusted)
     skops.audit(tree, trusted)
     _put_arrays(skops, tree, source, mmap_mode, max(1, min_bytes))
     try:

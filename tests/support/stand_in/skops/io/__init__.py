@@ -16,8 +16,11 @@ def dump(obj, file, *, compression=zipfile.ZIP_STORED, compresslevel=None):
         schema = state_of(obj, archive, {})
         schema.update(protocol=2, _skops_version="stand-in")
         archive.writestr("schema.json", json.dumps(schema))
-    with open(file, "wb") as written:
-        written.write(data.getvalue())
+    if hasattr(file, "write"):
+        file.write(data.getvalue())
+    else:
+        with open(file, "wb") as written:
+            written.write(data.getvalue())
 
 
 def _tree(archive, trusted):

@@ -1,0 +1,58 @@
+"""Saving models where others have them mapped."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import stat
+from typing import Any
+
+
+def dump(model: Any, path: str | os.PathLike[str], **options: Any) -> None:
+    """Saves a model as ``skops.io.dump`` does, but in place of what is there in one step: who has the old
+    version open or mapped keeps it, and nobody ever sees half of the new one.
+
+    Parameters
+    ----------
+    model
+        What ``skops.io.dump`` can save.
+    path
+        An archive in the source folder, not in the mount. If there is one already, the new one has its
+        mode; if it is a symbolic link, what it leads to is replaced.
+    options
+        Those of ``skops.io.dump``: ``compression``, ``compresslevel``.
+
+    Raises
+    ------
+    What ``skops.io.dump`` raises; ImportError without skops; OSError, also for a path in a mount. What was
+    there is then as it was.
+    """
+    import skops.io
+    target = os.path.realpath(path)
+    folder = os.path.dirname(target)
+    written = os.path.join(folder, f".skopsfs-{secrets.token_hex(8)}.tmp")  # no mount shows such a name
+    try:
+        descriptor = os.open(written, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    except OSError as error:
+        if error.errno == errno.EROFS:
+            raise OSError(errno.EROFS, f"{os.strerror(errno.EROFS)} (a mount is: save it in the source folder)",
+                          target) from None
+        raise
+    try:
+        with open(descriptor, "wb") as file:
+            with contextlib.suppress(FileNotFoundError):
+                os.fchmod(descriptor, stat.S_IMODE(os.stat(target).st_mode))
+            skops.io.dump(model, file, **options)
+            file.flush()
+            os.fsync(descriptor)
+        os.replace(written, target)
+    except BaseException:
+        os.unlink(written)
+        raise
+    directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
