@@ -2,12 +2,15 @@
 
 ``load`` is ``skops.io.load`` for an archive in a mount of skopsfs, ``get_untrusted_types`` says what it has
 to trust; ``array`` maps one array by the name that the model gives it, and needs NumPy only. ``dump``
-replaces an archive in one step, ``version`` and ``changed`` tell servers of that.
+replaces an archive in one step, ``version`` and ``changed`` tell servers of that. ``report`` shows what
+the arrays of a model take of memory.
 """
 
 from ._arrays import UnmappedWarning, array
 from ._load import get_untrusted_types, load
+from ._report import report
 from ._saving import dump
 from ._versions import changed, version
 
-__all__ = ["UnmappedWarning", "array", "changed", "dump", "get_untrusted_types", "load", "version"]
+__all__ = ["UnmappedWarning", "array", "changed", "dump", "get_untrusted_types", "load", "report",
+           "version"]
