@@ -72,6 +72,22 @@ class Limits(MountTest):
             self.assertEqual([found.tolist() for found in self.both("m.skops", min_bytes=least)],
                              [[0, 1, 2]] * 2)
 
+    def test_scalars_of_every_kind(self):
+        """And what is none."""
+        values = {"float64": 3.5, "int8": 3, "bool_": True, "bytes_": b"abc", "str_": "abc", "complex64": 1j,
+                  "datetime64": numpy.datetime64("2020-01-01"), "generic": 3, "flatiter": 3, "save": 3, "no": 3,
+                  "object_": 3, "matrix": [3]}
+        for kind, value in values.items():
+            schema = {"__loader__": "NdArrayNode", "__module__": "numpy", "__class__": kind, "__id__": 1,
+                      "type": "numpy", "file": "1.npy", "protocol": 2}
+            archives.write_members(self.in_source(f"{kind}.skops"), {
+                "schema.json": json.dumps(schema).encode(), "1.npy": archives.npy(numpy.array(value))})
+        self.mount()
+        for kind in values:
+            with self.subTest(kind=kind):
+                plain, found = self.both(f"{kind}.skops", [f"numpy.{kind}"], min_bytes=1)
+                self.assertEqual((type(found), repr(found)), (type(plain), repr(plain)))
+
     def test_members_are_opened_once(self):
         """And the archive is listed once, which is what loading may cost beside skops's own work."""
         skops.io.dump([numpy.full(600, float(number)) for number in range(50)], self.in_source("m.skops"))

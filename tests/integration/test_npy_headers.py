@@ -61,7 +61,7 @@ class Headers(unittest.TestCase):
     def test_names_that_are_set_do_not_change_other_arrays(self):
         data = npy(numpy.zeros(3, [("a", "<i4")]))
         parse_header(data).dtype.names = ("changed",)
-        self.assertEqual(parse_header(data).dtype.names, ("a",))
+        self.assertEqual(ours(data), numpys(data))
 
     def test_what_is_left_to_numpy(self):
         objects = io.BytesIO()
@@ -77,7 +77,8 @@ class Headers(unittest.TestCase):
     def test_strange_texts(self):
         """Nothing but None, whatever stands there."""
         fields = b"{'descr': '<f8', 'fortran_order': False, 'shape': (3,), }"
-        texts = [b"", b"(" * 5000, b"[" * 9000, b"{" * 200, b"-" * 9999, b"1", b"None", b"\xff\x00", b"{}",
+        texts = [b"", fields.replace(b"}", b"} #"), fields.replace(b"(3,)", b"(03,)"),
+                 fields.replace(b"'<f8'", b"'<f8', ()"), fields.replace(b"'<f8'", b"'<f8' #"), b"(" * 5000, b"[" * 9000, b"{" * 200, b"-" * 9999, b"1", b"None", b"\xff\x00", b"{}",
                  b"{'descr': '<f8', 'fortran_order': False, 'shape': (3,), 'more': 1}",
                  *(fields.replace(b"(3,)", shape) for shape in (
                      b"(-3,)", b"3", b"[3]", b"(3.0,)", b"(True,)", b"('3',)", b"(None,)", b"((3,),)")),

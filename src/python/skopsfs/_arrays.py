@@ -32,15 +32,15 @@ def check_mode(mmap_mode: str) -> None:
 def array_or_bytes(archive: Archive, member: str, mmap_mode: Mode,
                    min_bytes: int) -> np.ndarray[Any, Any] | bytes:
     """The array in a member: a map if the member has `min_bytes` or more and it can be mapped, else read.
-    For NumPy to judge, all bytes of a member that holds no such array, an empty one, or not all of it."""
+    For NumPy to judge, all bytes of a member that holds no such array, or not all of it."""
     with archive.open(member) as descriptor:
         size = os.fstat(descriptor).st_size
         large = size >= min_bytes
         data = os.read(descriptor, ENOUGH) if large else read_all(descriptor, size)
         header = parse_header(data)
-        if header is not None and not 0 < header.size <= size - header.start:
+        if header is not None and (header.size > size - header.start or header.dtype.itemsize == 0):
             header = None
-        if large and header is not None and header.shape != ():
+        if large and header is not None and header.size > 0 and header.shape != ():
             mapped = _map(archive, member, descriptor, size, header, mmap_mode)
             if mapped is not None:
                 return mapped
@@ -48,8 +48,8 @@ def array_or_bytes(archive: Archive, member: str, mmap_mode: Mode,
             data += read_all(descriptor, size - len(data))
     if header is None:
         return data
-    order: Literal["F", "C"] = "F" if header.fortran_order else "C"
-    return np.ndarray(header.shape, header.dtype, data, header.start, order=order).copy("K")
+    count = header.size // header.dtype.itemsize
+    return header.shaped(np.ndarray(count, header.dtype, data, header.start).copy())
 
 
 def _map(archive: Archive, member: str, descriptor: int, size: int, header: Header,
@@ -65,7 +65,7 @@ def _map(archive: Archive, member: str, descriptor: int, size: int, header: Head
                       f"{error.strerror}. A process has at most vm.max_map_count (65,530) mappings",
                       UnmappedWarning, stacklevel=2)
         return None
-    return mapped.reshape(header.shape, order="F" if header.fortran_order else "C")
+    return header.shaped(mapped)
 
 
 def load_array(archive: Archive, member: str, mmap_mode: Mode, min_bytes: int) -> np.ndarray[Any, Any]:

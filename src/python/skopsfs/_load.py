@@ -9,6 +9,8 @@ import os
 import warnings
 from typing import Any, Callable, Iterator, Sequence
 
+import numpy as np
+
 from ._archive import Archive, with_archive
 from ._arrays import Mode, UnmappedWarning, array_or_bytes, check_mode
 from ._hints import archive_above, hint_of_file
@@ -123,8 +125,9 @@ class _Skops:
                     continue
                 seen.add(id(item))
                 yield item
-                left.append(getattr(item, "cached", None))
                 left.extend(item.children.values())
+                if hasattr(item, "cached"):
+                    left.append(item.cached)
             elif isinstance(item, dict):
                 left.extend(item.values())
             elif isinstance(item, (list, tuple)):
@@ -198,12 +201,15 @@ def _put_arrays(skops: _Skops, tree: Any, source: _Source, mmap_mode: Mode, min_
                 folders = archive.arrays_of_npz()
             if member in folders:
                 found = map_sparse(archive, folders[member], mmap_mode, min_bytes)
-        elif (type(node).__name__.startswith(skops.NdArrayNode.__name__)
-              and (node.module_name, node.class_name) == ("numpy", "ndarray")):
-            found = array_or_bytes(archive, member, mmap_mode, min_bytes)
+        elif type(node).__name__.startswith(skops.NdArrayNode.__name__) and node.module_name == "numpy":
+            kind: Any = getattr(np, node.class_name, None)
+            if kind is np.ndarray or isinstance(kind, type) and issubclass(kind, np.generic):
+                found = array_or_bytes(archive, member, mmap_mode, min_bytes)
+            if isinstance(found, np.ndarray) and kind is not np.ndarray:
+                found = kind(found)
         if found is None:
             found = archive.read(member)
-        if isinstance(found, bytes):
+        if type(found) is bytes:  # and no numpy.bytes_
             node.children["content"] = io.BytesIO(found)
         else:
             node._construct = lambda found=found: found

@@ -1,4 +1,4 @@
-"""Headers of .npy files, read in a tenth of the time that NumPy takes, each text once."""
+"""Headers of .npy files, in a hundredth of the time that NumPy takes, which reads them as Python."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ast
 import copy
 import functools
 import math
+import re
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +14,9 @@ import numpy as np
 _MAGIC = b"\x93NUMPY"
 _LENGTHS = {b"\x01\x00": 2, b"\x02\x00": 4}  # bytes of the length of a header, by the version
 _LONGEST = 10_000  # bytes; NumPy refuses longer ones
+_LENGTH = rb"(?:0|[1-9][0-9]{0,17})"  # of a dimension
+_FIELDS = re.compile(rb"\{'descr': (?P<descr>.+), 'fortran_order': (?P<order>True|False), "
+                     rb"'shape': \((?P<shape>|%b,|%b(?:, %b)+)\), \} *\n?" % ((_LENGTH,) * 3))
 ENOUGH = len(_MAGIC) + 2 + 4 + _LONGEST  # bytes that have every header in them
 
 
@@ -24,37 +28,36 @@ class Header(NamedTuple):
     start: int
     size: int
 
+    def shaped(self, elements: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """The array that has these elements, which get its shape."""
+        elements.shape = self.shape[::-1] if self.fortran_order else self.shape
+        return elements.T if self.fortran_order else elements
+
 
 def parse_header(data: bytes) -> Header | None:
     """What the first ENOUGH bytes of a file, or all, say. None for objects and for what NumPy shall
-    judge: what is no .npy of version 1 or 2, or was not written by Python 3."""
+    judge: what is no .npy of version 1 or 2, or was not written as Python 3 writes it."""
     length_size = _LENGTHS.get(data[6:8])
     if length_size is None or data[:6] != _MAGIC:
         return None
     begin = 8 + length_size
-    length = int.from_bytes(data[8:begin], "little")
-    if length > _LONGEST:
+    start = begin + int.from_bytes(data[8:begin], "little")
+    fields = _FIELDS.fullmatch(data, begin, start) if begin < start <= min(len(data), begin + _LONGEST) else None
+    dtype = None if fields is None else _parse_dtype(fields["descr"])
+    if fields is None or dtype is None:
         return None
-    fields = _parse(data[begin:begin + length])
-    if fields is None:
-        return None
-    shape, fortran_order, dtype = fields
     if dtype.names is not None:
         dtype = copy.copy(dtype)  # its names can be set, which shall not change other arrays
-    return Header(shape, fortran_order, dtype, begin + length, math.prod(shape) * dtype.itemsize)
+    shape = tuple(map(int, filter(None, fields["shape"].split(b","))))
+    return Header(shape, fields["order"] == b"True", dtype, start, math.prod(shape) * dtype.itemsize)
 
 
 @functools.lru_cache(maxsize=1024)
-def _parse(text: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]] | None:
+def _parse_dtype(text: bytes) -> np.dtype[Any] | None:
+    descr_to_dtype: Any = np.lib.format.descr_to_dtype  # which has no type
     try:
-        fields = ast.literal_eval(text.decode("latin-1"))
-        shape, fortran_order = fields["shape"], fields["fortran_order"]
-        descr_to_dtype: Any = np.lib.format.descr_to_dtype  # which has no type
-        dtype = descr_to_dtype(fields["descr"])
-        if (len(fields) != 3 or type(shape) is not tuple or type(fortran_order) is not bool
-                or any(type(length) is not int or length < 0 for length in shape)
-                or dtype.hasobject or dtype.subdtype is not None):
-            return None
+        [description] = ast.literal_eval(f"[{text.decode('latin-1')}]")  # and nothing behind it
+        dtype: np.dtype[Any] = descr_to_dtype(description)
     except Exception:  # of whatever kind: it is a stranger's text
         return None
-    return shape, fortran_order, dtype
+    return None if dtype.hasobject or dtype.subdtype is not None else dtype
