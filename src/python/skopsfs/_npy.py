@@ -29,9 +29,8 @@ class Header(NamedTuple):
     size: int
 
     def shaped(self, elements: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """The array that has these elements, which get its shape."""
-        elements.shape = self.shape[::-1] if self.fortran_order else self.shape
-        return elements.T if self.fortran_order else elements
+        """The array that has these elements."""
+        return elements.reshape(self.shape[::-1]).T if self.fortran_order else elements.reshape(self.shape)
 
 
 def parse_header(data: bytes) -> Header | None:
