@@ -179,9 +179,29 @@ class Limits(MountTest):
         skops.io.dump({"X": matrix}, self.in_source("m.skops"))
         self.mount("-o", "noby-name")
         trusted = skops.io.get_untrusted_types(file=self.in_source("m.skops"))
-        found = skopsfs.load(self.in_mount("m.skops"), trusted, min_bytes=1)["X"]
+        with self.assertWarnsRegex(skopsfs.UnmappedWarning, "npz is copied into this process: there are no names"):
+            found = skopsfs.load(self.in_mount("m.skops"), trusted, min_bytes=1)["X"]
         self.assertEqual((found != matrix).nnz, 0)
         self.assertFalse(is_mapped(found.data))
+
+    def test_a_schema_that_by_name_refuses(self):
+        """Sparse matrices are then not shared, which is said: of those that would have been."""
+        ones = scipy.sparse.csr_matrix(numpy.ones((600, 600)))  # which compress to less than a MiB
+        skops.io.dump({"x" * 70_000: ones}, self.in_source("large.skops"))
+        skops.io.dump({"x" * 70_000: scipy.sparse.eye(3, format="csr")}, self.in_source("small.skops"))
+        self.mount()
+        trusted = skops.io.get_untrusted_types(file=self.in_source("large.skops"))
+        path = self.in_mount("large.skops")
+        reason = os.getxattr(os.path.join(path, "by-name"), "user.skopsfs.error").decode()
+        with self.assertWarns(skopsfs.UnmappedWarning) as warned:
+            [found] = skopsfs.load(path, trusted).values()
+        self.assertIn(reason, str(warned.warning))
+        self.assertEqual((found != ones).nnz, 0)
+        with self.assertRaisesRegex(ValueError, "npz cannot be mapped"):
+            skopsfs.load(path, trusted, require_mapped=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            skopsfs.load(self.in_mount("small.skops"), trusted, require_mapped=True)
 
     def test_more_arrays_than_mappings(self):
         """What cannot be mapped is read, and that is said."""

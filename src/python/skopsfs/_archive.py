@@ -137,6 +137,13 @@ class Archive:
         is empty where the mount shows no by-name."""
         return dict(self._npz_below(_BY_NAME))
 
+    def why_no_names(self) -> str:
+        """Why the arrays of an npz may not be shown by name."""
+        try:
+            return os.getxattr(os.path.join(self.path, _BY_NAME), _REASON).decode(errors="replace")
+        except OSError:
+            return "there are no names of its arrays"
+
     def _npz_below(self, inside: str) -> Iterator[tuple[str, str]]:
         top = os.path.join(f"/proc/self/fd/{self._directory}", inside)
         links, folders = [], set()

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import warnings
+import zipfile
 from typing import Any, Callable, Iterator, Sequence
 
 import numpy as np
@@ -38,7 +39,7 @@ def load(path: str | os.PathLike[str], trusted: Sequence[str] | None = None, *, 
         Arrays of so many bytes and more are mapped, all others are read. A process may have 65,530
         mappings, so a forest of 10,000 small trees must not be mapped one by one.
     require_mapped
-        Whether a plain file is an error.
+        Whether a plain file is an error, and a sparse matrix whose arrays ``by-name`` does not show.
 
     Returns
     -------
@@ -51,7 +52,7 @@ def load(path: str | os.PathLike[str], trusted: Sequence[str] | None = None, *, 
     What ``skops.io.load`` raises for types that are not trusted and schemas it cannot read.
     ImportError without skops 0.10 or newer; OSError where there is no archive, with the nearest names, and
     where it or a member cannot be read, with skopsfs's reason; ValueError for a mode that is not possible,
-    for a member, for a plain file with ``require_mapped``, and where the model writes to an array while it
+    for a member, for what ``require_mapped`` rules out, and where the model writes to an array while it
     is loaded, which takes mode ``"c"``.
     """
     check_mode(mmap_mode)
@@ -63,7 +64,7 @@ def load(path: str | os.PathLike[str], trusted: Sequence[str] | None = None, *, 
         model = _load_unmapped(skops, path, trusted, require_mapped)
     else:
         model, version = with_archive(path, lambda archive: (
-            _load_mapped(skops, archive, trusted, mmap_mode, min_bytes), archive.version))
+            _load_mapped(skops, archive, trusted, mmap_mode, min_bytes, require_mapped), archive.version))
     remember(model, os.path.abspath(os.fspath(path)), version)
     return model
 
@@ -168,11 +169,11 @@ def _tree(skops: _Skops, source: _Source, trusted: Sequence[str] | None) -> Any:
 
 
 def _load_mapped(skops: _Skops, archive: Archive, trusted: Sequence[str] | None, mmap_mode: Mode,
-                 min_bytes: int) -> Any:
+                 min_bytes: int, require_mapped: bool) -> Any:
     source = _Source(archive)
     tree = _tree(skops, source, trusted)
     skops.audit(tree, trusted)
-    _put_arrays(skops, tree, source, mmap_mode, max(1, min_bytes))
+    _put_arrays(skops, tree, source, mmap_mode, max(1, min_bytes), require_mapped)
     try:
         return tree.construct()
     except ValueError as error:
@@ -182,7 +183,24 @@ def _load_mapped(skops: _Skops, archive: Archive, trusted: Sequence[str] | None,
         raise
 
 
-def _put_arrays(skops: _Skops, tree: Any, source: _Source, mmap_mode: Mode, min_bytes: int) -> None:
+def _largest_in(npz: bytes) -> int:
+    """Bytes of its largest array."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(npz)) as members:
+            return max((member.file_size for member in members.infolist()), default=0)
+    except zipfile.BadZipFile:
+        return 0  # which SciPy says
+
+
+def _say_unmapped(archive: Archive, member: str, require_mapped: bool) -> None:
+    where, why = f"{archive.path}/{member}", archive.why_no_names()
+    if require_mapped:
+        raise ValueError(f"{where} cannot be mapped: {why}")
+    warnings.warn(f"{where} is copied into this process: {why}", UnmappedWarning, stacklevel=2)
+
+
+def _put_arrays(skops: _Skops, tree: Any, source: _Source, mmap_mode: Mode, min_bytes: int,
+                require_mapped: bool) -> None:
     """Has each node that has read a mark construct its array or matrix, or gives it the bytes."""
     archive, left = source.archive, dict(source.members)
     folders: dict[str, str] | None = None
@@ -201,6 +219,10 @@ def _put_arrays(skops: _Skops, tree: Any, source: _Source, mmap_mode: Mode, min_
                 folders = archive.arrays_of_npz()
             if member in folders:
                 found = map_sparse(archive, folders[member], mmap_mode, min_bytes)
+            else:
+                found = archive.read(member)
+                if _largest_in(found) >= min_bytes:
+                    _say_unmapped(archive, member, require_mapped)
         elif type(node).__name__.startswith(skops.NdArrayNode.__name__) and node.module_name == "numpy":
             kind: Any = getattr(np, node.class_name, None)
             if kind is np.ndarray or isinstance(kind, type) and issubclass(kind, np.generic):
