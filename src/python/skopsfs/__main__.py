@@ -1,11 +1,13 @@
-"""python -m skopsfs: what the arrays of a model take of memory."""
+"""python -m skopsfs: what the arrays of a model take of memory, and programs that map their models."""
 
 from __future__ import annotations
 
 import argparse
+import os
+import runpy
 import sys
 
-from . import get_untrusted_types, load, report
+from . import get_untrusted_types, install, load, report
 
 
 def main() -> int:
@@ -14,7 +16,14 @@ def main() -> int:
     command = commands.add_parser("report", help="load a model, then show where its arrays lie")
     command.add_argument("model", help="an archive in a mount")
     command.add_argument("--trust", nargs="+", default=[], metavar="TYPE", help="types that may be loaded")
+    command = commands.add_parser("run", help="run a Python program whose skops.io.load maps what lies in mounts")
+    command.add_argument("-m", action="store_true", dest="is_module", help="SCRIPT is the name of a module")
+    command.add_argument("script", metavar="SCRIPT")
+    command.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGUMENT")
     options = parser.parse_args()
+    if options.command == "run":
+        _run(options.script, options.arguments, options.is_module)
+        return 0
     try:
         untrusted = sorted(set(get_untrusted_types(options.model)) - set(options.trust))
         if untrusted:
@@ -26,6 +35,17 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     return 0
+
+
+def _run(script: str, arguments: list[str], is_module: bool) -> None:
+    """As python does with SCRIPT or -m SCRIPT."""
+    install()
+    sys.argv = [script, *arguments]
+    sys.path[0] = os.getcwd() if is_module else os.path.dirname(os.path.abspath(script))
+    if is_module:
+        runpy.run_module(script, run_name="__main__", alter_sys=True)
+    else:
+        runpy.run_path(script, run_name="__main__")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import difflib
 import errno
 import os
 
-_ARCHIVE = "user.skopsfs.archive"
+ARCHIVE = "user.skopsfs.archive"
 _MOST_NAMES = 1000  # that are looked through for the nearest: a schema can name very many
 
 
@@ -31,7 +31,7 @@ def with_hint(error: OSError, archive: str) -> OSError:
 def _is_archive(path: str) -> bool:
     """Whether a mount shows an archive there, or one was unzipped there."""
     try:
-        os.getxattr(path, _ARCHIVE)
+        os.getxattr(path, ARCHIVE)
         return os.path.isdir(path)
     except OSError:
         return os.path.isfile(os.path.join(path, "schema.json"))

@@ -85,6 +85,11 @@ def get_untrusted_types(path: str | os.PathLike[str]) -> list[str]:
     return with_archive(path, lambda archive: sorted(_tree(skops, _Source(archive), None).get_unsafe_set()))
 
 
+def _of_skops(function: Any) -> Any:
+    """What ``install`` has put in its place leads to it."""
+    return getattr(function, "__wrapped__", function)
+
+
 class _Skops:
     """The parts of skops that this needs, which it has kept since 0.10."""
 
@@ -99,8 +104,8 @@ class _Skops:
         except ImportError as error:
             raise ImportError(f"skopsfs.load needs skops 0.10 or newer ({error}); skopsfs.array does "
                               "without") from error
-        self.load: Callable[..., Any] = skops_load
-        self.get_untrusted_types: Callable[..., Any] = skops_get_untrusted_types
+        self.load: Callable[..., Any] = _of_skops(skops_load)
+        self.get_untrusted_types: Callable[..., Any] = _of_skops(skops_get_untrusted_types)
         self.Node = Node
         self.NdArrayNode = NdArrayNode
         self.SparseMatrixNode = SparseMatrixNode

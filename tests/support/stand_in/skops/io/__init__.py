@@ -37,6 +37,11 @@ def load(file, trusted=None):
         return tree.construct()
 
 
+def visualize(file, *, sink, show="all", trusted=None):
+    with zipfile.ZipFile(io.BytesIO(file) if isinstance(file, bytes) else file) as archive:
+        sink([_tree(archive, trusted)], show)
+
+
 def get_untrusted_types(*, file):
     with zipfile.ZipFile(file) as archive:
         return sorted(_tree(archive, None).get_unsafe_set())

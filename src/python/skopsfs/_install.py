@@ -1,0 +1,113 @@
+"""skops.io.load of programs that know nothing of mounts: what lies in one is mapped."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+import os
+import threading
+import zipfile
+from typing import Any, Callable, Iterator
+
+from ._archive import with_archive
+from ._load import get_untrusted_types, load
+from ._mounts import mounted_archive
+
+_lock = threading.Lock()  # guards what follows
+_is_wanted = False
+_contexts = 0
+_originals: dict[str, Callable[..., Any]] = {}  # by their names in skops.io, while they are replaced
+
+
+def install() -> None:
+    """Has ``skops.io.load`` map archives in mounts of skopsfs, for all of this process.
+
+    A path is loaded by ``skopsfs.load`` if it leads into a mount, or to a file in the source folder of a mount
+    on this machine that shows the same version of it. Everything else, file objects and bytes too, goes to
+    skops unchanged. ``skops.io.get_untrusted_types`` and ``skops.io.visualize`` then take paths in mounts, too.
+    Whoever has imported the function itself before (``from skops.io import load``) keeps that of skops.
+
+    Once or more often is the same; ``uninstall`` undoes it. Raises ImportError without skops.
+    """
+    global _is_wanted
+    with _lock:
+        _replace()
+        _is_wanted = True
+
+
+def uninstall() -> None:
+    """Undoes ``install``, but for those who are in ``with installed()``."""
+    global _is_wanted
+    with _lock:
+        _is_wanted = False
+        _restore()
+
+
+@contextlib.contextmanager
+def installed() -> Iterator[None]:
+    """As between ``install`` and ``uninstall``: ``with skopsfs.installed(): ...``. May be nested, also in several
+    threads; it then lasts until all are through."""
+    global _contexts
+    with _lock:
+        _replace()
+        _contexts += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _contexts -= 1
+            _restore()
+
+
+def _replace() -> None:
+    import skops.io
+    if _originals:
+        return
+    uses: dict[str, Callable[..., Any]] = {
+        "load": _load, "get_untrusted_types": _get_untrusted_types, "visualize": _visualize}
+    for name, use in uses.items():
+        original = getattr(skops.io, name)
+        _originals[name] = original
+        setattr(skops.io, name, functools.wraps(original)(functools.partial(use, original)))
+
+
+def _restore() -> None:
+    import skops.io
+    if _is_wanted or _contexts:
+        return
+    for name, original in _originals.items():
+        setattr(skops.io, name, original)
+    _originals.clear()
+
+
+def _in_mount(file: Any) -> str | None:
+    return mounted_archive(file) if isinstance(file, (str, os.PathLike)) else None
+
+
+def _load(original: Callable[..., Any], file: Any, *arguments: Any, **options: Any) -> Any:
+    path = _in_mount(file)
+    return original(file, *arguments, **options) if path is None else load(path, *arguments, **options)
+
+
+def _get_untrusted_types(original: Callable[..., Any], **options: Any) -> Any:
+    path = _in_mount(options.get("file"))
+    return original(**options) if path is None else get_untrusted_types(path)
+
+
+def _visualize(original: Callable[..., Any], file: Any, *arguments: Any, **options: Any) -> Any:
+    path = _in_mount(file)
+    return original(file if path is None else _outline(path), *arguments, **options)
+
+
+def _outline(path: str) -> bytes:
+    """An archive with the same schema, whose arrays are empty: nobody looks at them."""
+    def write(archive: Any) -> bytes:
+        data = io.BytesIO()
+        with zipfile.ZipFile(data, "w") as outline:
+            for name in archive.names(""):
+                if name.endswith((".npy", ".npz")):
+                    outline.writestr(name, b"")
+            outline.writestr("schema.json", archive.read("schema.json"))
+        return data.getvalue()
+    return with_archive(path, write)

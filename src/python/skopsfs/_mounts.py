@@ -1,0 +1,88 @@
+"""Where the archives of this machine are mounted."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import re
+import stat
+from typing import Iterator
+
+from ._hints import ARCHIVE
+
+_TYPE = "fuse.skopsfs"
+
+
+def mounted_archive(path: str | os.PathLike[str]) -> str | None:
+    """The path in a mount of the archive that a path leads to: in a mount, or in the source of one that shows
+    just that file. None for all else."""
+    given = os.path.abspath(os.fspath(path))
+    with contextlib.suppress(OSError):
+        os.getxattr(given, ARCHIVE)
+        return given if os.path.isdir(given) else None
+    try:
+        status = os.stat(given)
+    except OSError:
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    for mountpoint, source in _mounts():
+        for below in {given, os.path.realpath(given)}:
+            shown = _shown_at(below, source, mountpoint)
+            if shown is not None and _is_same(shown, status):
+                return shown
+    return None
+
+
+def _mounts() -> Iterator[tuple[str, str]]:
+    """Mountpoint and source of each mount of skopsfs that this process sees."""
+    try:
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:
+            mounts = [(line[:at].split(), line[at:].split()) for line in lines
+                      if (at := line.find(f" - {_TYPE} ")) >= 0]
+    except OSError:
+        return
+    for fields, (_, _, name, *_) in mounts:
+        mountpoint, name = _unescape(fields[4]), _unescape(name)
+        # A mount may have been given another name. Then its server is asked, who may be gone or busy.
+        source = name if os.path.isabs(name) else _source_of(fields[0], mountpoint)
+        if source:
+            yield mountpoint, source
+
+
+def _unescape(text: str) -> str:
+    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), text)
+
+
+@functools.lru_cache(maxsize=64)
+def _source_of(identity: str, mountpoint: str) -> str:
+    """Empty where that cannot be read: it is for the one who serves, and for root."""
+    try:
+        with open(os.path.join(mountpoint, ".skopsfs", "status.json"), "rb") as file:
+            source = json.load(file)["source"]
+    except (OSError, ValueError, KeyError):
+        return ""
+    return source if isinstance(source, str) else ""
+
+
+def _shown_at(path: str, source: str, mountpoint: str) -> str | None:
+    for folder in {source, os.path.realpath(source)}:
+        if path == folder:
+            return mountpoint
+        if path.startswith(folder.rstrip("/") + "/"):
+            return os.path.join(mountpoint, os.path.relpath(path, folder))
+    return None
+
+
+def _is_same(shown: str, status: os.stat_result) -> bool:
+    """Whether the mount shows that very version of the file, of which it has the times."""
+    try:
+        found = os.stat(shown)
+        os.getxattr(shown, ARCHIVE)
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and (
+        (found.st_mtime_ns, found.st_ctime_ns, found.st_uid, found.st_gid)
+        == (status.st_mtime_ns, status.st_ctime_ns, status.st_uid, status.st_gid))

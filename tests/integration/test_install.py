@@ -1,0 +1,166 @@
+"""skopsfs.install(): programs that call skops.io.load map what lies in a mount."""
+
+import concurrent.futures
+import io
+import os
+import subprocess
+import sys
+
+import numpy
+
+import archives
+from mount import MountTest, main
+from test_loader import PACKAGE, STAND_IN, is_mapped, skops, skopsfs
+
+COUNT = 1 << 18  # of numbers, 2 MiB
+
+
+def model_of(value):
+    return {"weights": numpy.full(COUNT, float(value))}
+
+
+class Install(MountTest):
+    def setUp(self):
+        super().setUp()
+        self.addCleanup(skopsfs.uninstall)
+        self.make_folder("source", "mlflow")
+        archives.write(self.in_source("mlflow", "MLmodel"), b"flavors:\n  sklearn:\n    pickled_model: model.skops\n")
+        self.plain, self.shown = self.in_source("mlflow", "model.skops"), self.in_mount("mlflow", "model.skops")
+        skopsfs.dump(model_of(1), self.plain)
+
+    def assert_loads(self, path, value, mapped):
+        loaded = skops.io.load(path)["weights"]
+        self.assertEqual(set(loaded), {float(value)})
+        self.assertEqual(is_mapped(loaded), mapped, path)
+
+    def test_paths_in_a_mount_and_in_its_source(self):
+        self.mount()
+        os.symlink("model.skops", self.in_source("mlflow", "latest.skops"))
+        os.symlink(self.source, os.path.join(self.folder, "alias"))
+        skopsfs.install()
+        for path in (self.shown, self.plain, self.in_source("mlflow", "latest.skops"),
+                     os.path.join(self.folder, "alias", "mlflow", "model.skops")):
+            self.assert_loads(path, 1, True)
+        before = os.getcwd()
+        os.chdir(self.in_source("mlflow"))
+        try:
+            self.assert_loads("model.skops", 1, True)
+        finally:
+            os.chdir(before)
+
+    def test_a_source_that_is_one_archive(self):
+        self.mount(source=self.plain)
+        skopsfs.install()
+        self.assert_loads(self.plain, 1, True)
+        self.assert_loads(self.mountpoint, 1, True)
+
+    def test_a_mount_of_another_name(self):
+        """Its server says what the source is."""
+        self.mount("-o", "fsname=models")
+        skopsfs.install()
+        self.assert_loads(self.plain, 1, True)
+
+    def test_what_lies_in_no_mount_goes_to_skops(self):
+        other = os.path.join(self.folder, "other.skops")
+        skopsfs.dump(model_of(2), other)
+        skopsfs.install()
+        self.assert_loads(self.plain, 1, False)
+        self.mount()
+        self.assert_loads(other, 2, False)
+        with open(self.plain, "rb") as file:
+            self.assert_loads(file, 1, False)
+            file.seek(0)
+            self.assert_loads(io.BytesIO(file.read()), 1, False)
+        with self.assertRaises(FileNotFoundError):
+            skops.io.load(self.in_source("nowhere.skops"))
+
+    def test_another_file_at_the_same_place_goes_to_skops(self):
+        """As when something else is mounted over the source: here the mount is given the name of another one."""
+        other = self.make_folder("other", "mlflow")
+        skopsfs.dump(model_of(2), os.path.join(other, "model.skops"))
+        self.mount("-o", f"fsname={os.path.dirname(other)}")
+        skopsfs.install()
+        self.assert_loads(os.path.join(other, "model.skops"), 2, False)
+
+    def test_a_version_that_the_mount_does_not_know_yet(self):
+        self.mount("--revalidate=3600")
+        skopsfs.install()
+        self.assert_loads(self.plain, 1, True)
+        for value in range(2, 6):
+            skopsfs.dump(model_of(value), self.plain)
+            self.assertEqual(set(skops.io.load(self.plain)["weights"]), {float(value)})
+
+    def test_replaced_archives(self):
+        self.mount("--revalidate=0")
+        skopsfs.install()
+        for value in range(2, 6):
+            skopsfs.dump(model_of(value), self.plain)
+            self.assert_loads(self.plain, value, True)
+
+    def test_undone(self):
+        self.mount()
+        functions = [getattr(skops.io, name) for name in ("load", "get_untrusted_types", "visualize")]
+        skopsfs.install()
+        skopsfs.install()
+        self.assertEqual(skops.io.load.__name__, "load")
+        with skopsfs.installed():
+            skopsfs.uninstall()
+            with skopsfs.installed():
+                self.assert_loads(self.shown, 1, True)
+            self.assert_loads(self.shown, 1, True)
+        self.assertEqual([getattr(skops.io, name) for name in ("load", "get_untrusted_types", "visualize")], functions)
+        self.assert_loads(self.plain, 1, False)
+        skopsfs.uninstall()
+
+    def test_in_threads(self):
+        self.mount()
+        def use(_):
+            with skopsfs.installed():
+                self.assert_loads(self.plain, 1, True)
+        before = skops.io.load
+        with concurrent.futures.ThreadPoolExecutor(8) as threads:
+            list(threads.map(use, range(40)))
+        self.assertIs(skops.io.load, before)
+
+    def test_skopsfs_itself_is_as_before(self):
+        self.mount()
+        skopsfs.install()
+        self.assertTrue(is_mapped(skopsfs.load(self.shown)["weights"]))
+        with self.assertWarns(skopsfs.UnmappedWarning):
+            skopsfs.load(self.plain)
+        self.assertEqual(skopsfs.get_untrusted_types(self.plain), [])
+
+    def test_what_else_skops_says_of_a_path(self):
+        self.mount()
+        skopsfs.install()
+        seen = []
+        def sink(nodes, *_, **__):
+            seen.append(len(list(nodes)))
+        for path in (self.shown, self.plain):
+            self.assertEqual(skops.io.get_untrusted_types(file=path), [])
+            skops.io.visualize(path, sink=sink)
+        self.assertEqual(seen[0], seen[1])
+
+    def test_a_program_that_knows_nothing_of_it(self):
+        """As mlflow.sklearn.load_model does, in a folder that is mounted as a whole."""
+        self.mount()
+        archives.write(os.path.join(self.folder, "serve.py"), f"""
+import os, sys, skops.io
+sys.path.insert(0, {os.path.dirname(os.path.abspath(__file__))!r})
+folder = sys.argv[1]
+with open(os.path.join(folder, "MLmodel")) as file:
+    name = file.read().split()[-1]
+weights = skops.io.load(os.path.join(folder, name))["weights"]
+with open("/proc/self/maps") as maps:
+    print(__name__, sys.argv[1:], sum(weights), any(line.rstrip().endswith(".npy") for line in maps))
+""".encode())
+        environment = dict(os.environ, PYTHONPATH=os.pathsep.join([PACKAGE, os.environ.get("PYTHONPATH", ""), STAND_IN]))
+        for folder in (self.in_mount("mlflow"), self.in_source("mlflow")):
+            for run in (["run", "serve.py"], ["run", "-m", "serve"]):
+                done = subprocess.run([sys.executable, "-m", "skopsfs", *run, folder, "--port=1"], cwd=self.folder,
+                                      env=environment, capture_output=True, text=True, timeout=120, check=False)
+                self.assertEqual(done.stdout, f"__main__ ['{folder}', '--port=1'] {float(COUNT)} True\n", done.stderr)
+
+
+if __name__ == "__main__":
+    main()
