@@ -32,7 +32,7 @@ def dump(model: Any, path: str | os.PathLike[str], **options: Any) -> None:
     import skops.io
     target = os.path.realpath(path)
     folder = os.path.dirname(target)
-    written = os.path.join(folder, f".skopsfs-{secrets.token_hex(8)}.tmp")  # no mount shows such a name
+    written = os.path.join(folder, f".skopsfs-{secrets.token_hex(8)}.tmp")  # which no mount shows as an archive
     try:
         descriptor = os.open(written, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     except OSError as error:
