@@ -15,12 +15,6 @@ using util::Quoted;
 
 constexpr auto kBeingWritten = "somebody has it open for writing";
 
-// Whether `known` is `mark`, which it becomes if nothing was known.
-bool IsMark(std::atomic<uint64_t>& known, uint64_t mark) {
-  uint64_t before = 0;
-  return known.compare_exchange_strong(before, mark) || before == mark;
-}
-
 // Who may not read such a member is refused by the kernel, and asks nobody for the reason.
 void TellUnreadable(const std::string& label, const archive::ArchiveIndex& index) {
   constexpr size_t kMostLines = 20;  // a hostile archive has millions
@@ -34,6 +28,11 @@ void TellUnreadable(const std::string& label, const archive::ArchiveIndex& index
                      refusal->what());
     ++lines;
   }
+}
+
+// Another file than an archive needs none.
+bool LacksIndex(const Slot& slot, const OpenArchive& open) {
+  return !open.index && !slot.is_plain_file;
 }
 
 void CheckCanOpen(const Slot& slot) {
@@ -62,8 +61,7 @@ OpenArchive Catalog::Open(const std::shared_ptr<Slot>& slot, bool as_named) {
     if (const auto* const reason = QuarantineOf(*slot)) throw Error(EIO, *reason);
     auto open = AtHand(*slot);
     if (open.file && as_named && !IsStillNamed(*slot, open.file)) open.file.reset();
-    const bool has_index = open.index || slot->is_plain_file;
-    if (!open.file || !has_index) open = OpenNow(slot, as_named);
+    if (!open.file || LacksIndex(*slot, open)) open = OpenNow(slot, as_named);
     open_.Used(slot);
     const std::lock_guard lock(slot->mutex);
     slot->trouble.reset();
@@ -144,8 +142,7 @@ OpenArchive Catalog::OpenNow(const std::shared_ptr<Slot>& slot, bool as_named) {
     open.file = OpenFile(*slot);
     open_.Used(slot);  // to be closed again should reading its index have to wait
   }
-  const bool has_index = open.index || slot->is_plain_file;
-  if (!has_index) open.index = ReadIndex(*slot, open.file, as_named);
+  if (LacksIndex(*slot, open)) open.index = ReadIndex(*slot, open.file, as_named);
   const std::lock_guard lock(slot->mutex);
   Keep(*slot);
   return open;

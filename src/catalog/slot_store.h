@@ -50,6 +50,12 @@ struct SlotRecord {
 };
 static_assert(std::atomic<uint64_t>::is_always_lock_free);
 
+// Whether a record's `known` mark is `mark`, which it becomes if nothing was known.
+inline bool IsMark(std::atomic<uint64_t>& known, uint64_t mark) {
+  uint64_t before = 0;
+  return known.compare_exchange_strong(before, mark) || before == mark;
+}
+
 // The records of all slots, in memory that outlives the process: whoever takes over maps the same
 // descriptor and finds there what the kernel holds node ids of. A process that dies while it writes
 // leaves a record that is not live, hence free. Thread-safe.

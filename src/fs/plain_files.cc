@@ -34,9 +34,12 @@ Member FileSystem::PlainFileOf(const std::shared_ptr<Slot>& slot, NodeId node) {
                                .has_crc32 = known >= kHasCrc32};
   auto reader = catalog_.open_archives().Adopt(
       std::make_unique<archive::MemberReader>(open.file, extent, decoders_), *slot);
+  if (known == 0) util::CheckEffort(util::Effort::kDecode, node.number());
   if (known == 0 && size <= kReadThrough) {
-    util::CheckEffort(util::Effort::kDecode, node.number());
-    mark = kHasCrc32 | reader->LearnCrc32();
+    // Who was first may have read it when it was something else.
+    if (!catalog::IsMark(mark, kHasCrc32 | reader->LearnCrc32())) {
+      throw Error(EIO, "the archive is being changed all the time");
+    }
   } else if (uint64_t none = 0; known == 0 && mark.compare_exchange_strong(none, kWasRead)) {
     reader->TakeAsItIs();
   }
