@@ -76,6 +76,12 @@ def deflated_zeros(name, blocks, block=16 << 20):
     return local + central + b"PK\5\6" + end
 
 
+def read(path):
+    """All bytes of a file."""
+    with open(path, "rb") as file:
+        return file.read()
+
+
 def write(path, data):
     """Writes a new file at `path` and puts it in place by rename."""
     part = path + ".part"

@@ -10,7 +10,7 @@ import warnings
 import zipfile
 
 import archives
-from archives import MEMBER
+from archives import MEMBER, read
 from mount import MountTest, main, run
 from processes import OTHER_USER, SIGBUS, in_child, touch
 
@@ -43,11 +43,6 @@ def with_flag(data, name, flag):
 def local_header(data, name):
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         return archive.getinfo(name).header_offset
-
-
-def read(path):
-    with open(path, "rb") as file:
-        return file.read()
 
 
 class Broken(MountTest):

@@ -7,14 +7,9 @@ import socket
 import stat
 
 import archives
-from archives import MEMBER
+from archives import MEMBER, read
 from inotify import Opens
 from mount import MountTest, main, needs_root, run
-
-
-def read(path):
-    with open(path, "rb") as file:
-        return file.read()
 
 
 class Containment(MountTest):

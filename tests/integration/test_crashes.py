@@ -13,7 +13,7 @@ import threading
 import time
 
 import archives
-from archives import MEMBER, PAGE
+from archives import MEMBER, PAGE, read
 from children import METRICS, children_of
 from mount import Mount, binary, is_mounted, main, until
 from processes import Child
@@ -21,11 +21,6 @@ from shim import ShimTest
 
 
 _TABLE = 536  # where the records of requests begin, src/fuse/session_state.h
-
-
-def read(path):
-    with open(path, "rb") as file:
-        return file.read()
 
 
 class Crashes(ShimTest):

@@ -7,7 +7,7 @@ import resource
 import signal
 
 import archives
-from archives import MEMBER
+from archives import MEMBER, read
 from mount import Mount, is_mounted, main, until
 from shim import ShimTest
 
@@ -15,11 +15,6 @@ from shim import ShimTest
 LIES = ["damaged message", "unknown message", "message out of turn", "no more messages",
         "many descriptors", "many lines", "flipped bits", "no memory", "false end", "old requests"]
 _SEEDS = 10
-
-
-def read(path):
-    with open(path, "rb") as file:
-        return file.read()
 
 
 class HostileWorker(ShimTest):

@@ -7,15 +7,10 @@ import socket
 import stat
 
 import archives
-from archives import MEMBER
+from archives import MEMBER, read
 from mount import Mount, become_subreaper, is_mounted, main, needs_root, run, until
 from ordinary_user import OrdinaryUserTest
 from processes import OTHER_USER, Child, in_child, mount_tmpfs, private_mounts
-
-
-def read(path):
-    with open(path, "rb") as file:
-        return file.read()
 
 
 @needs_root

@@ -6,17 +6,12 @@ import os
 import signal
 
 import archives
-from archives import MEMBER
+from archives import MEMBER, read
 from mount import Mount, MountTest, main, needs_root, run
 from processes import bind, in_child, private_mounts
 
 GUARD = 40  # seconds; what waits for itself is failed by then
 SHOWN = "the mount that shows it"  # in the log
-
-
-def read(path):
-    with open(path, "rb") as file:
-        return file.read()
 
 
 class OwnMount(MountTest):

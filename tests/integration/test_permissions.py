@@ -6,14 +6,9 @@ import os
 import stat
 
 import archives
-from archives import MEMBER
+from archives import MEMBER, read
 from mount import MountTest, main, needs_root
 from processes import OTHER_USER, in_child
-
-
-def read(path):
-    with open(path, "rb") as file:
-        return file.read()
 
 
 def mode(path):

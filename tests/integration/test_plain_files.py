@@ -7,7 +7,7 @@ import shutil
 import signal
 
 import archives
-from archives import MEMBER
+from archives import MEMBER, read
 from ctl import ctl, NOT_DONE
 from mount import MountTest, main, run, until
 
@@ -22,11 +22,6 @@ FOLDER = {
     "._model.skops": b"of macOS",
     "model.skops.old": b"an upload that was given up",
 }
-
-
-def read(path):
-    with open(path, "rb") as file:
-        return file.read()
 
 
 class PlainFiles(MountTest):

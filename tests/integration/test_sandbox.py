@@ -6,7 +6,7 @@ import socket
 import urllib.request
 
 import archives
-from archives import MEMBER
+from archives import MEMBER, read
 from children import METRICS, children_of
 from mount import Mount, binary, main, mounts, needs_root, run, until
 from processes import OTHER_USER, in_child
@@ -19,11 +19,6 @@ _ATTEMPTS = ["open /etc/passwd", "create a file", "create an unnamed file", "ope
              "trace the supervisor", "kill the supervisor", "become root", "change mounts",
              "unlink a file", "map memory to be executed", "take a lease for writing",
              "map shared memory of no file", "map a stack that grows"]
-
-
-def read(path):
-    with open(path, "rb") as file:
-        return file.read()
 
 
 def status(pid):

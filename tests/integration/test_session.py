@@ -11,16 +11,11 @@ import time
 import zipfile
 
 import archives
-from archives import MEMBER, PAGE
+from archives import MEMBER, PAGE, read
 from mount import (Mount, MountTest, background_pid, become_subreaper, binary, detach, is_mounted,
                    main, mounts, needs_root, run, until)
 from processes import lose_resource_power
 from read_ahead import read_ahead
-
-
-def read(path):
-    with open(path, "rb") as file:
-        return file.read()
 
 
 # What ends a mount, and what is not for it. SIGKILL and those of a program that is broken (SIGABRT,

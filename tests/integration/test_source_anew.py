@@ -9,14 +9,9 @@ import os
 import signal
 
 import archives
-from archives import MEMBER
+from archives import MEMBER, read
 from mount import Mount, MountTest, is_served, main, needs_root, until
 from processes import OTHER_USER, in_child
-
-
-def read(path):
-    with open(path, "rb") as file:
-        return file.read()
 
 
 @needs_root

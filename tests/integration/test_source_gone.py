@@ -11,15 +11,10 @@ import signal
 import time
 
 import archives
-from archives import MEMBER, PAGE
+from archives import MEMBER, PAGE, read
 from mount import (Mount, MountTest, binary, detach, is_mounted, is_served, main, needs_root, run,
                    until)
 from processes import SIGBUS, in_child, mount_tmpfs, private_mounts, touch
-
-
-def read(path):
-    with open(path, "rb") as file:
-        return file.read()
 
 
 class SourceGone(MountTest):

@@ -13,13 +13,8 @@ import time
 import unittest
 
 import archives
-from archives import MEMBER, PAGE, PAGES
+from archives import MEMBER, PAGE, PAGES, read
 from mount import Mount, MountTest, detach, is_mounted, is_served, main, needs_root, until
-
-
-def read(path):
-    with open(path, "rb") as file:
-        return file.read()
 
 
 @needs_root

@@ -8,17 +8,12 @@ import socket
 import stat
 
 import archives
-from archives import MEMBER
+from archives import MEMBER, read
 from mount import Mount, MountTest, become_subreaper, main, needs_root, until
 from processes import in_child, mount_tmpfs, private_mounts
 
 BROKEN = 600  # archives with a line in the log each: more than all queues on the way have room for
 GUARD = 60  # seconds
-
-
-def read(path):
-    with open(path, "rb") as file:
-        return file.read()
 
 
 class StalledLog(MountTest):

@@ -8,15 +8,10 @@ import os
 import signal
 
 import archives
-from archives import MEMBER
+from archives import MEMBER, read
 from mount import Mount, MountTest, binary, is_mounted, main, needs_root, run, until
 from ordinary_user import OrdinaryUserTest
 from processes import OTHER_USER, in_child, mount_tmpfs, private_mounts
-
-
-def read(path):
-    with open(path, "rb") as file:
-        return file.read()
 
 
 def without(capability):

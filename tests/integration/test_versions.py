@@ -9,15 +9,10 @@ import threading
 import time
 
 import archives
-from archives import MEMBER, PAGE, PAGES
+from archives import MEMBER, PAGE, PAGES, read
 from mount import MountTest, is_mounted, main, until
 
 _REVALIDATED = 1.5  # seconds after which names have been looked at again; more can only help
-
-
-def read(path):
-    with open(path, "rb") as file:
-        return file.read()
 
 
 class Mapping:
