@@ -114,7 +114,8 @@ void FileSystem::ReadDirectory(NodeId node, uint64_t position, bool lookup,
     DirectoryEntry placed = entry;
     placed.next = base | (entry.next == end ? kEnd : entry.next);
     const bool taken = sink(placed);
-    (taken ? has_taken : is_cut) = true;
+    has_taken = has_taken || taken;
+    is_cut = !taken;
     return taken;
   };
   try {

@@ -136,7 +136,8 @@ class FileSystem {
     catalog_.Tidy();
     listings_.Tidy();
     const std::lock_guard lock(begun_mutex_);
-    std::erase_if(begun_, [](auto& item) { return ++item.second > 2; });
+    for (auto& [directory, age] : begun_) ++age;
+    std::erase_if(begun_, [](const auto& item) { return item.second > 2; });
   }
 
   catalog::Catalog& catalog() { return catalog_; }
