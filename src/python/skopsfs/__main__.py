@@ -1,21 +1,28 @@
-"""python -m skopsfs: what the arrays of a model take of memory, and programs that map their models."""
+"""python -m skopsfs: what a model takes of memory, and programs that map their models."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import runpy
+import signal
 import sys
+import zipfile
 
 from . import get_untrusted_types, install, load, report
+from ._load_test import load_test
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m skopsfs", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    command = commands.add_parser("report", help="load a model, then show where its arrays lie")
-    command.add_argument("model", help="an archive in a mount")
-    command.add_argument("--trust", nargs="+", default=[], metavar="TYPE", help="types that may be loaded")
+    of_model = argparse.ArgumentParser(add_help=False)
+    of_model.add_argument("model", help="an archive in a mount")
+    of_model.add_argument("--trust", nargs="+", default=[], metavar="TYPE", help="types that may be loaded")
+    commands.add_parser("report", parents=[of_model], help="load a model, then show where its arrays lie")
+    command = commands.add_parser("load-test", parents=[of_model],
+                                  help="show what several processes that load a model take of time and memory")
+    command.add_argument("-n", type=_count, default=4, dest="count", metavar="N", help="how many; 4 if not given")
     command = commands.add_parser("run", help="run a Python program whose skops.io.load maps what lies in mounts")
     command.add_argument("-m", action="store_true", dest="is_module", help="SCRIPT is the name of a module")
     command.add_argument("script", metavar="SCRIPT")
@@ -30,11 +37,26 @@ def main() -> int:
             print(f"{options.model} has types that are not trusted; if they shall be: --trust {' '.join(untrusted)}",
                   file=sys.stderr)
             return 1
-        print(report(load(options.model, options.trust)))
+        if options.command == "load-test":
+            signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that its processes are ended
+            print(load_test(options.model, options.trust, options.count))
+        else:
+            print(report(load(options.model, options.trust)))
     except (OSError, ValueError, ImportError) as error:
         print(error, file=sys.stderr)
         return 1
+    except zipfile.BadZipFile as error:  # a plain file
+        print(f"{options.model}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
     return 0
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is no number from 1 on")
+    return int(text)
 
 
 def _run(script: str, arguments: list[str], is_module: bool) -> None:

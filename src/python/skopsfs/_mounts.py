@@ -30,9 +30,22 @@ def mounted_archive(path: str | os.PathLike[str]) -> str | None:
         return None
     for mountpoint, source in _mounts():
         for below in {given, os.path.realpath(given)}:
-            shown = _shown_at(below, source, mountpoint)
+            shown = _at_the_other(below, source, mountpoint)
             if shown is not None and _is_same(shown, status):
                 return shown
+    return None
+
+
+def file_of_archive(path: str | os.PathLike[str]) -> str | None:
+    """The path of the file that a mount shows as the archive at a path in it, for skops to read. None where this
+    process cannot find or read it, or it is another version."""
+    given = os.path.abspath(os.fspath(path))
+    for mountpoint, source in _mounts():
+        for below in {given, os.path.realpath(given)}:
+            plain = _at_the_other(below, mountpoint, source)
+            if (plain is not None and os.path.isfile(plain) and os.access(plain, os.R_OK)
+                    and _is_same(given, os.stat(plain))):
+                return plain
     return None
 
 
@@ -67,12 +80,13 @@ def _source_of(identity: str, mountpoint: str) -> str:
     return source if isinstance(source, str) else ""
 
 
-def _shown_at(path: str, source: str, mountpoint: str) -> str | None:
-    for folder in {source, os.path.realpath(source)}:
+def _at_the_other(path: str, one: str, other: str) -> str | None:
+    """Where at `other`, a mountpoint or its source, lies what is at a path at `one`; None if it lies elsewhere."""
+    for folder in {one, os.path.realpath(one)}:
         if path == folder:
-            return mountpoint
+            return other
         if path.startswith(folder.rstrip("/") + "/"):
-            return os.path.join(mountpoint, os.path.relpath(path, folder))
+            return os.path.join(other, os.path.relpath(path, folder))
     return None
 
 
