@@ -93,6 +93,14 @@ class DebianPackage(unittest.TestCase):
         self.assertNotIn("python3", depends, "a server without Python is fine")
         self.assertIn("python3-numpy", self.field("Recommends"))
 
+    def test_python_package(self):
+        """Where Debian's Python looks for it."""
+        installed = "/usr/lib/python3/dist-packages"
+        self.assertIn(installed, run("/usr/bin/python3", "-c", "import sys; print(sys.path)").stdout)
+        said = run("/usr/bin/python3", "-B", "-c", "import skopsfs; print(skopsfs.__version__, skopsfs.__file__)",
+                   cwd="/", env={"PYTHONPATH": self.path(installed)}).stdout
+        self.assertEqual(said.split(), [self.version, self.path(f"{installed}/skopsfs/__init__.py")])
+
     def test_no_path_of_this_machine(self):
         """What is installed names nothing of the folders that it was built in."""
         build = os.environ["SKOPSFS_BUILD_FOLDER"]

@@ -13,5 +13,7 @@ from ._report import report
 from ._saving import dump
 from ._versions import changed, version
 
+__version__ = "0.1.0"  # as CMakeLists.txt has it; pyproject.toml takes it from here
+
 __all__ = ["UnmappedWarning", "array", "changed", "dump", "get_untrusted_types", "install", "installed",
            "load", "report", "uninstall", "version"]
