@@ -37,11 +37,13 @@ def by_both(function, *arguments):
 
 def written():
     """Objects of all kinds that tests save."""
+    from sklearn.ensemble import RandomForestRegressor
     from sklearn.linear_model import LinearRegression, LogisticRegression, SGDClassifier
     data, labels = numpy.random.default_rng(1).standard_normal((20, 4)), [0, 1] * 10
     array = numpy.arange(6.0).reshape(2, 3)
     return {"estimators": [LinearRegression().fit(data, labels), LogisticRegression().fit(data, labels),
                            SGDClassifier(random_state=1).fit(data, labels)],
+            "forest": [RandomForestRegressor(3, random_state=1).fit(data, labels)],
             "arrays": [array, numpy.asfortranarray(array), numpy.array([None, "a"]), numpy.float32(7), array[0, 0],
                        numpy.ma.masked_less(array, 2), scipy.sparse.csr_matrix(array)],
             "plain": [1, 2.5, True, None, "text", b"bytes", (1, (2,)), {3}, {"a": {"b": [], 4: 5}}, int,

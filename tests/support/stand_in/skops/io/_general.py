@@ -97,11 +97,23 @@ class ObjectNode(Node):
         return made
 
 
-class LossNode(Node):
-    known = frozenset({"sklearn.linear_model._sgd_fast.Hinge"})
+class ReduceNode(Node):
+    """An object that is made of the arguments that __reduce__ gives."""
 
     def _fill(self, state, context, tree):
         self.children = {"args": tree(state["__reduce__"]["args"]), "attrs": tree(state["content"])}
 
     def _construct(self):
-        return find(self.module_name, self.class_name)(*self.children["args"].construct())
+        made = find(self.module_name, self.class_name)(*self.children["args"].construct())
+        attributes = self.children["attrs"].construct()
+        if attributes:
+            made.__setstate__(attributes)
+        return made
+
+
+class LossNode(ReduceNode):
+    known = frozenset({"sklearn.linear_model._sgd_fast.Hinge"})
+
+
+class TreeNode(ReduceNode):
+    known = frozenset({"sklearn.tree._tree.Tree"})

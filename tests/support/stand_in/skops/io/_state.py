@@ -55,7 +55,8 @@ def _state_of(value, archive, kept):
         return node("JsonNode", str, content=json.dumps(value), is_json=True)
     except TypeError:
         pass
-    reduced = value.__reduce__()
-    if type(value).__module__ == "sklearn.linear_model._sgd_fast":
-        return node("LossNode", __reduce__={"args": inner(reduced[1])}, content=inner({}))
+    _, arguments, *state = value.__reduce__()
+    loader = {"sklearn.linear_model._sgd_fast": "LossNode", "sklearn.tree._tree": "TreeNode"}.get(type(value).__module__)
+    if loader:
+        return node(loader, __reduce__={"args": inner(arguments)}, content=inner(state[0] if state else {}))
     return node("ObjectNode", content=inner(value.__getstate__()))
