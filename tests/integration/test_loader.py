@@ -34,6 +34,7 @@ sys.path.append(STAND_IN)
 import skops.io  # noqa: E402
 import skopsfs  # noqa: E402
 from skopsfs._archive import Archive  # noqa: E402
+from skopsfs._arrays import Mapping  # noqa: E402
 from skopsfs._sparse import map_sparse  # noqa: E402
 
 needs_real_skops = unittest.skipIf(skops.__version__ == "stand-in", "there is no skops: set PYTHONPATH")
@@ -157,7 +158,7 @@ class Sparse(MountTest):
                     with Archive(self.in_mount(name)) as archive:
                         found_in = archive.arrays_of_npz()
                         self.assertEqual(found_in, {"1.npz": "by-name/root"})
-                        mapped = map_sparse(archive, "by-name/root", "r", 1)
+                        mapped = map_sparse(archive, "by-name/root", Mapping("r", 1))
                     self.assertIs(type(mapped), type(matrix))
                     self.assertEqual(mapped.shape, matrix.shape)
                     self.assertTrue(is_mapped(mapped.data))

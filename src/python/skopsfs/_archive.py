@@ -47,6 +47,15 @@ def read_all(descriptor: int, size: int) -> bytes:
     return data
 
 
+def read_into(descriptor: int, memory: memoryview) -> None:
+    """Fills memory with the next bytes of a file. Raises OSError where it ends before."""
+    while memory:
+        count = os.readv(descriptor, [memory])
+        if count == 0:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        memory = memory[count:]
+
+
 class Archive:
     """One version of a mounted archive: all members are of that version, and opening one fails with
     ESTALE once the archive has been replaced. A context manager; what was mapped outlives it. Safe

@@ -7,19 +7,38 @@ import io
 import os
 import posixpath
 import warnings
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from ._archive import Archive, read_all, with_archive
+from ._archive import Archive, read_all, read_into, with_archive
 from ._maps import map_array
 from ._npy import ENOUGH, Header, parse_header
+
 
 Mode = Literal["r", "c"]
 
 
 class UnmappedWarning(UserWarning):
     """Something was loaded into memory of this process alone."""
+
+
+class Mapping(NamedTuple):
+    """How the arrays of a model shall be mapped."""
+    mode: Mode
+    min_bytes: int  # from which on; smaller ones are read
+    is_required: bool = False
+
+    def cannot(self, where: str, why: str) -> None:
+        """Warns, or raises ValueError, that what shall be mapped is read."""
+        if self.is_required:
+            raise NotMapped(f"{where} cannot be mapped: {why}")
+        warnings.warn(f"{where} is copied into this process, as it cannot be mapped: {why}", UnmappedWarning,
+                      stacklevel=3)
+
+
+class NotMapped(ValueError):
+    """Something cannot be mapped that has to be."""
 
 
 def check_mode(mmap_mode: str) -> None:
@@ -29,48 +48,47 @@ def check_mode(mmap_mode: str) -> None:
                          "'c' (copy-on-write) are possible")
 
 
-def array_or_bytes(archive: Archive, member: str, mmap_mode: Mode,
-                   min_bytes: int) -> np.ndarray[Any, Any] | bytes:
-    """The array in a member: a map if the member has `min_bytes` or more and it can be mapped, else read.
+def array_or_bytes(archive: Archive, member: str, mapping: Mapping) -> np.ndarray[Any, Any] | bytes:
+    """The array in a member: a map if the member is large enough and it can be mapped, else read.
     For NumPy to judge, all bytes of a member that holds no such array, or not all of it."""
     with archive.open(member) as descriptor:
         size = os.fstat(descriptor).st_size
-        large = size >= min_bytes
-        data = os.read(descriptor, ENOUGH) if large else read_all(descriptor, size)
+        data = read_all(descriptor, min(size, ENOUGH))
         header = parse_header(data)
         if header is not None and (header.size > size - header.start or header.dtype.itemsize == 0):
             header = None
-        if large and header is not None and header.size > 0 and header.shape != ():
-            mapped = _map(archive, member, descriptor, size, header, mmap_mode)
+        if header is None:
+            return data + read_all(descriptor, size - len(data))
+        if size >= mapping.min_bytes and header.size > 0 and header.shape != ():
+            mapped = _map(archive, member, descriptor, size, header, mapping)
             if mapped is not None:
                 return mapped
-        if len(data) < size:
-            data += read_all(descriptor, size - len(data))
-    if header is None:
-        return data
-    count = header.size // header.dtype.itemsize
-    return header.shaped(np.ndarray(count, header.dtype, data, header.start).copy())
+        elements = np.empty(header.size // header.dtype.itemsize, header.dtype)
+        have = data[header.start:header.start + header.size]
+        into = memoryview(elements.view(np.uint8).data)
+        into[:len(have)] = have
+        read_into(descriptor, into[len(have):])
+    return header.shaped(elements)
 
 
 def _map(archive: Archive, member: str, descriptor: int, size: int, header: Header,
-         mmap_mode: Mode) -> np.ndarray[Any, Any] | None:
+         mapping: Mapping) -> np.ndarray[Any, Any] | None:
     """None, with a warning, where no more can be mapped."""
     try:
         mapped = map_array(descriptor, size, header.start, header.size // header.dtype.itemsize,
-                           header.dtype, mmap_mode == "c")
+                           header.dtype, mapping.mode == "c")
     except OSError as error:
         if error.errno != errno.ENOMEM:
             raise
-        warnings.warn(f"{archive.path}/{member} is copied into this process, as it cannot be mapped: "
-                      f"{error.strerror}. A process has at most vm.max_map_count (65,530) mappings",
-                      UnmappedWarning, stacklevel=2)
+        mapping.cannot(f"{archive.path}/{member}",
+                       f"{error.strerror}. A process has at most vm.max_map_count (65,530) mappings")
         return None
     return header.shaped(mapped)
 
 
-def load_array(archive: Archive, member: str, mmap_mode: Mode, min_bytes: int) -> np.ndarray[Any, Any]:
+def load_array(archive: Archive, member: str, mapping: Mapping) -> np.ndarray[Any, Any]:
     """The same, but what is no array raises what numpy.load raises, or ValueError."""
-    found = array_or_bytes(archive, member, mmap_mode, min_bytes)
+    found = array_or_bytes(archive, member, mapping)
     if isinstance(found, bytes):
         loaded: Any = np.load(io.BytesIO(found), allow_pickle=False)
         if not isinstance(loaded, np.ndarray):
@@ -107,4 +125,4 @@ def array(path: str | os.PathLike[str], name: str, *, mmap_mode: Mode = "r") -> 
     if "" in parts or "." in parts or ".." in parts:
         raise ValueError(f"{name!r} is no name of an array")
     member = posixpath.join("by-name", name if name.endswith(".npy") else name + ".npy")
-    return with_archive(path, lambda archive: load_array(archive, member, mmap_mode, 1))
+    return with_archive(path, lambda archive: load_array(archive, member, Mapping(mmap_mode, 1)))

@@ -13,7 +13,7 @@ from typing import Any, Callable, Iterator, Sequence
 import numpy as np
 
 from ._archive import Archive, with_archive
-from ._arrays import Mode, UnmappedWarning, array_or_bytes, check_mode
+from ._arrays import Mapping, Mode, UnmappedWarning, array_or_bytes, check_mode
 from ._hints import archive_above, hint_of_file
 from ._sparse import map_sparse
 from ._versions import remember, version_of
@@ -39,7 +39,8 @@ def load(path: str | os.PathLike[str], trusted: Sequence[str] | None = None, *, 
         Arrays of so many bytes and more are mapped, all others are read. A process may have 65,530
         mappings, so a forest of 10,000 small trees must not be mapped one by one.
     require_mapped
-        Whether a plain file is an error, and a sparse matrix whose arrays ``by-name`` does not show.
+        Whether a plain file is an error, and an array that would be mapped but cannot: of a sparse matrix whose
+        arrays ``by-name`` does not show, or beyond the mappings that a process may have.
 
     Returns
     -------
@@ -59,12 +60,13 @@ def load(path: str | os.PathLike[str], trusted: Sequence[str] | None = None, *, 
     skops = _Skops()
     if isinstance(trusted, bool) and trusted:
         return skops.load(path, trusted=trusted)  # says why not
+    mapping = Mapping(mmap_mode, max(1, min_bytes), require_mapped)
     if os.path.isfile(path):
         version = version_of(os.stat(path))
         model = _load_unmapped(skops, path, trusted, require_mapped)
     else:
         model, version = with_archive(path, lambda archive: (
-            _load_mapped(skops, archive, trusted, mmap_mode, min_bytes, require_mapped), archive.version))
+            _load_mapped(skops, archive, trusted, mapping), archive.version))
     remember(model, os.path.abspath(os.fspath(path)), version)
     return model
 
@@ -173,16 +175,15 @@ def _tree(skops: _Skops, source: _Source, trusted: Sequence[str] | None) -> Any:
     return skops.get_tree(schema, context, trusted=trusted)
 
 
-def _load_mapped(skops: _Skops, archive: Archive, trusted: Sequence[str] | None, mmap_mode: Mode,
-                 min_bytes: int, require_mapped: bool) -> Any:
+def _load_mapped(skops: _Skops, archive: Archive, trusted: Sequence[str] | None, mapping: Mapping) -> Any:
     source = _Source(archive)
     tree = _tree(skops, source, trusted)
     skops.audit(tree, trusted)
-    _put_arrays(skops, tree, source, mmap_mode, max(1, min_bytes), require_mapped)
+    _put_arrays(skops, tree, source, mapping)
     try:
         return tree.construct()
     except ValueError as error:
-        if mmap_mode == "r" and "read-only" in str(error):
+        if mapping.mode == "r" and "read-only" in str(error):
             raise ValueError(f"{archive.path}: the model writes to an array while it is loaded "
                              f"({error}): load it with mmap_mode='c'") from error
         raise
@@ -197,15 +198,7 @@ def _largest_in(npz: bytes) -> int:
         return 0  # which SciPy says
 
 
-def _say_unmapped(archive: Archive, member: str, require_mapped: bool) -> None:
-    where, why = f"{archive.path}/{member}", archive.why_no_names()
-    if require_mapped:
-        raise ValueError(f"{where} cannot be mapped: {why}")
-    warnings.warn(f"{where} is copied into this process: {why}", UnmappedWarning, stacklevel=2)
-
-
-def _put_arrays(skops: _Skops, tree: Any, source: _Source, mmap_mode: Mode, min_bytes: int,
-                require_mapped: bool) -> None:
+def _put_arrays(skops: _Skops, tree: Any, source: _Source, mapping: Mapping) -> None:
     """Has each node that has read a mark construct its array or matrix, or gives it the bytes."""
     archive, left = source.archive, dict(source.members)
     folders: dict[str, str] | None = None
@@ -223,15 +216,15 @@ def _put_arrays(skops: _Skops, tree: Any, source: _Source, mmap_mode: Mode, min_
             if folders is None:
                 folders = archive.arrays_of_npz()
             if member in folders:
-                found = map_sparse(archive, folders[member], mmap_mode, min_bytes)
+                found = map_sparse(archive, folders[member], mapping)
             else:
                 found = archive.read(member)
-                if _largest_in(found) >= min_bytes:
-                    _say_unmapped(archive, member, require_mapped)
+                if _largest_in(found) >= mapping.min_bytes:
+                    mapping.cannot(f"{archive.path}/{member}", archive.why_no_names())
         elif type(node).__name__.startswith(skops.NdArrayNode.__name__) and node.module_name == "numpy":
             kind: Any = getattr(np, node.class_name, None)
             if kind is np.ndarray or isinstance(kind, type) and issubclass(kind, np.generic):
-                found = array_or_bytes(archive, member, mmap_mode, min_bytes)
+                found = array_or_bytes(archive, member, mapping)
             if isinstance(found, np.ndarray) and kind is not np.ndarray:
                 found = kind(found)
         if found is None:

@@ -7,7 +7,7 @@ import posixpath
 from typing import Any
 
 from ._archive import Archive
-from ._arrays import Mode, load_array
+from ._arrays import Mapping, NotMapped, load_array
 
 # The arrays that each format of scipy.sparse.save_npz has beside its shape.
 _PARTS = {"csr": ("data", "indices", "indptr"), "csc": ("data", "indices", "indptr"),
@@ -15,25 +15,27 @@ _PARTS = {"csr": ("data", "indices", "indptr"), "csc": ("data", "indices", "indp
           "coo": ("data", "row", "col")}
 
 
-def map_sparse(archive: Archive, folder: str, mmap_mode: Mode, min_bytes: int) -> Any | None:
+def map_sparse(archive: Archive, folder: str, mapping: Mapping) -> Any | None:
     """The matrix that scipy.sparse.load_npz makes of the npz whose members `folder` shows, with its
-    arrays of `min_bytes` and more mapped. None where there is none, and for what scipy has to judge.
+    large arrays mapped. None where there is none, and for what scipy has to judge.
     """
     try:
-        return _map_sparse(archive, folder, mmap_mode, min_bytes)
+        return _map_sparse(archive, folder, mapping)
     except OSError as error:
         if error.errno == errno.ESTALE:
             raise
         return None
+    except NotMapped:
+        raise
     except (AttributeError, EOFError, TypeError, ValueError):
         return None
 
 
-def _map_sparse(archive: Archive, folder: str, mmap_mode: Mode, min_bytes: int) -> Any | None:
+def _map_sparse(archive: Archive, folder: str, mapping: Mapping) -> Any | None:
     import scipy.sparse
 
     def read(name: str) -> Any:
-        return load_array(archive, posixpath.join(folder, name + ".npy"), mmap_mode, min_bytes)
+        return load_array(archive, posixpath.join(folder, name + ".npy"), mapping)
 
     def is_array() -> bool:
         try:
@@ -41,7 +43,7 @@ def _map_sparse(archive: Archive, folder: str, mmap_mode: Mode, min_bytes: int) 
         except FileNotFoundError:
             return False
 
-    if not any(archive.size(posixpath.join(folder, name)) >= min_bytes
+    if not any(archive.size(posixpath.join(folder, name)) >= mapping.min_bytes
                for name in archive.names(folder)):
         return None
     form = read("format").item()
