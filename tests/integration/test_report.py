@@ -36,7 +36,7 @@ class Report(MountTest):
         found = skopsfs.report(model)
         self.assertEqual(found.saved, 8 * MIB - large.private)
         self.assertEqual(json.loads(json.dumps(found.as_dict())), {
-            "arrays": [large._asdict(), small._asdict()], "saved": found.saved})
+            "arrays": [large._asdict(), small._asdict()], "saved": found.saved, "merged": 0})
         self.assertIn(f"{8 * MIB:,}", str(found))
         self.assertNotIn("small", str(found))
 

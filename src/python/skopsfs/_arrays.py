@@ -13,6 +13,7 @@ import numpy as np
 
 from ._archive import Archive, read_all, read_into, with_archive
 from ._maps import map_array
+from ._memory import LARGE
 from ._npy import ENOUGH, Header, parse_header
 
 
@@ -53,7 +54,7 @@ def array_or_bytes(archive: Archive, member: str, mapping: Mapping) -> np.ndarra
     For NumPy to judge, all bytes of a member that holds no such array, or not all of it."""
     with archive.open(member) as descriptor:
         size = os.fstat(descriptor).st_size
-        data = read_all(descriptor, min(size, ENOUGH))
+        data = read_all(descriptor, size if size < LARGE else ENOUGH)
         header = parse_header(data)
         if header is not None and (header.size > size - header.start or header.dtype.itemsize == 0):
             header = None

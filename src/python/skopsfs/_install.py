@@ -16,11 +16,12 @@ from ._mounts import mounted_archive
 
 _lock = threading.Lock()  # guards what follows
 _is_wanted = False
+_merges = False
 _contexts = 0
 _originals: dict[str, Callable[..., Any]] = {}  # by their names in skops.io, while they are replaced
 
 
-def install() -> None:
+def install(*, merge: bool = False) -> None:
     """Has ``skops.io.load`` map archives in mounts of skopsfs, for all of this process.
 
     A path is loaded by ``skopsfs.load`` if it leads into a mount, or to a file in the source folder of a mount
@@ -28,19 +29,20 @@ def install() -> None:
     skops unchanged. ``skops.io.get_untrusted_types`` and ``skops.io.visualize`` then take paths in mounts, too.
     Whoever has imported the function itself before (``from skops.io import load``) keeps that of skops.
 
-    Once or more often is the same; ``uninstall`` undoes it. Raises ImportError without skops.
+    ``merge`` is as for ``skopsfs.load``. Once or more often is the same, the last ``merge`` counts; ``uninstall``
+    undoes it. Raises ImportError without skops.
     """
-    global _is_wanted
+    global _is_wanted, _merges
     with _lock:
         _replace()
-        _is_wanted = True
+        _is_wanted, _merges = True, merge
 
 
 def uninstall() -> None:
     """Undoes ``install``, but for those who are in ``with installed()``."""
-    global _is_wanted
+    global _is_wanted, _merges
     with _lock:
-        _is_wanted = False
+        _is_wanted = _merges = False
         _restore()
 
 
@@ -87,7 +89,9 @@ def _in_mount(file: Any) -> str | None:
 
 def _load(original: Callable[..., Any], file: Any, *arguments: Any, **options: Any) -> Any:
     path = _in_mount(file)
-    return original(file, *arguments, **options) if path is None else load(path, *arguments, **options)
+    if path is None:
+        return original(file, *arguments, **options)
+    return load(path, *arguments, **options, merge=_merges)
 
 
 def _get_untrusted_types(original: Callable[..., Any], **options: Any) -> Any:

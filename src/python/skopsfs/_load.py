@@ -15,6 +15,8 @@ import numpy as np
 from ._archive import Archive, with_archive
 from ._arrays import Mapping, Mode, UnmappedWarning, array_or_bytes, check_mode
 from ._hints import archive_above, hint_of_file
+from ._memory import merge as merge_memory
+from ._memory import pages_of_its_own
 from ._sparse import map_sparse
 from ._versions import remember, version_of
 
@@ -22,7 +24,7 @@ _MIB = 1 << 20
 
 
 def load(path: str | os.PathLike[str], trusted: Sequence[str] | None = None, *, mmap_mode: Mode = "c",
-         min_bytes: int = _MIB, require_mapped: bool = False) -> Any:
+         min_bytes: int = _MIB, require_mapped: bool = False, merge: bool = False) -> Any:
     """What ``skops.io.load`` loads, with its large arrays mapped instead of copied.
 
     Parameters
@@ -41,6 +43,10 @@ def load(path: str | os.PathLike[str], trusted: Sequence[str] | None = None, *, 
     require_mapped
         Whether a plain file is an error, and an array that would be mapped but cannot: of a sparse matrix whose
         arrays ``by-name`` does not show, or beyond the mappings that a process may have.
+    merge
+        Whether the kernel shall merge what had to be copied, as the trees of a forest, with equal memory of other
+        processes that ask for it (KSM). It takes arrays of 32 KiB and more, and nothing else of the process. Where
+        the kernel cannot or it is turned off, a warning says so, once.
 
     Returns
     -------
@@ -61,12 +67,15 @@ def load(path: str | os.PathLike[str], trusted: Sequence[str] | None = None, *, 
     if isinstance(trusted, bool) and trusted:
         return skops.load(path, trusted=trusted)  # says why not
     mapping = Mapping(mmap_mode, max(1, min_bytes), require_mapped)
-    if os.path.isfile(path):
-        version = version_of(os.stat(path))
-        model = _load_unmapped(skops, path, trusted, require_mapped)
-    else:
-        model, version = with_archive(path, lambda archive: (
-            _load_mapped(skops, archive, trusted, mapping), archive.version))
+    with pages_of_its_own():
+        if os.path.isfile(path):
+            version = version_of(os.stat(path))
+            model = _load_unmapped(skops, path, trusted, require_mapped)
+        else:
+            model, version = with_archive(path, lambda archive: (
+                _load_mapped(skops, archive, trusted, mapping), archive.version))
+    if merge:
+        merge_memory(model)
     remember(model, os.path.abspath(os.fspath(path)), version)
     return model
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import bisect
+import contextlib
 import mmap
 import os
-import types
-from typing import Any, Iterable, Iterator, NamedTuple
+from typing import Any, Iterable, NamedTuple
 
 import numpy as np
 
-_NOT_LOOKED_INTO = (str, bytes, int, float, complex, type(None), type, np.dtype, np.generic,
-                    types.ModuleType, types.FunctionType, types.BuiltinFunctionType)
+from ._search import FileMaps, arrays_in, bounds
+
 _USED, _OF_FILE = 0b11 << 62, 1 << 61  # of an entry of /proc/self/pagemap: in memory or swapped, not written
 _ENTRIES_AT_ONCE = 1 << 16
 
@@ -26,10 +25,14 @@ class ArrayReport(NamedTuple):
 
 
 class Report:
-    """The arrays of a model, the largest first. As a text it is a table of those of a page and more."""
+    """The arrays of a model, the largest first. As a text it is a table of those of a page and more.
 
-    def __init__(self, arrays: Iterable[ArrayReport]) -> None:
+    `merged` is the bytes of this process in pages that the kernel has merged with equal ones, of models that were
+    loaded with ``merge=True``."""
+
+    def __init__(self, arrays: Iterable[ArrayReport], merged: int = 0) -> None:
         self.arrays = sorted(arrays, key=lambda array: (-array.size, array.where))
+        self.merged = merged
 
     @property
     def saved(self) -> int:
@@ -38,7 +41,7 @@ class Report:
 
     def as_dict(self) -> dict[str, Any]:
         """All of it, as JSON knows it."""
-        return {"arrays": [array._asdict() for array in self.arrays], "saved": self.saved}
+        return {"arrays": [array._asdict() for array in self.arrays], "saved": self.saved, "merged": self.merged}
 
     def __str__(self) -> str:
         lines = [f"{'bytes':>15} {'shared':>15} {'private':>15}  array"]
@@ -48,6 +51,8 @@ class Report:
         mapped = sum(array.size for array in self.arrays if array.mapped)
         lines.append(f"{len(self.arrays):,} arrays of {sum(array.size for array in self.arrays):,} bytes, "
                      f"{mapped:,} of them mapped; {self.saved:,} saved in this process")
+        if self.merged:
+            lines.append(f"{self.merged // mmap.PAGESIZE:,} pages of {self.merged:,} bytes are merged with equal ones")
         return "\n".join(lines)
 
 
@@ -69,76 +74,24 @@ def report(model: Any) -> Report:
     ------
     OSError where /proc/self/maps or /proc/self/pagemap cannot be read.
     """
-    maps = _maps_of_files()
+    maps = FileMaps()
     found = []
     with open("/proc/self/pagemap", "rb", buffering=0) as pagemap:
-        for where, array in _arrays_in(model):
-            first, last = _bounds(array)
-            at = bisect.bisect_right(maps, (first, 1 << 64)) - 1
-            if at >= 0 and first < maps[at][1]:
+        for where, array in arrays_in(model):
+            first, last = bounds(array)
+            if first in maps:
                 shared, private = _in_memory(pagemap.fileno(), first, last)
                 found.append(ArrayReport(where, array.nbytes, True, shared, private))
             else:
                 found.append(ArrayReport(where, array.nbytes, False, 0, array.nbytes))
-    return Report(found)
+    return Report(found, _merged())
 
 
-def _maps_of_files() -> list[tuple[int, int]]:
-    """The first and last address of each, in order."""
-    with open("/proc/self/maps", encoding="utf-8", errors="replace") as lines:
-        fields = [line.split(maxsplit=5) for line in lines]
-    ranges = [field[0].split("-") for field in fields if field[4] != "0"]
-    return [(int(first, 16), int(last, 16)) for first, last in ranges]
-
-
-def _arrays_in(model: Any) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
-    """Each array once, and where it is."""
-    seen: dict[int, Any] = {}  # kept, so that nothing else gets the same id
-    places = set()
-    left = [("", model)]
-    while left:
-        where, value = left.pop()
-        if id(value) in seen or isinstance(value, _NOT_LOOKED_INTO):
-            continue
-        seen[id(value)] = value
-        if isinstance(value, np.ndarray) and not value.dtype.hasobject:
-            place = (_bounds(value), value.dtype)
-            if place not in places:
-                places.add(place)
-                yield where or "root", value
-        left += [(f"{where}/{name}" if where else str(name), part) for name, part in _parts_of(value)]
-
-
-def _parts_of(value: Any) -> Iterable[tuple[Any, Any]]:
-    if isinstance(value, np.ma.MaskedArray):
-        return [("mask", value.mask)]
-    if isinstance(value, np.ndarray):
-        return enumerate(value.flat) if value.dtype == object else ()
-    if isinstance(value, dict):
-        return value.items()
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return enumerate(value)
-    if hasattr(value, "__dict__"):
-        attributes: dict[str, Any] = vars(value)
-        return attributes.items()
-    try:
-        state = value.__reduce_ex__(2)[2:3]
-    except Exception:  # it cannot be pickled, for whatever reason
-        return ()
-    return state[0].items() if state and isinstance(state[0], dict) else enumerate(state)
-
-
-def _bounds(array: np.ndarray[Any, Any]) -> tuple[int, int]:
-    """The addresses of the first byte and behind the last."""
-    first = last = array.__array_interface__["data"][0]
-    if array.size == 0:
-        return first, first
-    for count, stride in zip(array.shape, array.strides):
-        if stride < 0:
-            first += (count - 1) * stride
-        else:
-            last += (count - 1) * stride
-    return first, last + array.itemsize
+def _merged() -> int:
+    """Bytes; 0 where the kernel does not say, as before 5.19."""
+    with contextlib.suppress(OSError), open("/proc/self/ksm_merging_pages", encoding="ascii") as file:
+        return int(file.read()) * mmap.PAGESIZE
+    return 0
 
 
 def _in_memory(pagemap: int, first: int, last: int) -> tuple[int, int]:

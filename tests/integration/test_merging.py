@@ -1,0 +1,249 @@
+"""What a model copies into a process: laid so that equal memory of processes can be merged, and merged (KSM).
+
+skops is the real one or a stand-in, as in test_loader.py.
+"""
+
+import contextlib
+import ctypes
+import errno
+import os
+import subprocess
+import sys
+import threading
+import unittest
+import warnings
+from unittest import mock
+
+import numpy
+from sklearn.ensemble import RandomForestRegressor
+
+from mount import MountTest, main, until
+from processes import PAGE, Child, frames, in_child
+from test_loader import PACKAGE, STAND_IN, skops, skopsfs
+from skopsfs import _memory
+
+KSM = "/sys/kernel/mm/ksm"
+MIB = 1 << 20
+needs_ksm = unittest.skipUnless(os.access(f"{KSM}/run", os.W_OK), "wants root and a kernel with KSM")
+
+
+def setting(name, value=None):
+    """What the kernel has; it is set if a value is given."""
+    with open(f"{KSM}/{name}", "r+" if value else "r", encoding="ascii") as file:
+        found = file.read().strip()
+        if value:
+            file.seek(0)
+            file.write(value)
+    return found
+
+
+@contextlib.contextmanager
+def ksm():
+    """On, at a pace that tests can wait for."""
+    before = {name: setting(name) for name in ("run", "pages_to_scan", "sleep_millisecs")}
+    try:
+        for name, value in {"pages_to_scan": "10000", "sleep_millisecs": "5", "run": "1"}.items():
+            setting(name, value)
+        yield
+    finally:
+        for name, value in before.items():
+            setting(name, value)
+
+
+def nodes(model):
+    """The arrays that trees have copied, without another copy."""
+    return [tree.tree_.__getstate__()["nodes"] for tree in model.estimators_]
+
+
+def address(array):
+    return array.__array_interface__["data"][0]
+
+
+def heap_end():
+    sbrk = ctypes.CDLL(None).sbrk
+    sbrk.restype = ctypes.c_void_p
+    return sbrk(0)
+
+
+def marked():
+    """The bytes of this process that may be merged, as ranges of addresses."""
+    found = []
+    with open("/proc/self/smaps", encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            head = line.split(maxsplit=1)[0]
+            if "-" in head:
+                bounds = tuple(int(end, 16) for end in head.split("-"))
+            elif head == "VmFlags:" and "mg" in line.split():
+                found.append(bounds)
+    return found
+
+
+class Merging(MountTest):
+    def setUp(self):
+        super().setUp()
+        generator = numpy.random.default_rng(1)
+        self.data = generator.standard_normal((8000, 3))
+        self.forest = RandomForestRegressor(4, random_state=1).fit(self.data, generator.standard_normal(8000))
+        skops.io.dump(self.forest, self.in_source("m.skops"))
+        self.mount()
+
+    def load(self, **options):
+        return skopsfs.load(self.in_mount("m.skops"), **options)
+
+    def test_copies_have_pages_of_their_own(self):
+        """Also when several threads load at a time, and memory that is freed leaves none of them."""
+        def check():
+            loaded = []
+            threads = [threading.Thread(target=lambda: loaded.append(self.load())) for _ in range(3)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            return [address(array) % PAGE for model in loaded for array in nodes(model)]
+        self.assertEqual(in_child(check), [_memory._HEAD] * 12)
+
+    def test_temporaries_stay_in_the_heap(self):
+        """Afterwards, and the end of the heap is not given back each time."""
+        def check():
+            model = self.load()
+            self.assertGreater(len(nodes(model)), 0)
+            found = []
+            for _ in range(3):
+                array = numpy.ones(MIB)  # eight of them
+                end = heap_end()
+                found.append(end - 64 * MIB < address(array) < end)
+                del array
+                found.append(heap_end() == end)
+            return found
+        self.assertEqual(in_child(check), [True] * 6)
+
+    def test_a_threshold_that_the_user_has_set_is_kept(self):
+        text = ("import os, numpy, skopsfs; before = numpy.ones(1 << 15); skopsfs.load(os.environ['MODEL']); "
+                "array = numpy.ones(1 << 15); print(array.__array_interface__['data'][0] % 4096 == 16)")
+        for settings, is_mapped in (({"MALLOC_MMAP_THRESHOLD_": "100000"}, True),
+                                    ({"GLIBC_TUNABLES": "glibc.malloc.mmap_threshold=100000"}, True), ({}, False)):
+            with self.subTest(settings):
+                done = subprocess.run([sys.executable, "-B", "-c", text], check=True, text=True, capture_output=True,
+                                      env={**os.environ, **settings, "MODEL": self.in_mount("m.skops"),
+                                           "PYTHONPATH": os.pathsep.join(
+                                               [PACKAGE, os.environ.get("PYTHONPATH", ""), STAND_IN])})
+                self.assertEqual(done.stdout, f"{is_mapped}\n", done.stderr)
+
+    def test_marks_copied_arrays_alone(self):
+        skops.io.dump([self.forest, numpy.ones(MIB), numpy.ones(3 * PAGE, numpy.uint8)], self.in_source("more.skops"))
+
+        def check():
+            other = numpy.ones(MIB)
+            before = self.load()
+            forest, mapped, small = skopsfs.load(self.in_mount("more.skops"), merge=True)
+            found = marked()
+
+            def touched(array):
+                return any(first < address(array) + array.nbytes and address(array) < last for first, last in found)
+            inside = [any(first <= address(array) and address(array) + array.nbytes <= last for first, last in found)
+                      for array in nodes(forest)]
+            most = sum(-(-(array.nbytes + _memory._HEAD) // PAGE) * PAGE
+                       for _, array in _memory.arrays_in(forest) if array.nbytes >= _memory.LARGE)
+            return (inside, [touched(array) for array in (other, mapped, small, *nodes(before))],
+                    sum(last - first for first, last in found) <= most)
+        with ignored():
+            self.assertEqual(in_child(check), ([True] * 4, [False] * 7, True))
+
+    def test_marks_whole_pages_where_others_have_parts(self):
+        """Where an array shares its first or last page with something else, that page is left alone."""
+        first = 10 * PAGE
+        memory = numpy.zeros(20 * PAGE, numpy.uint8)
+        start = -address(memory) % PAGE + first
+        for offset, size in ((0, 9 * PAGE), (16, 9 * PAGE), (100, 9 * PAGE + 50)):
+            array = memory[start - first + PAGE + offset:][:size]
+            low, high = _memory._pages(address(array), address(array) + size)
+            self.assertEqual((low % PAGE, high % PAGE), (0, 0))
+            self.assertGreaterEqual(low, address(array))
+            self.assertLessEqual(high, address(array) + size)
+            self.assertGreater(high - low, size - 2 * PAGE)
+
+    @needs_ksm
+    def test_processes_share_what_was_copied(self):
+        def use(wait, answer):
+            model = self.load(merge=True)
+            size = sum(array.nbytes for array in nodes(model))
+            until(lambda: skopsfs.report(model).merged > size * 0.9, "pages are merged", 60)
+            os.write(answer, b"x")
+            os.read(wait, 1)
+            found = [frames(address(array) // PAGE * PAGE, array.nbytes // PAGE) for array in nodes(model)]
+            text = str(skopsfs.report(model))
+            return found, model.predict(self.data[:50]).tolist(), text
+        with ksm(), warnings.catch_warnings():
+            warnings.simplefilter("error")
+            waits, answers = [os.pipe() for _ in "ab"], os.pipe()
+            with Child(use, waits[0][0], answers[1]) as first, Child(use, waits[1][0], answers[1]) as second:
+                for _ in "ab":
+                    os.read(answers[0], 1)
+                for _, wait in waits:
+                    os.write(wait, b"x")
+                (one, predicted, text), (two, _, _) = first.result(), second.result()
+        pairs = [pair for array, other in zip(one, two) for pair in zip(array, other)]
+        self.assertGreater(sum(a == b is not None for a, b in pairs), 0.9 * len(pairs))
+        self.assertEqual(predicted, self.forest.predict(self.data[:50]).tolist())
+        self.assertRegex(text, r"pages of [0-9,]+ bytes are merged")
+
+    @needs_ksm
+    def test_what_is_written_is_the_own(self):
+        def use():
+            first, second = self.load(merge=True), self.load(merge=True)
+            size = sum(array.nbytes for array in nodes(first))
+            until(lambda: skopsfs.report(first).merged > size * 1.8, "pages are merged", 60)
+            values = [tree.tree_.value for tree in first.estimators_]
+            for array in values:
+                array[:] = 7
+            return first.predict(self.data[:5]).tolist(), second.predict(self.data[:5]).tolist()
+        with ksm():
+            self.assertEqual(in_child(use), ([7.0] * 5, self.forest.predict(self.data[:5]).tolist()))
+
+    def test_says_once_that_it_is_turned_off(self):
+        off = self.in_source("run")
+        with open(off, "w", encoding="ascii") as file:
+            file.write("0\n")
+
+        def check():
+            with mock.patch.object(_memory, "_KSM", off), warnings.catch_warnings(record=True) as said:
+                warnings.simplefilter("always")
+                models = [self.load(merge=True), self.load(merge=True)]
+            return len(models), [(str(warning.message), os.path.basename(warning.filename)) for warning in said]
+        count, [(text, file)] = in_child(check)
+        self.assertEqual((count, file), (2, os.path.basename(__file__)))
+        self.assertIn(f"echo 1 > {off}", text)
+
+    def test_a_kernel_without_it(self):
+        def refuse(*_):
+            ctypes.set_errno(errno.EINVAL)
+            return -1
+
+        def check():
+            with mock.patch.object(_memory, "_madvise", refuse), warnings.catch_warnings(record=True) as said:
+                warnings.simplefilter("always")
+                model = self.load(merge=True)
+            return model.predict(self.data[:5]).tolist(), [str(warning.message) for warning in said]
+        predicted, [text] = in_child(check)
+        self.assertEqual(predicted, self.forest.predict(self.data[:5]).tolist())
+        self.assertIn("CONFIG_KSM", text)
+
+    def test_of_programs_that_know_nothing_of_it(self):
+        def check():
+            skopsfs.install(merge=True)
+            model = skops.io.load(self.in_mount("m.skops"))
+            return len(nodes(model)), len(marked()) > 0
+        with ignored():
+            self.assertEqual(in_child(check), (4, True))
+
+
+@contextlib.contextmanager
+def ignored():
+    """The warning that it is turned off."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+if __name__ == "__main__":
+    main()
