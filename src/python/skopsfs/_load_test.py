@@ -19,7 +19,8 @@ import numpy as np
 from ._hints import hint_of_file
 from ._load import load
 from ._mounts import file_of_archive, mounted_archive
-from ._report import _arrays_in, _bounds, report
+from ._report import report
+from ._search import arrays_in, bounds
 
 _MIB = 1 << 20
 _COPIED, _MAPPED = "skops.io.load", "skopsfs.load"
@@ -203,7 +204,7 @@ def _load(way: str, path: str, *trusted: str) -> tuple[Any, float]:
     import skops.io
     begin = time.perf_counter()
     model = load(path, trusted) if way == _MAPPED else skops.io.load(path, list(trusted))
-    for _, array in _arrays_in(model):
-        first, last = _bounds(array)
+    for _, array in arrays_in(model):
+        first, last = bounds(array)
         np.ctypeslib.as_array((ctypes.c_uint8 * (last - first)).from_address(first)).max(initial=0)
     return model, time.perf_counter() - begin
