@@ -5,8 +5,10 @@ import io
 import os
 import subprocess
 import sys
+import unittest
 
 import numpy
+import yaml
 
 import archives
 from mount import MountTest, main
@@ -17,6 +19,37 @@ COUNT = 1 << 18  # of numbers, 2 MiB
 
 def model_of(value):
     return {"weights": numpy.full(COUNT, float(value))}
+
+
+# As MLflow 3.11 writes it.
+MLMODEL = """\
+flavors:
+  python_function:
+    env:
+      conda: conda.yaml
+      virtualenv: python_env.yaml
+    loader_module: mlflow.sklearn
+    model_path: model.skops
+    predict_fn: predict
+    python_version: 3.11.2
+  sklearn:
+    code: null
+    pickled_model: model.skops
+    serialization_format: skops
+    sklearn_version: 1.2.1
+    skops_trusted_types:
+    - unittest.case.TestCase
+mlflow_version: 3.11.2
+model_uuid: 42318b3ceeba4ca1b2fb367057700509
+"""
+
+
+def load_as_mlflow_does(folder):
+    """What mlflow.sklearn.load_model does with a local folder."""
+    with open(os.path.join(folder, "MLmodel"), encoding="utf-8") as file:
+        flavor = yaml.safe_load(file)["flavors"]["sklearn"]
+    assert flavor["serialization_format"] == "skops"
+    return skops.io.load(os.path.join(folder, flavor["pickled_model"]), trusted=flavor["skops_trusted_types"])
 
 
 class Install(MountTest):
@@ -140,6 +173,33 @@ class Install(MountTest):
             self.assertEqual(skops.io.get_untrusted_types(file=path), [])
             skops.io.visualize(path, sink=sink)
         self.assertEqual(seen[0], seen[1])
+
+    def test_a_folder_of_mlflow(self):
+        for name, text in (("MLmodel", MLMODEL), ("conda.yaml", "name: mlflow-env\n"),
+                           ("requirements.txt", "scikit-learn==1.2.1\nskops\n")):
+            archives.write(self.in_source("mlflow", name), text.encode())
+        skopsfs.dump({**model_of(1), "untrusted": unittest.TestCase}, self.plain)
+        self.mount()
+        with self.assertRaises(IsADirectoryError):
+            load_as_mlflow_does(self.in_mount("mlflow"))
+        skopsfs.install()
+        for folder in (self.in_mount("mlflow"), self.in_source("mlflow")):
+            model = load_as_mlflow_does(folder)
+            self.assertTrue(is_mapped(model["weights"]), folder)
+            self.assertEqual(set(model["weights"]), {1.0})
+            self.assertIs(model["untrusted"], unittest.TestCase)
+
+    def test_a_cache_of_a_hub(self):
+        """By the path that hf_hub_download gives, also where the cache is known by another name."""
+        repository = os.path.join("models--team--iris", "snapshots", "abc")
+        os.makedirs(self.in_source(repository))
+        os.rename(self.plain, os.path.join(self.make_folder("source", "models--team--iris", "blobs"), "5e1f"))
+        os.symlink("../../blobs/5e1f", self.in_source(repository, "model.skops"))
+        os.symlink(self.source, os.path.join(self.folder, "cache"))
+        self.mount()
+        skopsfs.install()
+        for cache in (self.mountpoint, self.source, os.path.join(self.folder, "cache")):
+            self.assert_loads(os.path.join(cache, repository, "model.skops"), 1, True)
 
     def test_a_program_that_knows_nothing_of_it(self):
         """As mlflow.sklearn.load_model does, in a folder that is mounted as a whole."""

@@ -54,6 +54,16 @@ class Hints(MountTest):
             skopsfs.array(path, "coef_")
         self.assertIn(f"mount its folder (skopsfs {self.source} MOUNTPOINT)", str(raised.exception))
 
+    def test_a_link_out_of_its_folder(self):
+        """As in a hub's cache, whose snapshot alone shows nothing; what the hint says does."""
+        link = os.path.join(self.make_folder("snapshot"), "model.skops")
+        os.symlink("../source/model.skops", link)
+        with self.assertRaises(NotADirectoryError) as raised:
+            skopsfs.array(link, "coef_")
+        self.assertIn(f"mount it alone (skopsfs {link} MOUNTPOINT)", str(raised.exception))
+        self.mount(source=link)
+        self.assertEqual(skopsfs.array(self.mountpoint, "coef_").size, skopsfs.array(self.mountpoint, "coef_.npy").size)
+
     def test_a_wrong_name(self):
         self.mount()
         for name, nearest in (("coeff_", "coef_"), ("intercept_", "steps/model/intercept_"),

@@ -53,6 +53,9 @@ def hint_of_file(path: str) -> str:
     if archive:
         return f"it is a member of an archive: give the archive, {archive}"
     folder, name = os.path.split(path)
+    if os.path.dirname(os.path.realpath(path)) != os.path.realpath(folder):
+        return ("it is a link to a plain file, which cannot be mapped: mount it alone "
+                f"(skopsfs {path} MOUNTPOINT), then give MOUNTPOINT")
     return (f"it is a plain file, which cannot be mapped: mount its folder (skopsfs {folder} MOUNTPOINT), then give "
             f"MOUNTPOINT/{name}")
 

@@ -28,8 +28,10 @@ def mounted_archive(path: str | os.PathLike[str]) -> str | None:
         return None
     if not stat.S_ISREG(status.st_mode):
         return None
+    # In a hub's cache it is the link's name that is an archive's, and not that of what it leads to.
+    link = os.path.join(os.path.realpath(os.path.dirname(given)), os.path.basename(given))
     for mountpoint, source in _mounts():
-        for below in {given, os.path.realpath(given)}:
+        for below in {given, link, os.path.realpath(given)}:
             shown = _at_the_other(below, source, mountpoint)
             if shown is not None and _is_same(shown, status):
                 return shown
