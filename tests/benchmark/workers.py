@@ -1,4 +1,4 @@
-"""The memory of workers that use one model, each way: what docs/python.md tells. Wants skops:
+"""The memory of workers that use one model, each way: what docs/serving.md tells. Wants skops:
 
     sh packaging/install_packages.sh benchmark
     PYTHONPATH=<a checkout of skops> /usr/bin/python3 tests/benchmark/workers.py --build build
