@@ -1,0 +1,6 @@
+class InferRequest:
+    pass
+
+
+class InferResponse:
+    pass
