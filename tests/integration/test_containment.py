@@ -2,6 +2,8 @@
 
 import errno
 import os
+import pathlib
+import re
 import shutil
 import socket
 import stat
@@ -91,6 +93,20 @@ class Containment(MountTest):
         os.unlink(self.in_source(repository, "snapshots", "rev1", "model.skops"))
         self.link(f"../../blobs/{2:064x}", repository, "snapshots", "rev1", "model.skops")
         self.assert_shows(2, repository, "snapshots", "rev1", "model.skops")
+
+    def test_a_snapshot_of_a_hub_alone(self):
+        """docs/serving.md has the very line, and the way out."""
+        page = pathlib.Path(__file__).resolve().parents[2] / "docs" / "serving.md"
+        [line] = re.findall("^```text\n(skopsfs: .*)\n```$", page.read_text(encoding="utf-8"), re.M)
+        snapshot = self.make_folder("source", "snapshots", "abc")
+        archives.write_version(os.path.join(self.make_folder("source", "blobs"), "5e1f"), 1, pages=2)
+        self.link("../../blobs/5e1f", "snapshots", "abc", "model.skops")
+        mount = self.mount(source=snapshot)
+        self.assertEqual(os.listdir(self.mountpoint), [])
+        self.assertIn(line, mount.log().splitlines())
+        alone = self.make_folder("alone")
+        self.mount(source=os.path.join(snapshot, "model.skops"), mountpoint=alone)
+        self.assertEqual(read(os.path.join(alone, MEMBER)), archives.content(1, 2))
 
     def test_link_to_what_is_replaced(self):
         self.link("real.skops", "link.skops")
