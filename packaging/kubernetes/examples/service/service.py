@@ -4,7 +4,8 @@
 
 POST a JSON list of rows; GET /ready answers 200 once the model is mapped, with the version it came from. All
 workers of the node, in whichever pods, share the pages of the arrays. The model is looked up by name in
-every new worker, so after the archive has been replaced, `kubectl rollout restart` (or gunicorn's HUP)
+every new worker, so after the archive has been replaced (by a rename, as skopsfs.dump does; skops.io.dump over it
+breaks those who map it), `kubectl rollout restart` (or gunicorn's HUP)
 brings the new one; until then each worker keeps the version that it has.
 """
 
