@@ -148,9 +148,9 @@ def mount_autofs(where, pipe):
            "mounting autofs")
 
 
-def frames(address, pages):
-    """The physical page frames behind `pages` touched pages from `address` on; needs root."""
-    with open("/proc/self/pagemap", "rb", buffering=0) as pagemap:
+def frames(address, pages, pid="self"):
+    """The physical page frames behind `pages` touched pages of a process from `address` on; needs root."""
+    with open(f"/proc/{pid}/pagemap", "rb", buffering=0) as pagemap:
         pagemap.seek(address // PAGE * 8)
         entries = struct.unpack(f"<{pages}Q", pagemap.read(pages * 8))
     present = 1 << 63

@@ -9,7 +9,6 @@ import os
 import pathlib
 import shutil
 import signal
-import struct
 import subprocess
 import tempfile
 import unittest
@@ -19,10 +18,11 @@ import archives
 import image
 from containers import become_a_node, unmount
 from csi_driver import NOBODY, Driver, starter
+from ksm import ksm, needs_ksm, setting
 from manifests import REPOSITORY, container_of
 from mount import detach, is_mounted, main, until, why_no_mounts
 from pods import Node, Pod
-from processes import PAGE, mount_tmpfs
+from processes import PAGE, frames, mount_tmpfs
 from test_other_sources import BindFs
 from test_passed_mount import Server, mount_device
 from workload_answers import ANSWERS
@@ -47,15 +47,6 @@ def setUpModule():
 
 class _Shared:
     folder = image = None
-
-
-def frames_of(pid, address, size):
-    """The physical page frames of a range that a process has mapped."""
-    first, count = address // PAGE, -(-size // PAGE)
-    with open(f"/proc/{pid}/pagemap", "rb", buffering=0) as pagemap:
-        pagemap.seek(first * 8)
-        entries = struct.unpack(f"<{count}Q", pagemap.read(count * 8))
-    return [entry & ((1 << 55) - 1) for entry in entries if entry >> 63]
 
 
 class KubernetesTest(unittest.TestCase):
@@ -95,6 +86,10 @@ class KubernetesTest(unittest.TestCase):
         _, size, found = workload("map", f"{models}/a.skops/{archives.MEMBER}")
         self.assertEqual(size, archives.PAGES * PAGE)
         self.assertEqual(found, hashlib.sha256(archives.content(1)).hexdigest())
+
+    def frames_of(self, workload):
+        address, _, _ = workload("map", f"{self.MODELS}/a.skops/{archives.MEMBER}")
+        return frames(address, archives.PAGES, workload.container.pid)
 
     def assert_fails(self, expected, workload, *question):
         with self.assertRaises(OSError) as caught:
@@ -154,13 +149,10 @@ class DaemonSet(KubernetesTest):
         for workload in (first, second):
             self.check_workload(workload, self.MODELS)
 
-        def frames():
-            found = []
-            for workload in (first, second):
-                address, size, _ = workload("map", f"{self.MODELS}/a.skops/{archives.MEMBER}")
-                found.append(frames_of(workload.container.pid, address, size))
-            return found[0] == found[1] and len(found[0]) == archives.PAGES
-        until(frames, "both have the same page frames")  # the kernel may move one between the looks
+        def are_shared():
+            one, other = (self.frames_of(workload) for workload in (first, second))
+            return one == other and None not in one
+        until(are_shared, "both have the same page frames")  # the kernel may move one between the looks
         self.assertEqual(self.server.end_containers(), [("skopsfs", 0)])
 
     def test_server_is_killed_and_started_again(self):
@@ -278,6 +270,16 @@ class DaemonSet(KubernetesTest):
             detach(source)
 
 
+class DaemonSetThatMerges(KubernetesTest):
+    @needs_ksm
+    def test_turns_merging_on(self):
+        self.node.make("/srv/models")
+        with ksm():
+            setting("run", "0")
+            self.pod("daemonset-ksm").run("merge-equal-memory")
+            self.assertEqual((setting("run"), setting("pages_to_scan")), ("1", "1000"))
+
+
 class Sidecar(KubernetesTest):
     MODELS = "/skopsfs/models"
 
@@ -326,10 +328,9 @@ class Sidecar(KubernetesTest):
         for pod in pods:
             pod.start_up()
             workload = pod.start_workload(**ANSWERS)
-            address, size, _ = workload("map", f"{self.MODELS}/a.skops/{archives.MEMBER}")
-            found.append(frames_of(workload.container.pid, address, size))
-        self.assertEqual([len(frames) for frames in found], [archives.PAGES] * 2)
+            found.append(self.frames_of(workload))
         self.assertFalse(set(found[0]) & set(found[1]))
+        self.assertNotIn(None, found[0] + found[1])
         for pod in pods:
             self.assertEqual(pod.end_containers(), [("workload", 0), ("skopsfs", 0)])
 

@@ -10,44 +10,19 @@ import os
 import subprocess
 import sys
 import threading
-import unittest
 import warnings
 from unittest import mock
 
 import numpy
 from sklearn.ensemble import RandomForestRegressor
 
+from ksm import ksm, needs_ksm
 from mount import MountTest, main, until
 from processes import PAGE, Child, frames, in_child
 from test_loader import PACKAGE, STAND_IN, skops, skopsfs
 from skopsfs import _memory
 
-KSM = "/sys/kernel/mm/ksm"
 MIB = 1 << 20
-needs_ksm = unittest.skipUnless(os.access(f"{KSM}/run", os.W_OK), "wants root and a kernel with KSM")
-
-
-def setting(name, value=None):
-    """What the kernel has; it is set if a value is given."""
-    with open(f"{KSM}/{name}", "r+" if value else "r", encoding="ascii") as file:
-        found = file.read().strip()
-        if value:
-            file.seek(0)
-            file.write(value)
-    return found
-
-
-@contextlib.contextmanager
-def ksm():
-    """On, at a pace that tests can wait for."""
-    before = {name: setting(name) for name in ("run", "pages_to_scan", "sleep_millisecs")}
-    try:
-        for name, value in {"pages_to_scan": "10000", "sleep_millisecs": "5", "run": "1"}.items():
-            setting(name, value)
-        yield
-    finally:
-        for name, value in before.items():
-            setting(name, value)
 
 
 def nodes(model):
@@ -164,23 +139,15 @@ class Merging(MountTest):
 
     @needs_ksm
     def test_processes_share_what_was_copied(self):
-        def use(wait, answer):
+        def use():
             model = self.load(merge=True)
             size = sum(array.nbytes for array in nodes(model))
             until(lambda: skopsfs.report(model).merged > size * 0.9, "pages are merged", 60)
-            os.write(answer, b"x")
-            os.read(wait, 1)
             found = [frames(address(array) // PAGE * PAGE, array.nbytes // PAGE) for array in nodes(model)]
-            text = str(skopsfs.report(model))
-            return found, model.predict(self.data[:50]).tolist(), text
+            return found, model.predict(self.data[:50]).tolist(), str(skopsfs.report(model))
         with ksm(), warnings.catch_warnings():
             warnings.simplefilter("error")
-            waits, answers = [os.pipe() for _ in "ab"], os.pipe()
-            with Child(use, waits[0][0], answers[1]) as first, Child(use, waits[1][0], answers[1]) as second:
-                for _ in "ab":
-                    os.read(answers[0], 1)
-                for _, wait in waits:
-                    os.write(wait, b"x")
+            with Child(use) as first, Child(use) as second:
                 (one, predicted, text), (two, _, _) = first.result(), second.result()
         pairs = [pair for array, other in zip(one, two) for pair in zip(array, other)]
         self.assertGreater(sum(a == b is not None for a, b in pairs), 0.9 * len(pairs))
