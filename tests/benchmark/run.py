@@ -15,6 +15,7 @@ import os
 import sys
 
 import compressed
+import forests
 import large_member
 import loading
 import many
@@ -23,7 +24,7 @@ import report
 from machine import MIB, Clients, describe, folder
 from rows import Curve
 
-GROUPS = {"large_member": large_member.rows, "loading": loading.rows, "models": models.rows,
+GROUPS = {"large_member": large_member.rows, "loading": loading.rows, "models": models.rows, "forests": forests.rows,
           "many": many.rows, "compressed": compressed.rows}
 
 
