@@ -1,6 +1,5 @@
 # Runs when skopsfs is installed, after everything else: what goes to other places, or says something
-# else, according to where it is installed. `source` and `made` are the repository and the folder that
-# packaging/ is built in.
+# else, according to where it is installed. `source` is the repository.
 
 set(to "${CMAKE_INSTALL_PREFIX}")
 if(to STREQUAL "/usr")  # as Debian has it
@@ -18,7 +17,8 @@ else()
   file(INSTALL DESTINATION "${to}/share/doc/skopsfs" TYPE FILE FILES "${source}/LICENSE")
 endif()
 
-file(INSTALL DESTINATION "${to}/${zsh}" TYPE DIRECTORY FILES "${made}/completions/zsh/")
+file(INSTALL DESTINATION "${to}/${zsh}" TYPE FILE
+     FILES "${source}/packaging/completions/_skopsfs")
 file(INSTALL DESTINATION "${to}/${python}" TYPE DIRECTORY FILES "${source}/src/python/skopsfs"
      PATTERN __pycache__ EXCLUDE)
 

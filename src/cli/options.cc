@@ -293,26 +293,4 @@ std::string Usage() {
   return text + Row("NAME, NAME=VALUE", "an option above, as --NAME or --NAME=VALUE");
 }
 
-Command DescribeOptions() {
-  std::vector<ListWord> list;
-  for (const auto& option : kMountOptions) {
-    if (!option.help.empty()) list.push_back({std::string(option.name), std::string(option.help)});
-  }
-  Command command{.name = "skopsfs", .help = "", .options = {}, .commands = {}};
-  for (const auto& option : kOptions) {
-    command.options.push_back({.letter = option.letter,
-                               .name = std::string(option.name),
-                               .value = std::string(option.value),
-                               .help = std::string(option.help),
-                               .list = {}});
-    if (option.name.empty()) continue;
-    list.push_back({fmt::format("{}{}", option.name, option.value.empty() ? "" : "="),
-                    std::string(option.help)});
-  }
-  for (auto& option : command.options) {
-    if (option.letter == 'o') option.list = list;
-  }
-  return command;
-}
-
 }  // namespace skopsfs::cli

@@ -7,8 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "cli/command.h"
-
 namespace skopsfs::cli {
 
 // What the command line asks for.
@@ -47,8 +45,5 @@ Options ParseOptions(std::span<const char* const> arguments);
 
 // The text of --help, made from the table that ParseOptions() works with.
 std::string Usage();
-
-// The same table for completions.
-Command DescribeOptions();
 
 }  // namespace skopsfs::cli

@@ -21,6 +21,7 @@ ALWAYS = """
 /usr/share/bash-completion/completions/skopsfsctl
 /usr/share/zsh/vendor-completions/_skopsfs
 /usr/share/fish/vendor_completions.d/skopsfs.fish
+/usr/share/fish/vendor_completions.d/skopsfsctl.fish
 /usr/share/doc/skopsfs/README.md
 /usr/share/doc/skopsfs/copyright
 /usr/share/doc/skopsfs/changelog.Debian.gz
@@ -79,7 +80,7 @@ class DebianPackage(unittest.TestCase):
         listed = run("dpkg-deb", "-c", self.package).stdout.splitlines()
         owners = {line.split()[1] for line in listed}
         self.assertEqual(owners, {"root/root"})
-        files = {line.split(None, 5)[5][1:] for line in listed if not line.startswith("d")}
+        files = {line.split(None, 5)[5].split(" -> ")[0][1:] for line in listed if not line.startswith("d")}
         # Debian 12 has /lib as a link to /usr/lib.
         files |= {name.removeprefix("/usr") for name in files if name.startswith("/usr/lib/")}
         self.assertEqual(set(ALWAYS) - files, set())
