@@ -21,9 +21,11 @@ def setting(name, value=None):
 @contextlib.contextmanager
 def ksm():
     """On, at a pace that tests can wait for."""
-    before = {name: setting(name) for name in ("run", "pages_to_scan", "sleep_millisecs")}
+    wanted = {"pages_to_scan": "10000", "sleep_millisecs": "5", "smart_scan": "0", "run": "1"}
+    wanted = {name: value for name, value in wanted.items() if os.path.exists(f"{KSM}/{name}")}
+    before = {name: setting(name) for name in reversed(wanted)}
     try:
-        for name, value in {"pages_to_scan": "10000", "sleep_millisecs": "5", "run": "1"}.items():
+        for name, value in wanted.items():
             setting(name, value)
         yield
     finally:

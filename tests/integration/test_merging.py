@@ -56,11 +56,16 @@ def marked():
 class Merging(MountTest):
     def setUp(self):
         super().setUp()
-        generator = numpy.random.default_rng(1)
-        self.data = generator.standard_normal((8000, 3))
-        self.forest = RandomForestRegressor(4, random_state=1).fit(self.data, generator.standard_normal(8000))
-        skops.io.dump(self.forest, self.in_source("m.skops"))
+        self.data = numpy.random.default_rng(1).standard_normal((8000, 3))
+        self.predicted = in_child(self.write_forest)  # which leaves no free memory for trees in this process
         self.mount()
+
+    def write_forest(self, *others):
+        """Saves a forest of four trees, with others if there are any. Returns predictions."""
+        labels = numpy.random.default_rng(2).standard_normal(8000)
+        forest = RandomForestRegressor(4, random_state=1).fit(self.data, labels)
+        skops.io.dump([forest, *others] if others else forest, self.in_source("more.skops" if others else "m.skops"))
+        return forest.predict(self.data[:50]).tolist()
 
     def load(self, **options):
         return skopsfs.load(self.in_mount("m.skops"), **options)
@@ -105,7 +110,7 @@ class Merging(MountTest):
                 self.assertEqual(done.stdout, f"{is_mapped}\n", done.stderr)
 
     def test_marks_copied_arrays_alone(self):
-        skops.io.dump([self.forest, numpy.ones(MIB), numpy.ones(3 * PAGE, numpy.uint8)], self.in_source("more.skops"))
+        in_child(self.write_forest, numpy.ones(MIB), numpy.ones(3 * PAGE, numpy.uint8))
 
         def check():
             other = numpy.ones(MIB)
@@ -142,7 +147,7 @@ class Merging(MountTest):
         def use():
             model = self.load(merge=True)
             size = sum(array.nbytes for array in nodes(model))
-            until(lambda: skopsfs.report(model).merged > size * 0.9, "pages are merged", 60)
+            until(lambda: skopsfs.report(model).merged > size * 0.9, "pages are merged")
             found = [frames(address(array) // PAGE * PAGE, array.nbytes // PAGE) for array in nodes(model)]
             return found, model.predict(self.data[:50]).tolist(), str(skopsfs.report(model))
         with ksm(), warnings.catch_warnings():
@@ -150,8 +155,8 @@ class Merging(MountTest):
             with Child(use) as first, Child(use) as second:
                 (one, predicted, text), (two, _, _) = first.result(), second.result()
         pairs = [pair for array, other in zip(one, two) for pair in zip(array, other)]
-        self.assertGreater(sum(a == b is not None for a, b in pairs), 0.9 * len(pairs))
-        self.assertEqual(predicted, self.forest.predict(self.data[:50]).tolist())
+        self.assertGreater(sum(a == b is not None for a, b in pairs), 0.8 * len(pairs))
+        self.assertEqual(predicted, self.predicted)
         self.assertRegex(text, r"pages of [0-9,]+ bytes are merged")
 
     @needs_ksm
@@ -159,13 +164,13 @@ class Merging(MountTest):
         def use():
             first, second = self.load(merge=True), self.load(merge=True)
             size = sum(array.nbytes for array in nodes(first))
-            until(lambda: skopsfs.report(first).merged > size * 1.8, "pages are merged", 60)
+            until(lambda: skopsfs.report(first).merged > size * 1.8, "pages are merged")
             values = [tree.tree_.value for tree in first.estimators_]
             for array in values:
                 array[:] = 7
             return first.predict(self.data[:5]).tolist(), second.predict(self.data[:5]).tolist()
         with ksm():
-            self.assertEqual(in_child(use), ([7.0] * 5, self.forest.predict(self.data[:5]).tolist()))
+            self.assertEqual(in_child(use), ([7.0] * 5, self.predicted[:5]))
 
     def test_says_once_that_it_is_turned_off(self):
         off = self.in_source("run")
@@ -192,7 +197,7 @@ class Merging(MountTest):
                 model = self.load(merge=True)
             return model.predict(self.data[:5]).tolist(), [str(warning.message) for warning in said]
         predicted, [text] = in_child(check)
-        self.assertEqual(predicted, self.forest.predict(self.data[:5]).tolist())
+        self.assertEqual(predicted, self.predicted[:5])
         self.assertIn("CONFIG_KSM", text)
 
     def test_of_programs_that_know_nothing_of_it(self):
