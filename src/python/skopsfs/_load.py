@@ -20,11 +20,11 @@ from ._memory import pages_of_its_own
 from ._sparse import map_sparse
 from ._versions import remember, version_of
 
-_MIB = 1 << 20
+_MIN_BYTES = 256 << 10  # above it a map takes less time than a copy
 
 
 def load(path: str | os.PathLike[str], trusted: Sequence[str] | None = None, *, mmap_mode: Mode = "c",
-         min_bytes: int = _MIB, require_mapped: bool = False, merge: bool = False) -> Any:
+         min_bytes: int = _MIN_BYTES, require_mapped: bool = False, merge: bool = False) -> Any:
     """What ``skops.io.load`` loads, with its large arrays mapped instead of copied.
 
     Parameters
@@ -38,8 +38,8 @@ def load(path: str | os.PathLike[str], trusted: Sequence[str] | None = None, *, 
         ``"c"``: arrays can be written to, and a page that is written becomes this process's own.
         ``"r"``: they are read-only, so that training the model fails.
     min_bytes
-        Arrays of so many bytes and more are mapped, all others are read. A process may have 65,530
-        mappings, so a forest of 10,000 small trees must not be mapped one by one.
+        Arrays of so many bytes and more are mapped, all others are read: 256 KiB, unless said otherwise. A process
+        may have 65,530 mappings, so a forest of 10,000 small trees must not be mapped one by one.
     require_mapped
         Whether a plain file is an error, and an array that would be mapped but cannot: of a sparse matrix whose
         arrays ``by-name`` does not show, or beyond the mappings that a process may have.
