@@ -46,7 +46,7 @@ def parse_header(data: bytes) -> Header | None:
     if fields is None or dtype is None:
         return None
     if dtype.names is not None:
-        dtype = _parse_dtype.__wrapped__(fields["descr"])  # its names can be set, which shall not change other arrays
+        dtype = copy.deepcopy(dtype)  # its names can be set, which shall not change other arrays
     shape = tuple(map(int, filter(None, fields["shape"].split(b","))))
     return Header(shape, fields["order"] == b"True", dtype, start, math.prod(shape) * dtype.itemsize)
 
