@@ -1,6 +1,6 @@
 #!/bin/sh
-# On a fresh Debian 12: installs what is needed, builds, mounts a folder of sample archives and
-# shows three processes sharing the pages of one array.
+# Installs on a fresh Debian 12 what is needed, builds, mounts a folder of sample archives and
+# shows three processes that share the pages of one array.
 set -eu
 cd "$(dirname "$0")/.."
 
