@@ -25,9 +25,9 @@ constexpr int64_t kMostPending = int64_t{64} << 20;  // bytes
 }  // namespace
 
 ArchiveFile::ArchiveFile(util::UniqueFd fd, const struct stat& opened, bool keep_pages,
-                         metrics::Counters* counters)
+                         handover::Counters* counters)
     : fd_(std::move(fd)),
-      identity_(IdentityOf(opened)),
+      identity_(handover::IdentityOf(opened)),
       keep_pages_(keep_pages),
       counters_(counters),
       writers_(fd_.get()),
@@ -156,7 +156,7 @@ bool ArchiveFile::IsSeenWritten() const {
 
 std::optional<int64_t> ArchiveFile::CheckUnchanged() const {
   if (IsSeenWritten()) throw Error(EIO, "somebody has the archive open for writing");
-  Identity now = IdentityOf(Stat());
+  handover::Identity now = handover::IdentityOf(Stat());
   if (now == identity_) return std::nullopt;
   const int64_t changed = std::exchange(now.ctime, identity_.ctime);
   if (now != identity_) throw Error(EIO, "the archive was changed in place while it was open");

@@ -12,11 +12,11 @@
 
 #include "archive/decode_stream.h"
 #include "archive/direct_file.h"
-#include "archive/identity.h"
 #include "archive/member_state.h"
 #include "archive/read_runs.h"
 #include "archive/writers.h"
-#include "metrics/counters.h"
+#include "handover/counters.h"
+#include "handover/identity.h"
 #include "util/long_mutex.h"
 #include "util/unique_fd.h"
 #include "zip/byte_source.h"
@@ -35,10 +35,10 @@ class ArchiveFile : public zip::ByteSource {
   // `opened` is what fstat said of `fd` when it was opened. What is read is counted in `counters`,
   // if any, which must live longer.
   ArchiveFile(util::UniqueFd fd, const struct stat& opened, bool keep_pages = false,
-              metrics::Counters* counters = nullptr);
+              handover::Counters* counters = nullptr);
   ~ArchiveFile() override;
 
-  const Identity& identity() const { return identity_; }
+  const handover::Identity& identity() const { return identity_; }
   int descriptor() const { return fd_.get(); }
   uint64_t size() const override { return identity_.size; }
 
@@ -68,7 +68,7 @@ class ArchiveFile : public zip::ByteSource {
 
   // Those two questions by themselves. The first throws util::Error when the file cannot be looked
   // at, as when its filesystem is gone.
-  bool HasItsTimes() const { return IdentityOf(Stat()) == identity_; }
+  bool HasItsTimes() const { return handover::IdentityOf(Stat()) == identity_; }
   bool IsSeenWritten() const;
 
   // Whether a read of the file, or a look at it, has ever failed: then what was made of its bytes
@@ -107,9 +107,9 @@ class ArchiveFile : public zip::ByteSource {
   void ReadThroughCache(uint64_t offset, std::span<std::byte> out) const;
 
   util::UniqueFd fd_;
-  Identity identity_;
+  handover::Identity identity_;
   const bool keep_pages_;
-  metrics::Counters* const counters_;
+  handover::Counters* const counters_;
   const Writers writers_;
   uint64_t window_;                                  // bytes
   std::unique_ptr<std::atomic<uint64_t>[]> served_;  // bytes, one counter a window

@@ -107,8 +107,8 @@ MemberReader::MemberReader(std::shared_ptr<const ArchiveFile> file, const Extent
       state_(file_->StateOf(extent, pool)),
       decoder_state_(DecoderStateOf(*file_, extent, pool)) {}
 
-metrics::Kind MemberReader::kind() const {
-  return IsDecoded(extent_) ? metrics::Kind::kDecoded : metrics::Kind::kStored;
+handover::Kind MemberReader::kind() const {
+  return IsDecoded(extent_) ? handover::Kind::kDecoded : handover::Kind::kStored;
 }
 
 size_t MemberReader::Read(uint64_t offset, std::span<std::byte> out) {

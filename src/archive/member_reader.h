@@ -52,7 +52,7 @@ class MemberReader {
   // Nothing when nobody has said it, and not all bytes have gone by.
   std::optional<uint32_t> Crc32() const;
 
-  metrics::Kind kind() const;
+  handover::Kind kind() const;
   static size_t memory_bytes() { return sizeof(MemberReader) + sizeof(MemberState); }
 
   // Whether its CRC-32 has been found wrong: this version of it will never be read.

@@ -12,9 +12,9 @@ namespace {
 using util::Error;
 using util::Quoted;
 
-std::shared_ptr<Slot> RootSlot(const Source& source) {
+std::shared_ptr<Slot> RootSlot(const source::Source& source) {
   auto root = std::make_shared<Slot>();
-  const Found found = source.OpenRoot();
+  const source::Found found = source.OpenRoot();
   root->is_folder = !source.is_single_archive();
   root->st = found.st;
   if (root->is_folder) root->identity = SlotIdentity(found.st);
@@ -33,8 +33,8 @@ bool HasChanged(const archive::ArchiveFile& file) {
 
 }  // namespace
 
-Catalog::Catalog(Source source, const OpenArchives::Budget& budget,
-                 std::unique_ptr<SlotStore> store, DescriptorKeeper* keeper)
+Catalog::Catalog(source::Source source, const OpenArchives::Budget& budget,
+                 std::unique_ptr<handover::SlotStore> store, DescriptorKeeper* keeper)
     : source_(std::move(source)),
       keeper_(keeper),
       open_(budget),
@@ -92,7 +92,7 @@ auto Catalog::AskingSource(const Call& call) const {
   }
 }
 
-Found Catalog::OpenRoot() const {
+source::Found Catalog::OpenRoot() const {
   return AskingSource([&] { return source_.OpenRoot(); });
 }
 
@@ -110,7 +110,7 @@ bool Catalog::SourceIsGone() {
   return source_is_gone_.exchange(false);
 }
 
-Found Catalog::OpenAgain(const Slot& slot) const {
+source::Found Catalog::OpenAgain(const Slot& slot) const {
   if (slot.path.empty()) return OpenRoot();
   try {
     return source_.Open(slot.path);
@@ -122,8 +122,8 @@ Found Catalog::OpenAgain(const Slot& slot) const {
   }
 }
 
-Found Catalog::OpenFolder(const Slot& slot) const {
-  Found found = OpenAgain(slot);
+source::Found Catalog::OpenFolder(const Slot& slot) const {
+  source::Found found = OpenAgain(slot);
   if (!found.is_folder() || SlotIdentity(found.st) != slot.identity) {
     throw Error(ESTALE, Quoted(slot.path) + " is not the folder it was");
   }
@@ -139,21 +139,21 @@ struct stat Catalog::StatFolder(const Slot& slot) const {
   return found->st;
 }
 
-std::optional<Found> Catalog::Examine(const Slot& folder, const Found& open,
-                                      const std::string& name) const {
+std::optional<source::Found> Catalog::Examine(const Slot& folder, const source::Found& open,
+                                              const std::string& name) const {
   auto found = source_.OpenChild(open, folder.path, name);
   if (!found || !found->is_folder()) return found;
   const auto identity = SlotIdentity(found->st);
   for (const Slot* above = &folder; above != nullptr; above = above->parent.get()) {
     if (above->identity != identity) continue;
     util::LogWarning("{}: not shown: the symbolic link leads to a folder that it lies in",
-                     Quoted(JoinPath(folder.path, name)));
+                     Quoted(source::JoinPath(folder.path, name)));
     return std::nullopt;
   }
   return found;
 }
 
-std::optional<struct stat> Catalog::Glance(const Slot& folder, const Found& open,
+std::optional<struct stat> Catalog::Glance(const Slot& folder, const source::Found& open,
                                            const std::string& name) const {
   if (const auto st = source_.StatFile(open, name)) return st;
   const auto found = Examine(folder, open, name);
@@ -161,7 +161,7 @@ std::optional<struct stat> Catalog::Glance(const Slot& folder, const Found& open
 }
 
 std::shared_ptr<Slot> Catalog::Acquire(const std::shared_ptr<Slot>& folder, const std::string& name,
-                                       const Found& found) {
+                                       const source::Found& found) {
   auto slot = slots_.Acquire(folder, name, found.st);
   replaced_.Keep(slot->path, slot->id, found);
   return slot;
@@ -169,7 +169,7 @@ std::shared_ptr<Slot> Catalog::Acquire(const std::shared_ptr<Slot>& folder, cons
 
 std::shared_ptr<Slot> Catalog::SingleArchive() {
   try {
-    const Found found = OpenRoot();
+    const source::Found found = OpenRoot();
     if (!S_ISREG(found.st.st_mode)) throw Error(EIO, "the source is no longer a regular file");
     const std::lock_guard lock(single_mutex_);
     auto slot = Acquire(root(), "", found);

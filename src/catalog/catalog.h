@@ -12,7 +12,7 @@
 #include "catalog/replaced_names.h"
 #include "catalog/slot.h"
 #include "catalog/slot_table.h"
-#include "catalog/source.h"
+#include "source/source.h"
 
 namespace skopsfs::catalog {
 
@@ -29,8 +29,8 @@ class Catalog {
  public:
   // Goes on with the slots that a predecessor left in `store`, if any. `keeper`, if any, gets the
   // descriptors of what is read.
-  Catalog(Source source, const OpenArchives::Budget& budget,
-          std::unique_ptr<SlotStore> store = std::make_unique<SlotStore>(),
+  Catalog(source::Source source, const OpenArchives::Budget& budget,
+          std::unique_ptr<handover::SlotStore> store = std::make_unique<handover::SlotStore>(),
           DescriptorKeeper* keeper = nullptr);
 
   // Takes over what a predecessor had kept; to be called before all else.
@@ -48,9 +48,9 @@ class Catalog {
   // All that was left has been taken over: from now on slots that go are gone. See SlotStore.
   void TakeOver() { store_->Release(); }
 
-  const Source& source() const { return source_; }
+  const source::Source& source() const { return source_; }
   // The folder or single archive itself.
-  Found OpenRoot() const;
+  source::Found OpenRoot() const;
   // Whether the source has been found to be gone since the last call, and still is, as when it lies
   // on a mount whose server has ended: then it stays so, whatever is mounted at its path by now.
   bool SourceIsGone();
@@ -61,23 +61,23 @@ class Catalog {
   std::vector<SlotTable::Doubtful> Doubtful();
 
   // The folder of `slot`, if it still is the one it was; util::Error(ESTALE) otherwise.
-  Found OpenFolder(const Slot& slot) const;
+  source::Found OpenFolder(const Slot& slot) const;
 
   // What is to be said of it now, likewise.
   struct stat StatFolder(const Slot& slot) const;
 
   // The child `name` of an open folder as it is now, as for Source::OpenChild; without folders that
   // a symbolic link makes part of themselves, which would never end.
-  std::optional<Found> Examine(const Slot& folder, const Found& open,
-                               const std::string& name) const;
+  std::optional<source::Found> Examine(const Slot& folder, const source::Found& open,
+                                       const std::string& name) const;
 
   // The type and identity of what Examine() would find, for less: archives are not opened.
-  std::optional<struct stat> Glance(const Slot& folder, const Found& open,
+  std::optional<struct stat> Glance(const Slot& folder, const source::Found& open,
                                     const std::string& name) const;
 
   // The slot of what Examine() found, with one lookup more.
   std::shared_ptr<Slot> Acquire(const std::shared_ptr<Slot>& folder, const std::string& name,
-                                const Found& found);
+                                const source::Found& found);
 
   // When the source is one archive: the slot of its present version. The catalogue itself keeps a
   // lookup on it, so that it stays.
@@ -121,7 +121,7 @@ class Catalog {
 
   // The archive version cannot be opened, and its members cannot be read. To be called before all
   // else.
-  void Quarantine(const archive::Identity& identity, const std::string& reason) {
+  void Quarantine(const handover::Identity& identity, const std::string& reason) {
     quarantined_.emplace_back(identity, reason);
   }
 
@@ -149,7 +149,7 @@ class Catalog {
   auto AskingSource(const Call& call) const;
   using File = std::shared_ptr<const archive::ArchiveFile>;
   using Index = std::shared_ptr<const archive::ArchiveIndex>;
-  Found OpenAgain(const Slot& slot) const;
+  source::Found OpenAgain(const Slot& slot) const;
   OpenArchive Open(const std::shared_ptr<Slot>& slot, bool as_named);
   static OpenArchive AtHand(Slot& slot);
   static void Close(Slot& slot, const archive::ArchiveFile& file,
@@ -160,19 +160,19 @@ class Catalog {
   Index ReadIndex(Slot& slot, const File& file, bool as_named);
   Index IndexOf(Slot& slot, const archive::ArchiveFile& file);
 
-  const Source source_;
+  const source::Source source_;
   mutable std::atomic<bool> source_is_gone_ = false;
   DescriptorKeeper* const keeper_;
   OpenArchives open_;
   ReplacedNames replaced_;
-  const std::unique_ptr<SlotStore> store_;
+  const std::unique_ptr<handover::SlotStore> store_;
   SlotTable slots_;
   void Keep(Slot& slot);
   // Why it is served no more; nullptr when it is.
   const std::string* QuarantineOf(const Slot& slot) const;
   util::Error Failed(Slot& slot, const util::Error& error);
 
-  std::vector<std::pair<archive::Identity, std::string>> quarantined_;
+  std::vector<std::pair<handover::Identity, std::string>> quarantined_;
   std::mutex early_mutex_;
   std::deque<std::weak_ptr<Slot>> early_;  // that OpenEarly() has opened, the latest last
   uint64_t looked_at_ = 0;                 // the slot whose file was looked at last

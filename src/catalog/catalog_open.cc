@@ -150,10 +150,10 @@ OpenArchive Catalog::OpenNow(const std::shared_ptr<Slot>& slot, bool as_named) {
 
 Catalog::File Catalog::OpenFile(Slot& slot) {
   const auto kept = replaced_.Kept(slot.id);
-  const auto found = kept ? kept : std::make_shared<const Found>(OpenAgain(slot));
+  const auto found = kept ? kept : std::make_shared<const source::Found>(OpenAgain(slot));
   if (!S_ISREG(found->st.st_mode)) throw Error(ESTALE, Quoted(slot.path) + " is no archive by now");
-  util::UniqueFd fd = Source::OpenForReading(*found);
-  if (archive::IdentityOf(found->st) != slot.identity) {
+  util::UniqueFd fd = source::Source::OpenForReading(*found);
+  if (handover::IdentityOf(found->st) != slot.identity) {
     // An upload that is going on is said to be one.
     if (archive::Writers(fd.get()).HaveItOpen()) throw Error(EIO, kBeingWritten);
     throw Error(ESTALE, Quoted(slot.path) + " is another version by now");
@@ -176,7 +176,7 @@ Catalog::Index Catalog::IndexOf(Slot& slot, const archive::ArchiveFile& file) {
   const auto turn = open_.WaitForTurn(location.size);
   auto index = std::make_unique<archive::ArchiveIndex>(file, location, LabelOf(slot));
   if (slot.record) {
-    if (!IsMark(slot.record->index_mark, index->Mark())) {
+    if (!handover::IsMark(slot.record->index_mark, index->Mark())) {
       throw Error(EIO, "its central directory is not what it was");
     }
     slot.record->members = index->node_count();
@@ -187,7 +187,7 @@ Catalog::Index Catalog::IndexOf(Slot& slot, const archive::ArchiveFile& file) {
 std::shared_ptr<const by_name::NameTree> Catalog::Adopt(const Slot& slot,
                                                         std::unique_ptr<by_name::NameTree> names) {
   if (slot.record) {
-    if (!IsMark(slot.record->names_mark, names->Mark())) {
+    if (!handover::IsMark(slot.record->names_mark, names->Mark())) {
       throw Error(EIO, "the names are not those of before");
     }
     slot.record->names = names->size();

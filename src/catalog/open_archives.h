@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "catalog/slot.h"
-#include "metrics/counters.h"
+#include "handover/counters.h"
 #include "util/long_mutex.h"
 
 namespace skopsfs::catalog {
@@ -29,7 +29,7 @@ class OpenArchives {
     size_t idle_index_bytes = size_t{64} << 20;  // beyond which indexes that nobody uses go
     size_t index_bytes = size_t{1} << 30;        // of all
     bool keep_pages = false;  // of archives in the page cache, see archive::ArchiveFile
-    metrics::Counters* counters = nullptr;  // of what is read of archives; may be none
+    handover::Counters* counters = nullptr;  // of what is read of archives; may be none
   };
 
   explicit OpenArchives(const Budget& budget) : budget_(budget) {}

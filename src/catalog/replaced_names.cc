@@ -34,11 +34,11 @@ bool ReplacedNames::IsVersion(const std::string& path, const archive::ArchiveFil
   }
 }
 
-void ReplacedNames::Keep(const std::string& path, uint64_t slot_id, const Found& found) {
+void ReplacedNames::Keep(const std::string& path, uint64_t slot_id, const source::Found& found) {
   if (!S_ISREG(found.st.st_mode) || !Contains(path)) return;
   util::UniqueFd fd(fcntl(found.fd.get(), F_DUPFD_CLOEXEC, 0));
   if (!fd) return;  // its users may get ESTALE
-  auto kept = std::make_shared<const Found>(Found{std::move(fd), found.st});
+  auto kept = std::make_shared<const source::Found>(source::Found{std::move(fd), found.st});
   const std::lock_guard lock(mutex_);
   auto& all = periods_[0].kept;
   std::erase_if(all, [&](const auto& item) { return item.first == slot_id; });
@@ -46,7 +46,7 @@ void ReplacedNames::Keep(const std::string& path, uint64_t slot_id, const Found&
   if (all.size() > kMostKept) all.pop_back();
 }
 
-std::shared_ptr<const Found> ReplacedNames::Kept(uint64_t slot_id) const {
+std::shared_ptr<const source::Found> ReplacedNames::Kept(uint64_t slot_id) const {
   const std::lock_guard lock(mutex_);
   for (const auto& period : periods_) {
     for (const auto& [id, found] : period.kept) {

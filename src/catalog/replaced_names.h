@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "archive/archive_file.h"
-#include "catalog/source.h"
+#include "source/source.h"
 
 namespace skopsfs::catalog {
 
@@ -30,9 +30,9 @@ class ReplacedNames {
   bool IsVersion(const std::string& path, const archive::ArchiveFile& file);
 
   // Keeps what was found at `path` as the slot `slot_id`, if it is such a name.
-  void Keep(const std::string& path, uint64_t slot_id, const Found& found);
+  void Keep(const std::string& path, uint64_t slot_id, const source::Found& found);
   // nullptr when nothing was kept of that slot, or no more.
-  std::shared_ptr<const Found> Kept(uint64_t slot_id) const;
+  std::shared_ptr<const source::Found> Kept(uint64_t slot_id) const;
 
   // Forgets what was there at the last call but one; to be called about once a second.
   void Tidy();
@@ -43,7 +43,7 @@ class ReplacedNames {
 
   struct Period {
     std::set<std::string> names;
-    std::deque<std::pair<uint64_t, std::shared_ptr<const Found>>> kept;  // the latest first
+    std::deque<std::pair<uint64_t, std::shared_ptr<const source::Found>>> kept;  // the latest first
   };
   mutable std::mutex mutex_;
   std::array<Period, 2> periods_;  // this one and the one before

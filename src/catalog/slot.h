@@ -13,12 +13,12 @@
 
 #include "archive/archive_file.h"
 #include "archive/archive_index.h"
-#include "archive/identity.h"
 #include "archive/inner_archive.h"
 #include "archive/member_reader.h"
 #include "by_name/name_tree.h"
 #include "catalog/descriptor_keeper.h"
-#include "catalog/slot_store.h"
+#include "handover/identity.h"
+#include "handover/slot_store.h"
 #include "util/error.h"
 #include "util/long_mutex.h"
 
@@ -33,13 +33,13 @@ struct Slot {
   bool is_plain_file = false;          // one that lies beside the archives
   std::shared_ptr<const Slot> parent;  // nullptr in the root
   std::string name;
-  std::string path;            // relative to the source, as it was when the slot was made
-  archive::Identity identity;  // of a folder, device and inode only
-  struct stat st {};           // of the source, when the slot was made
+  std::string path;             // relative to the source, as it was when the slot was made
+  handover::Identity identity;  // of a folder, device and inode only
+  struct stat st {};            // of the source, when the slot was made
 
   // What a successor process will know of it; of the root nothing. The lookups in it are guarded
   // by the slot table's mutex.
-  OwnedRecord record;
+  handover::OwnedRecord record;
   // Guarded by the slot table's mutex.
   bool recovered = false;
   uint64_t given = 0;  // how often it was given to the kernel, a count of this process

@@ -1,18 +1,18 @@
 #include "catalog/slot_table.h"
 
-#include "catalog/source.h"
+#include "source/source.h"
 
 namespace skopsfs::catalog {
 
-archive::Identity SlotIdentity(const struct stat& st) {
+handover::Identity SlotIdentity(const struct stat& st) {
   if (S_ISDIR(st.st_mode)) return {.device = st.st_dev, .inode = st.st_ino};
-  return archive::IdentityOf(st);
+  return handover::IdentityOf(st);
 }
 
-SlotTable::SlotTable(std::shared_ptr<Slot> root, SlotStore& store)
+SlotTable::SlotTable(std::shared_ptr<Slot> root, handover::SlotStore& store)
     : store_(store), root_(std::move(root)) {
   by_id_.emplace(root_->id, root_);
-  for (SlotRecord* record : store_.Recover()) Recover(record);
+  for (handover::SlotRecord* record : store_.Recover()) Recover(record);
   // Only those that lead to others are there for their sake alone.
   std::erase_if(by_id_, [&](const auto& item) {
     const bool is_known = item.second == root_ || item.second->record->lookups > 0;
@@ -22,10 +22,10 @@ SlotTable::SlotTable(std::shared_ptr<Slot> root, SlotStore& store)
   recovered_ = by_id_.size() - 1;
 }
 
-void SlotTable::Recover(SlotRecord* record) {
+void SlotTable::Recover(handover::SlotRecord* record) {
   const auto parent = by_id_.find(record->parent);
   auto slot = std::make_shared<Slot>();
-  slot->record = OwnedRecord(record, {&store_});
+  slot->record = handover::OwnedRecord(record, {&store_});
   Insert(slot, parent->second);
   if (record->superseded != 0) SetSuperseded(*slot, true);
   slot->recovered = true;
@@ -48,8 +48,8 @@ void SlotTable::Insert(const std::shared_ptr<Slot>& slot, const std::shared_ptr<
   slot->is_folder = S_ISDIR(record->st.st_mode);
   slot->parent = parent;
   slot->name = record->Name();
-  slot->path = JoinPath(parent->path, slot->name);
-  slot->is_plain_file = IsPlainFile(slot->path, record->st.st_mode);
+  slot->path = source::JoinPath(parent->path, slot->name);
+  slot->is_plain_file = source::IsPlainFile(slot->path, record->st.st_mode);
   slot->identity = SlotIdentity(record->st);
   slot->st = record->st;
   by_id_.emplace(slot->id, slot);
@@ -63,7 +63,7 @@ std::shared_ptr<Slot> SlotTable::Get(uint64_t id) {
 
 std::shared_ptr<Slot> SlotTable::Acquire(const std::shared_ptr<Slot>& parent,
                                          const std::string& name, const struct stat& st) {
-  const archive::Identity identity = SlotIdentity(st);
+  const handover::Identity identity = SlotIdentity(st);
   const bool is_folder = S_ISDIR(st.st_mode);
   const std::lock_guard lock(mutex_);
   const auto [known, is_new] = current_.try_emplace({parent->id, name});
@@ -79,7 +79,7 @@ std::shared_ptr<Slot> SlotTable::Acquire(const std::shared_ptr<Slot>& parent,
   }
   try {
     auto slot = std::make_shared<Slot>();
-    slot->record = OwnedRecord(store_.Add(parent->id, name, st), {&store_});
+    slot->record = handover::OwnedRecord(store_.Add(parent->id, name, st), {&store_});
     Insert(slot, parent);
     if (current) SetSuperseded(*current, true);
     return current = slot;

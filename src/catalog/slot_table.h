@@ -18,7 +18,7 @@ namespace skopsfs::catalog {
 class SlotTable {
  public:
   // `root` never leaves. What a predecessor left in `store` is in the table again.
-  SlotTable(std::shared_ptr<Slot> root, SlotStore& store);
+  SlotTable(std::shared_ptr<Slot> root, handover::SlotStore& store);
 
   const std::shared_ptr<Slot>& root() const { return root_; }
 
@@ -60,12 +60,12 @@ class SlotTable {
   std::shared_ptr<Slot> Current(uint64_t parent, const std::string& name);
 
  private:
-  void Recover(SlotRecord* record);
+  void Recover(handover::SlotRecord* record);
   std::shared_ptr<Slot> Remove(uint64_t id) noexcept;
   void SetSuperseded(Slot& slot, bool superseded);
   void Insert(const std::shared_ptr<Slot>& slot, const std::shared_ptr<Slot>& parent);
 
-  SlotStore& store_;
+  handover::SlotStore& store_;
   std::mutex mutex_;
   std::shared_ptr<Slot> root_;
   size_t recovered_ = 0;
@@ -76,6 +76,6 @@ class SlotTable {
 };
 
 // What a slot remembers of a file's state: all of an archive's, a folder's device and inode.
-archive::Identity SlotIdentity(const struct stat& st);
+handover::Identity SlotIdentity(const struct stat& st);
 
 }  // namespace skopsfs::catalog

@@ -9,11 +9,11 @@
 #include <string_view>
 
 #include "cli/run.h"
-#include "fuse/metrics_process.h"
-#include "fuse/sandbox.h"
-#include "fuse/serving_user.h"
 #include "metrics/http_server.h"
+#include "supervisor/metrics_process.h"
+#include "util/serving_user.h"
 #include "util/unique_fd.h"
+#include "worker/sandbox.h"
 
 namespace skopsfs::cli {
 
@@ -30,12 +30,12 @@ void RunMetricsServer(std::pair<int, int> descriptors, std::span<const char* con
     waiting.Reset();
   };
   try {
-    fuse::BecomePowerless();
-    const metrics::SharedCounters counters(memory, metrics::SharedCounters::Access::kRead);
+    util::BecomePowerless();
+    const handover::SharedCounters counters(memory, handover::SharedCounters::Access::kRead);
     metrics::HttpServer server(metrics::ParseAddress(argument(0)), *counters,
                                {ThisVersion(), std::string(argument(1)), std::string(argument(2))});
-    fuse::EnterMetricsSandbox();
-    say(fuse::kMetricsServed);
+    worker::EnterMetricsSandbox();
+    say(supervisor::kMetricsServed);
     server.Run();
     _exit(EXIT_SUCCESS);
   } catch (const std::exception& error) {

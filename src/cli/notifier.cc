@@ -12,9 +12,9 @@
 #include <exception>
 
 #include "cli/run.h"
-#include "fuse/sandbox.h"
-#include "fuse/serving_user.h"
-#include "fuse/system_calls.h"
+#include "util/serving_user.h"
+#include "worker/sandbox.h"
+#include "worker/system_calls.h"
 
 namespace skopsfs::cli {
 namespace {
@@ -33,8 +33,8 @@ void RunNotifier(std::pair<int, int> descriptors) {
   const auto [mount, messages] = descriptors;
   prctl(PR_SET_NAME, "skopsfs-notify");
   try {
-    fuse::BecomePowerless();
-    if (!fuse::kSanitized) fuse::RestrictToReadingAndWriting();
+    util::BecomePowerless();
+    if (!worker::kSanitized) worker::RestrictToReadingAndWriting();
   } catch (const std::exception&) {
     _exit(EXIT_FAILURE);
   }

@@ -17,18 +17,18 @@
 #include <string_view>
 #include <vector>
 
-#include "catalog/source.h"
 #include "cli/options.h"
 #include "cli/user.h"
 #include "cli/version.h"
-#include "fuse/background.h"
-#include "fuse/execute.h"
-#include "fuse/mountpoint.h"
-#include "fuse/service_manager.h"
-#include "fuse/serving_user.h"
-#include "fuse/supervisor.h"
+#include "source/source.h"
+#include "supervisor/execute.h"
+#include "supervisor/mountpoint.h"
+#include "supervisor/service_manager.h"
+#include "supervisor/supervisor.h"
+#include "util/background.h"
 #include "util/error.h"
 #include "util/log.h"
+#include "util/serving_user.h"
 #include "util/time_zone.h"
 #include "zip/end_record.h"
 #include "zip/format.h"
@@ -76,10 +76,10 @@ void WarnOfFewDescriptors() {
 
 // A single archive is looked at again and again; behind a link that leads through the mountpoint
 // that would be a question to ourselves.
-void RefuseToWaitForItself(const catalog::Source& source, const std::string& mountpoint) {
+void RefuseToWaitForItself(const source::Source& source, const std::string& mountpoint) {
   if (!source.is_single_archive() || !std::filesystem::is_symlink(source.path())) return;
-  if (!fuse::LiesInside(source.path(), mountpoint) &&
-      !fuse::LiesInside(source.canonical_path(), mountpoint)) {
+  if (!supervisor::LiesInside(source.path(), mountpoint) &&
+      !supervisor::LiesInside(source.canonical_path(), mountpoint)) {
     return;
   }
   throw util::Error(EINVAL, fmt::format("source {} is a link below the mountpoint {}: name what "
@@ -89,15 +89,15 @@ void RefuseToWaitForItself(const catalog::Source& source, const std::string& mou
 
 // Else a mistyped path would be mounted as an archive that cannot be opened. Nothing is parsed
 // here: the worker does that, which has no powers. Looked at as the user who will serve.
-void RefuseWhatIsNoZip(const catalog::Source& source, const fuse::ServingUser& user,
+void RefuseWhatIsNoZip(const source::Source& source, const util::ServingUser& user,
                        bool is_sandboxed) {
   constexpr size_t kTail = zip::kEndRecordSize + zip::kLongestComment;
   constexpr auto kSignature = zip::kEndRecordSignature;  // little-endian, as this machine is
   if (!source.is_single_archive()) return;
-  std::optional<fuse::AsUser> as_user;
+  std::optional<util::AsUser> as_user;
   if (geteuid() == 0 && is_sandboxed && !user.stays) as_user.emplace(user.ids);
   const auto found = source.OpenRoot();
-  const auto file = catalog::Source::OpenForReading(found);
+  const auto file = source::Source::OpenForReading(found);
   std::vector<char> tail(kTail);
   const auto size = std::max<off_t>(found.st.st_size - static_cast<off_t>(kTail), 0);
   const ssize_t got = pread(file.get(), tail.data(), tail.size(), size);
@@ -114,7 +114,7 @@ void RefuseWhatIsNoZip(const catalog::Source& source, const fuse::ServingUser& u
 }
 
 // As it is when the two paths were given the wrong way round.
-bool HasNothingToShow(const catalog::Source& source) {
+bool HasNothingToShow(const source::Source& source) {
   try {
     return !source.is_single_archive() && source.List(source.OpenRoot()).empty();
   } catch (const util::Error&) {  // nobody knows: only the user who will serve may look
@@ -122,8 +122,8 @@ bool HasNothingToShow(const catalog::Source& source) {
   }
 }
 
-void RefuseToHide(const catalog::Source& source, const std::string& mountpoint) {
-  const auto name = fuse::AnyNameIn(mountpoint);
+void RefuseToHide(const source::Source& source, const std::string& mountpoint) {
+  const auto name = supervisor::AnyNameIn(mountpoint);
   if (!name) return;
   throw util::Error(
       ENOTEMPTY,
@@ -136,14 +136,14 @@ void RefuseToHide(const catalog::Source& source, const std::string& mountpoint) 
                       : ""));
 }
 
-std::string FreeMountpoint(const catalog::Source& source, const std::string& path, bool may_hide) {
-  std::string mountpoint = fuse::PrepareMountpoint(path);
+std::string FreeMountpoint(const source::Source& source, const std::string& path, bool may_hide) {
+  std::string mountpoint = supervisor::PrepareMountpoint(path);
   if (mountpoint == source.canonical_path()) {
     throw util::Error(EINVAL, fmt::format("mountpoint {} is the source itself: choose another "
                                           "folder, or its archives would be hidden",
                                           util::Quoted(mountpoint)));
   }
-  if (fuse::LiesInside(mountpoint, source.canonical_path())) {
+  if (supervisor::LiesInside(mountpoint, source.canonical_path())) {
     throw util::Error(EINVAL, fmt::format("mountpoint {} lies inside the source {}: choose one "
                                           "outside, or the mount would show itself",
                                           util::Quoted(mountpoint), util::Quoted(source.path())));
@@ -157,7 +157,7 @@ int Serve(const Options& options, std::span<const char* const> arguments,
           const std::function<void()>& on_ready) {
   RaiseLimits();
   const auto [source, user] = OpenSource(options);
-  const auto passed = fuse::PassedDescriptor(options.mountpoint);
+  const auto passed = supervisor::PassedDescriptor(options.mountpoint);
   RefuseWhatIsNoZip(source, user, options.sandbox);
   const auto mountpoint =
       passed ? options.mountpoint : FreeMountpoint(source, options.mountpoint, options.nonempty);
@@ -166,7 +166,7 @@ int Serve(const Options& options, std::span<const char* const> arguments,
     util::LogWarning("--verify=open is called --verify=read by now, and means that");
   }
   WarnOfFewDescriptors();
-  fuse::Supervisor supervisor(
+  supervisor::Supervisor supervisor(
       source,
       {.mountpoint = mountpoint,
        .source = source.path(),
@@ -193,7 +193,7 @@ void OccupyStandardStreams() {
   if (fd > STDERR_FILENO) close(fd);
 }
 
-// What fuse::Execute() gives a process of that kind, and takes it from the arguments: one
+// What supervisor::Execute() gives a process of that kind, and takes it from the arguments: one
 // descriptor or two, -1 for what is none. Nothing for another kind of process.
 std::optional<std::pair<int, int>> TakeDescriptors(std::span<const char* const>& arguments,
                                                    std::string_view kind) {
@@ -210,21 +210,22 @@ int ServeOrExplain(const Options& options, std::span<const char* const> argument
     return Serve(options, arguments, on_ready);
   } catch (const std::exception& error) {
     util::LogError("{}", error.what());
-    fuse::ServiceManager().Status(error.what());
+    supervisor::ServiceManager().Status(error.what());
     return kExitFailure;
   }
 }
 
 }  // namespace
 
-metrics::Versions ThisVersion() { return {SKOPSFS_VERSION, fuse::LibraryVersion()}; }
+metrics::Versions ThisVersion() { return {SKOPSFS_VERSION, supervisor::LibraryVersion()}; }
 
 int Run(std::span<const char* const> arguments) {
-  if (const auto given = TakeDescriptors(arguments, fuse::kMetricsProcess)) {
+  if (const auto given = TakeDescriptors(arguments, supervisor::kMetricsProcess)) {
     RunMetricsServer(*given, arguments);
   }
-  if (const auto given = TakeDescriptors(arguments, fuse::kNotifierProcess)) RunNotifier(*given);
-  const auto supervisor = TakeDescriptors(arguments, fuse::kWorkerProcess);
+  if (const auto given = TakeDescriptors(arguments, supervisor::kNotifierProcess))
+    RunNotifier(*given);
+  const auto supervisor = TakeDescriptors(arguments, supervisor::kWorkerProcess);
   Options options;
   try {
     options = ParseOptions(arguments);
@@ -247,11 +248,11 @@ int Run(std::span<const char* const> arguments) {
   signal(SIGIO, SIG_IGN);    // see archive/writers.h
   OccupyStandardStreams();
   if (supervisor) RunWorker(supervisor->first, options);
-  if (getpid() == 1) fuse::Supervisor::HoldSignals();  // the first process of a container
+  if (getpid() == 1) supervisor::Supervisor::HoldSignals();  // the first process of a container
   if (options.foreground) return ServeOrExplain(options, arguments, [] {});
   // The service of whoever waits for a service is what stays in front.
-  fuse::ServiceManager::Leave();
-  return fuse::RunInBackground([&](const std::function<void()>& ready) {
+  supervisor::ServiceManager::Leave();
+  return util::RunInBackground([&](const std::function<void()>& ready) {
     return ServeOrExplain(options, arguments, ready);
   });
 }

@@ -15,11 +15,11 @@ inline constexpr int kExitUsage = 2;    // the command line cannot be understood
 // connection is the descriptor `supervisor`. Does not return.
 [[noreturn]] void RunWorker(int supervisor, const Options& options);
 
-// The program as a process of fuse::NotifierProcess. Its descriptors are the mount's and the one
-// that messages come from.
+// The program as a process of supervisor::NotifierProcess. Its descriptors are the mount's and the
+// one that messages come from.
 [[noreturn]] void RunNotifier(std::pair<int, int> descriptors);
 
-// The program as a process of fuse::MetricsProcess, which says what it is given.
+// The program as a process of supervisor::MetricsProcess, which says what it is given.
 [[noreturn]] void RunMetricsServer(std::pair<int, int> descriptors,
                                    std::span<const char* const> arguments);
 

@@ -21,10 +21,10 @@ std::optional<id_t> Number(std::string_view text) {
   return id != static_cast<id_t>(-1) ? id : std::nullopt;
 }
 
-OpenedSource OpenAs(const fuse::UserIds& user, const Options& options) {
+OpenedSource OpenAs(const util::UserIds& user, const Options& options) {
   const std::string cannot = "the user of --user cannot read the source " +
                              util::Quoted(options.source) + ": give it access, or name another";
-  std::optional<fuse::AsUser> as_user;
+  std::optional<util::AsUser> as_user;
   try {
     as_user.emplace(user);
   } catch (const util::Error&) {
@@ -33,7 +33,7 @@ OpenedSource OpenAs(const fuse::UserIds& user, const Options& options) {
                       "and CAP_SETGID");
   }
   try {
-    return {catalog::Source(options.source), {.ids = user}};
+    return {source::Source(options.source), {.ids = user}};
   } catch (const util::Error& error) {
     if (error.code() == EACCES) throw util::Error(EACCES, cannot);
     throw;
@@ -50,12 +50,12 @@ OpenedSource OpenSource(const Options& options) {
     const auto user = FindUser(options.user);
     if (options.sandbox) return OpenAs(user, options);
   }
-  OpenedSource opened{catalog::Source(options.source), {}};
+  OpenedSource opened{source::Source(options.source), {}};
   const auto owner = opened.source.OpenRoot().st;
   opened.user.ids = {owner.st_uid, owner.st_gid};
   if (geteuid() != 0 || !options.sandbox) return opened;
   try {
-    const fuse::AsUser as_user(opened.user.ids);
+    const util::AsUser as_user(opened.user.ids);
     opened.source.OpenToRead();
   } catch (const util::Error& error) {
     opened.user.stays = true;
@@ -67,7 +67,7 @@ OpenedSource OpenSource(const Options& options) {
   return opened;
 }
 
-fuse::UserIds FindUser(const std::string& text) {
+util::UserIds FindUser(const std::string& text) {
   const size_t colon = text.find(':');
   const std::string user = text.substr(0, colon);
   const auto number = Number(user);
@@ -75,7 +75,7 @@ fuse::UserIds FindUser(const std::string& text) {
   if (known == nullptr && !number) {
     throw util::Error(EINVAL, fmt::format("there is no user {}", util::Quoted(user)));
   }
-  fuse::UserIds ids{number ? *number : known->pw_uid, known != nullptr ? known->pw_gid : *number};
+  util::UserIds ids{number ? *number : known->pw_uid, known != nullptr ? known->pw_gid : *number};
   if (colon == std::string::npos) return ids;
   const std::string group = text.substr(colon + 1);
   if (const auto id = Number(group)) {

@@ -2,20 +2,20 @@
 
 #include <string>
 
-#include "catalog/source.h"
 #include "cli/options.h"
-#include "fuse/serving_user.h"
+#include "source/source.h"
+#include "util/serving_user.h"
 
 namespace skopsfs::cli {
 
 // The ids of "USER[:GROUP]", both names or numbers; without a group, the user's own. Throws
 // util::Error when there is no such user or group.
-fuse::UserIds FindUser(const std::string& text);
+util::UserIds FindUser(const std::string& text);
 
 // What is served, and as whom.
 struct OpenedSource {
-  catalog::Source source;
-  fuse::ServingUser user;
+  source::Source source;
+  util::ServingUser user;
 };
 
 // With --user, the source is opened as that user, every component of its path. Else whoever starts

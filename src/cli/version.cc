@@ -7,8 +7,8 @@
 
 #include "archive/inflate_stream.h"
 #include "archive/libzip_stream.h"
-#include "fuse/kernel_features.h"
-#include "fuse/mount.h"
+#include "supervisor/mount.h"
+#include "worker/kernel_features.h"
 
 namespace skopsfs::cli {
 namespace {
@@ -36,10 +36,10 @@ std::string LandlockText(long version) {
 }  // namespace
 
 std::string VersionText() {
-  const auto kernel = fuse::FindKernelFeatures();
+  const auto kernel = worker::FindKernelFeatures();
   std::string text = fmt::format("skopsfs {}\nlibfuse {}\nlibzip {}\nISA-L {}\nLinux {}\n",
-                                 SKOPSFS_VERSION, fuse::LibraryVersion(), archive::LibzipVersion(),
-                                 archive::IsalVersion(), kernel.release);
+                                 SKOPSFS_VERSION, supervisor::LibraryVersion(),
+                                 archive::LibzipVersion(), archive::IsalVersion(), kernel.release);
   text += Line("/dev/fuse",
                kernel.device.empty() ? "can be opened" : "cannot be opened: " + kernel.device);
   text += Line("takeover when a worker dies (NOTIFY_RESEND, 6.9)",

@@ -1,6 +1,6 @@
 // The part of the program that runs as a worker.
 
-#include "fuse/worker.h"
+#include "worker/worker.h"
 
 #include <malloc.h>
 #include <pthread.h>
@@ -15,13 +15,14 @@
 
 #include "cli/run.h"
 #include "fs/file_system.h"
-#include "fuse/background.h"
-#include "fuse/sandbox.h"
-#include "fuse/session.h"
-#include "fuse/session_state.h"
+#include "handover/session_state.h"
+#include "util/background.h"
 #include "util/clock.h"
 #include "util/error.h"
 #include "util/log.h"
+#include "worker/at_request.h"
+#include "worker/sandbox.h"
+#include "worker/session.h"
 
 namespace skopsfs::cli {
 namespace {
@@ -45,7 +46,7 @@ void GiveMemoryBack() {
 
 // Rather than what `ulimit -s` says, which may be less than reading a schema takes.
 void SetStackSize() {
-  constexpr size_t kSize = size_t{fuse::kSanitized ? 8 : 2} << 20;
+  constexpr size_t kSize = size_t{worker::kSanitized ? 8 : 2} << 20;
   pthread_attr_t attributes;
   if (pthread_attr_init(&attributes) != 0) return;
   pthread_attr_setstacksize(&attributes, kSize);
@@ -53,7 +54,7 @@ void SetStackSize() {
   pthread_attr_destroy(&attributes);
 }
 
-void CountStart(metrics::Counters& counters, uint32_t generation) {
+void CountStart(handover::Counters& counters, uint32_t generation) {
   const int64_t now = util::RealNow();
   int64_t never = 0;
   counters.started.compare_exchange_strong(never, now);
@@ -61,7 +62,7 @@ void CountStart(metrics::Counters& counters, uint32_t generation) {
   if (generation > 1) ++counters.restarts;
 }
 
-void Serve(fuse::Channel& supervisor, const Options& options) {
+void Serve(handover::Channel& supervisor, const Options& options) {
   GiveMemoryBack();
   SetStackSize();
   // Who has mounted; the sandbox may make this process another user.
@@ -69,27 +70,27 @@ void Serve(fuse::Channel& supervisor, const Options& options) {
   const bool for_owner = std::find(words.begin(), words.end(), "allow_root") != words.end();
   const pid_t parent = getppid();  // which the sandbox does not allow to ask for
   const auto owner = for_owner ? std::optional(getuid()) : std::nullopt;
-  auto setup = fuse::ReceiveSetup(supervisor);
-  if (options.sandbox) fuse::GiveUpPowers(setup.user);
-  if (setup.opens_source_anew) fuse::OpenSourceAnew(supervisor, setup);
-  auto& state = *new fuse::SessionState(setup.session);
-  fuse::MarkCrashes();
+  auto setup = worker::ReceiveSetup(supervisor);
+  if (options.sandbox) util::GiveUpPowers(setup.user);
+  if (setup.opens_source_anew) worker::OpenSourceAnew(supervisor, setup);
+  auto& state = *new handover::SessionState(setup.session);
+  worker::MarkCrashes();
   if (options.sandbox) {
-    fuse::EnterSandbox(setup.source);
+    worker::EnterSandbox(setup.source);
   } else {
     util::LogWarning("--sandbox=off: the worker keeps all powers");
   }
-  auto store = std::make_unique<catalog::SlotStore>(std::move(setup.slots));
+  auto store = std::make_unique<handover::SlotStore>(std::move(setup.slots));
   auto& counters =
-      *new metrics::SharedCounters(setup.metrics, metrics::SharedCounters::Access::kWrite);
-  auto inheritance = fuse::WaitForTurn(supervisor);
+      *new handover::SharedCounters(setup.metrics, handover::SharedCounters::Access::kWrite);
+  auto inheritance = worker::WaitForTurn(supervisor);
 
   // What follows is never destroyed, whatever is thrown: that would undo what a successor needs.
   store->Hold();
   const size_t descriptors = DescriptorBudget();
-  auto& keeper = *new fuse::KeptBySupervisor(supervisor, inheritance.generation,
-                                             inheritance.descriptors.size(), descriptors);
-  catalog::Source source(std::move(setup.source));
+  auto& keeper = *new worker::KeptBySupervisor(supervisor, inheritance.generation,
+                                               inheritance.descriptors.size(), descriptors);
+  source::Source source(std::move(setup.source));
   if (!options.shows_others) source.HideOthers();
   auto& file_system = *new fs::FileSystem(
       std::move(source),
@@ -107,7 +108,7 @@ void Serve(fuse::Channel& supervisor, const Options& options) {
   auto& catalog = file_system.catalog();
   for (auto& [identity, reason] : inheritance.quarantined) catalog.Quarantine(identity, reason);
   for (auto& descriptor : inheritance.descriptors) catalog.Inherit(std::move(descriptor));
-  auto& session = *new fuse::Session(
+  auto& session = *new worker::Session(
       file_system, state, supervisor,
       {.mount = setup.mount.Release(),
        .notifier = setup.notifier.Release(),
@@ -126,10 +127,10 @@ void Serve(fuse::Channel& supervisor, const Options& options) {
 }  // namespace
 
 void RunWorker(int descriptor, const Options& options) {
-  fuse::Channel supervisor{util::UniqueFd(descriptor)};
-  fuse::BecomeWorker(supervisor);
-  const bool may_print = options.debug || !options.sandbox || fuse::kSanitized;
-  if (!options.foreground || !may_print) fuse::LeaveTerminal();
+  handover::Channel supervisor{util::UniqueFd(descriptor)};
+  worker::BecomeWorker(supervisor);
+  const bool may_print = options.debug || !options.sandbox || worker::kSanitized;
+  if (!options.foreground || !may_print) util::LeaveTerminal();
   try {
     Serve(supervisor, options);
     fflush(nullptr);

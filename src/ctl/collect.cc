@@ -3,10 +3,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "catalog/source.h"
 #include "ctl/archive_target.h"
 #include "ctl/files.h"
 #include "ctl/mounted_target.h"
+#include "source/source.h"
 #include "util/error.h"
 
 namespace skopsfs::ctl {
@@ -58,7 +58,7 @@ void Collector::AddChild(const std::string& path) {
   if (S_ISDIR(link.st_mode)) {
     return IsOnMount(mounts_, link.st_dev) ? AddMounted(path, true) : AddFolder(path);
   }
-  if (!catalog::IsArchiveName(path.substr(path.rfind('/') + 1))) return;
+  if (!source::IsArchiveName(path.substr(path.rfind('/') + 1))) return;
   if (stat(path.c_str(), &st) != 0) {
     return Tell(path, ErrnoError("it cannot be looked at").what());
   }

@@ -6,7 +6,7 @@
 
 #include "archive/member_reader.h"
 #include "catalog/slot_table.h"
-#include "catalog/source.h"
+#include "source/source.h"
 #include "util/hash.h"
 #include "zip/sizes.h"
 
@@ -62,7 +62,7 @@ void SetSize(struct stat& st, const zip::Sizes& sizes) {
 
 struct stat SourceAttributes(const std::string& path, const struct stat& source) {
   struct stat st = Common(path, source, 0);
-  if (catalog::IsPlainFile(path, source.st_mode)) {
+  if (source::IsPlainFile(path, source.st_mode)) {
     st.st_mode = S_IFREG | (source.st_mode & kReadBits);
     st.st_nlink = 1;
     st.st_size = source.st_size;

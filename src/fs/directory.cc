@@ -137,7 +137,7 @@ void FileSystem::ReadDirectory(NodeId node, uint64_t position, bool lookup,
 }
 
 std::optional<Entry> FileSystem::EntryOf(const std::shared_ptr<Slot>& folder,
-                                         const catalog::Found& open, const std::string& name,
+                                         const source::Found& open, const std::string& name,
                                          bool lookup) {
   if (lookup) {
     const auto found = catalog_.Examine(*folder, open, name);
@@ -147,13 +147,13 @@ std::optional<Entry> FileSystem::EntryOf(const std::shared_ptr<Slot>& folder,
   const auto st = catalog_.Glance(*folder, open, name);
   if (!st) return std::nullopt;
   return Entry{.node = {},
-               .attributes = SourceAttributes(catalog::JoinPath(folder->path, name), *st)};
+               .attributes = SourceAttributes(source::JoinPath(folder->path, name), *st)};
 }
 
 void FileSystem::ReadFolder(const Located& directory, uint64_t position, bool lookup,
                             const DirectorySink& sink) {
   // Opened again each time: nobody says when a listing ends, and it must not use up a descriptor.
-  const catalog::Found folder =
+  const source::Found folder =
       ReadingFolder(*directory.slot, [&] { return catalog_.OpenFolder(*directory.slot); });
   auto names = position > kFirstChild ? listings_.Find(directory.slot->id) : nullptr;
   if (!names) {

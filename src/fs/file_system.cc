@@ -11,7 +11,7 @@
 
 namespace skopsfs::fs {
 
-static_assert(catalog::SlotStore::kMostIds < uint64_t{1} << (64 - NodeId::kIndexBits));
+static_assert(handover::SlotStore::kMostIds < uint64_t{1} << (64 - NodeId::kIndexBits));
 namespace {
 
 using catalog::Slot;
@@ -22,7 +22,7 @@ using util::Quoted;
 constexpr size_t kRememberedFailures = 1000;  // of members, an archive version
 
 catalog::OpenArchives::Budget Counting(catalog::OpenArchives::Budget budget,
-                                       metrics::Counters& counters) {
+                                       handover::Counters& counters) {
   budget.counters = &counters;
   return budget;
 }
@@ -44,10 +44,11 @@ std::vector<NodeId> StopReadingIn(Slot& slot, NodeId npz) {
 
 }  // namespace
 
-FileSystem::FileSystem(catalog::Source source, const Options& options,
-                       std::unique_ptr<catalog::SlotStore> store, catalog::DescriptorKeeper* keeper)
+FileSystem::FileSystem(source::Source source, const Options& options,
+                       std::unique_ptr<handover::SlotStore> store,
+                       catalog::DescriptorKeeper* keeper)
     : options_(options),
-      own_counters_(options.counters != nullptr ? nullptr : std::make_unique<metrics::Counters>()),
+      own_counters_(options.counters != nullptr ? nullptr : std::make_unique<handover::Counters>()),
       counters_(options.counters != nullptr ? *options.counters : *own_counters_),
       catalog_(std::move(source), Counting(options.budget, counters_), std::move(store), keeper),
       decoders_(options.decoder_bytes),
@@ -154,7 +155,7 @@ std::optional<Entry> FileSystem::LookupInFolder(const std::shared_ptr<Slot>& fol
     return SourceEntry(*slot, found->st);
   } catch (const Error& error) {
     if (error.code() != ESTALE) {
-      util::LogError("{}: cannot be looked up: {}", Quoted(catalog::JoinPath(folder->path, name)),
+      util::LogError("{}: cannot be looked up: {}", Quoted(source::JoinPath(folder->path, name)),
                      error.what());
     }
     throw;

@@ -19,9 +19,9 @@
 #include "by_name/name_tree.h"
 #include "catalog/catalog.h"
 #include "fs/folder_listings.h"
-#include "fs/node_id.h"
 #include "fs/status.h"
 #include "fs/status_texts.h"
+#include "handover/node_id.h"
 #include "util/error.h"
 #include "util/log.h"
 #include "util/long_mutex.h"
@@ -81,13 +81,13 @@ class FileSystem {
     size_t decoder_bytes = archive::DecoderPool::kDefaultBytes;
     bool proves_first = false;  // members are read through before the first byte is given
     bool by_name = true;        // archives with a schema show their members by name, too
-    metrics::Counters* counters = nullptr;  // to count in; none: one's own
-    MountFacts facts{};                     // for status.json
+    handover::Counters* counters = nullptr;  // to count in; none: one's own
+    MountFacts facts{};                      // for status.json
   };
 
   // For the last two see Catalog.
-  FileSystem(catalog::Source source, const Options& options,
-             std::unique_ptr<catalog::SlotStore> store = std::make_unique<catalog::SlotStore>(),
+  FileSystem(source::Source source, const Options& options,
+             std::unique_ptr<handover::SlotStore> store = std::make_unique<handover::SlotStore>(),
              catalog::DescriptorKeeper* keeper = nullptr);
 
   // With one lookup more on the node. Nothing where there is no such name, for `NegativeTimeout`.
@@ -141,7 +141,7 @@ class FileSystem {
   }
 
   catalog::Catalog& catalog() { return catalog_; }
-  metrics::Counters& counters() { return counters_; }
+  handover::Counters& counters() { return counters_; }
 
  private:
   // A node of an archive version, which is open for as long as this lives; or a folder.
@@ -190,7 +190,7 @@ class FileSystem {
   void ListingHasBegun(const Located& directory);
   // The entry `name` of an open folder by now; nothing when it is gone.
   std::optional<Entry> EntryOf(const std::shared_ptr<catalog::Slot>& folder,
-                               const catalog::Found& open, const std::string& name, bool lookup);
+                               const source::Found& open, const std::string& name, bool lookup);
   void ReadFolder(const Located& directory, uint64_t position, bool lookup,
                   const DirectorySink& sink);
   uint64_t CountOfChildren(const Located& directory) const;
@@ -256,8 +256,8 @@ class FileSystem {
   static void ReadStatusFolder(uint64_t position, const DirectorySink& sink);
 
   const Options options_;
-  const std::unique_ptr<metrics::Counters> own_counters_;
-  metrics::Counters& counters_;
+  const std::unique_ptr<handover::Counters> own_counters_;
+  handover::Counters& counters_;
   catalog::Catalog catalog_;
   archive::DecoderPool decoders_;
   FolderListings listings_;

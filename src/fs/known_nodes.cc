@@ -6,6 +6,14 @@
 
 namespace skopsfs::fs {
 
+// A node id has room for every index.
+static_assert(archive::MemberTree::kMostNodes == NodeId::kFirstName);
+static_assert(archive::InnerArchive::kMostNodes == NodeId::kOfAnNpz);
+static_assert(NodeId::kFirstName + by_name::NameTree::kMostIndexes <= NodeId::kFirstInner);
+static_assert(NodeId::kFirstInner +
+                  uint64_t{by_name::NameTree::kMostIndexes / 2} * NodeId::kOfAnNpz <=
+              uint64_t{1} << NodeId::kIndexBits);
+
 KnownNodes::KnownNodes(const catalog::Slot& slot) : slot_(slot.id) {
   if (!slot.record) return;
   // Who wrote these may have been led astray.

@@ -3,9 +3,12 @@
 #include <cstdint>
 
 #include "catalog/slot.h"
-#include "fs/node_id.h"
+#include "handover/node_id.h"
 
 namespace skopsfs::fs {
+
+using handover::kRoot;
+using handover::NodeId;
 
 // The nodes of an archive version that the kernel may know, as far as they have ever been counted:
 // what is in a directory comes before that, and the version itself is the last. Parses nothing.

@@ -37,7 +37,7 @@ Member FileSystem::PlainFileOf(const std::shared_ptr<Slot>& slot, NodeId node) {
   if (known == 0) util::CheckEffort(util::Effort::kDecode, node.number());
   if (known == 0 && size <= kReadThrough) {
     // Who was first may have read it when it was something else.
-    if (!catalog::IsMark(mark, kHasCrc32 | reader->LearnCrc32())) {
+    if (!handover::IsMark(mark, kHasCrc32 | reader->LearnCrc32())) {
       throw Error(EIO, "the archive is being changed all the time");
     }
   } else if (uint64_t none = 0; known == 0 && mark.compare_exchange_strong(none, kWasRead)) {

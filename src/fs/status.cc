@@ -56,7 +56,7 @@ const char* NameOf(State state) {
 }
 
 void AddMount(Json& json, const MountFacts& facts, const std::string& source,
-              bool source_is_archive, const metrics::Counters& counters) {
+              bool source_is_archive, const handover::Counters& counters) {
   Text(json, "version", facts.versions.skopsfs);
   Number(json, "pid", static_cast<uint64_t>(facts.supervisor));
   Number(json, "worker_pid", static_cast<uint64_t>(getpid()));
@@ -72,7 +72,7 @@ void AddMount(Json& json, const MountFacts& facts, const std::string& source,
   json.EndArray();
 }
 
-void AddCounts(Json& json, const catalog::Census& census, const metrics::Counters& counters) {
+void AddCounts(Json& json, const catalog::Census& census, const handover::Counters& counters) {
   json.Key("counts");
   json.StartObject();
   Number(json, "archives", census.open + census.idle + census.failed);
@@ -132,7 +132,7 @@ struct stat StatusFileAttributes(NodeId node, const StatusFile& file, size_t siz
 }
 
 std::string StatusJson(const MountFacts& facts, const std::string& source, bool source_is_archive,
-                       const catalog::Census& census, const metrics::Counters& counters) {
+                       const catalog::Census& census, const handover::Counters& counters) {
   Buffer text;
   Json json(text);
   json.StartObject();

@@ -9,11 +9,14 @@
 #include <vector>
 
 #include "catalog/census.h"
-#include "fs/node_id.h"
-#include "metrics/counters.h"
+#include "handover/counters.h"
+#include "handover/node_id.h"
 #include "metrics/prometheus.h"
 
 namespace skopsfs::fs {
+
+using handover::kRoot;
+using handover::NodeId;
 
 // The hidden directory in a mount's root in which the mount says how it is: it can be looked up,
 // but is not listed, and what the source itself has of that name comes first. What its files say is
@@ -51,6 +54,6 @@ struct MountFacts {
 
 // The text of status.json. Bytes of names that are not UTF-8 become U+FFFD.
 std::string StatusJson(const MountFacts& facts, const std::string& source, bool source_is_archive,
-                       const catalog::Census& census, const metrics::Counters& counters);
+                       const catalog::Census& census, const handover::Counters& counters);
 
 }  // namespace skopsfs::fs

@@ -76,7 +76,7 @@ Address ParseAddress(std::string_view text) {
   return address;
 }
 
-HttpServer::HttpServer(const Address& address, const Counters& counters, Subject subject)
+HttpServer::HttpServer(const Address& address, const handover::Counters& counters, Subject subject)
     : counters_(counters), subject_(std::move(subject)), listening_(Listen(address)) {}
 
 void HttpServer::Run(int stop) {

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "metrics/counters.h"
+#include "handover/counters.h"
 #include "metrics/prometheus.h"
 #include "util/unique_fd.h"
 
@@ -33,7 +33,7 @@ class HttpServer {
 
   // Listens from now on. Throws util::Error with the reason when it cannot listen there. The
   // counters must live longer.
-  HttpServer(const Address& address, const Counters& counters, Subject subject);
+  HttpServer(const Address& address, const handover::Counters& counters, Subject subject);
 
   // Serves until the descriptor `stop` can be read; without one, for ever.
   void Run(int stop = -1);
@@ -56,7 +56,7 @@ class HttpServer {
   bool Serve(Connection& connection) const;
   std::string AnswerTo(std::string_view request) const;
 
-  const Counters& counters_;
+  const handover::Counters& counters_;
   const Subject subject_;
   util::UniqueFd listening_;
   std::vector<Connection> connections_;  // the oldest first

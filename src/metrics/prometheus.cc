@@ -56,18 +56,19 @@ class Collection {
 };
 
 Labels OperationLabel(size_t number) {
-  return {{"operation", NameOf(static_cast<Operation>(number))}};
+  return {{"operation", handover::NameOf(static_cast<handover::Operation>(number))}};
 }
 
-ClientMetric DurationsOf(const RequestCounters& counters, Labels labels) {
+ClientMetric DurationsOf(const handover::RequestCounters& counters, Labels labels) {
   ClientMetric metric;
   metric.label = std::move(labels);
   uint64_t sum = 0;
   for (size_t i = 0; i < counters.durations.size(); ++i) {
     sum += counters.durations[i].load(std::memory_order_relaxed);
-    const double bound = i < RequestCounters::kBounds.size()
-                             ? static_cast<double>(RequestCounters::kBounds[i]) * kNanosecond
-                             : std::numeric_limits<double>::infinity();
+    const double bound =
+        i < handover::RequestCounters::kBounds.size()
+            ? static_cast<double>(handover::RequestCounters::kBounds[i]) * kNanosecond
+            : std::numeric_limits<double>::infinity();
     metric.histogram.bucket.push_back({.cumulative_count = sum, .upper_bound = bound});
   }
   metric.histogram.sample_count = sum;
@@ -75,10 +76,10 @@ ClientMetric DurationsOf(const RequestCounters& counters, Labels labels) {
   return metric;
 }
 
-void AddRequests(Collection& collection, const Counters& counters) {
+void AddRequests(Collection& collection, const handover::Counters& counters) {
   auto& requests =
       collection.Add("skopsfs_requests_total", "Requests answered.", MetricType::Counter);
-  for (size_t i = 0; i < kOperations; ++i) {
+  for (size_t i = 0; i < handover::kOperations; ++i) {
     uint64_t sum = 0;
     for (const auto& count : counters.requests[i].durations) sum += count;
     AddValue(requests, static_cast<double>(sum), OperationLabel(i));
@@ -87,14 +88,14 @@ void AddRequests(Collection& collection, const Counters& counters) {
                                 "Requests answered with an error, those that never occurred left "
                                 "out.",
                                 MetricType::Counter);
-  for (size_t i = 0; i < kOperations; ++i) {
+  for (size_t i = 0; i < handover::kOperations; ++i) {
     const auto& errors = counters.requests[i].errors;
     for (size_t k = 0; k < errors.size(); ++k) {
       // EIO is there from the beginning, so that its rate can be asked for.
       if (errors[k] == 0 && k != 0) continue;
       auto labels = OperationLabel(i);
-      labels.push_back({"error", k < RequestCounters::kErrors.size()
-                                     ? strerrorname_np(RequestCounters::kErrors[k])
+      labels.push_back({"error", k < handover::RequestCounters::kErrors.size()
+                                     ? strerrorname_np(handover::RequestCounters::kErrors[k])
                                      : "other"});
       AddValue(failed, Value(errors[k]), std::move(labels));
     }
@@ -102,12 +103,12 @@ void AddRequests(Collection& collection, const Counters& counters) {
   auto& durations =
       collection.Add("skopsfs_request_duration_seconds",
                      "Time from taking a request to having answered it.", MetricType::Histogram);
-  for (size_t i = 0; i < kOperations; ++i) {
+  for (size_t i = 0; i < handover::kOperations; ++i) {
     durations.metric.push_back(DurationsOf(counters.requests[i], OperationLabel(i)));
   }
 }
 
-void AddBytes(Collection& collection, const Counters& counters) {
+void AddBytes(Collection& collection, const handover::Counters& counters) {
   auto& served = collection.Add("skopsfs_served_bytes_total",
                                 "Bytes of members given to the kernel.", MetricType::Counter);
   AddValue(served, Value(counters.served_bytes[0]), {{"kind", "stored"}});
@@ -116,7 +117,7 @@ void AddBytes(Collection& collection, const Counters& counters) {
                      Value(counters.source_bytes));
 }
 
-void AddArchives(Collection& collection, const Counters& counters) {
+void AddArchives(Collection& collection, const handover::Counters& counters) {
   auto& archives = collection.Add(
       "skopsfs_archives", "Archive versions that the kernel knows, by state.", MetricType::Gauge);
   AddValue(archives, Value(counters.archives_open), {{"state", "open"}});
@@ -138,7 +139,7 @@ void AddArchives(Collection& collection, const Counters& counters) {
 }
 
 // Computed when asked for, so that it grows even when no thread of the worker gets to do anything.
-double SecondsOfOldestRequest(const Counters& counters) {
+double SecondsOfOldestRequest(const handover::Counters& counters) {
   const int64_t since = counters.oldest_request.load(std::memory_order_relaxed);
   if (since == 0) return 0;
   return static_cast<double>(std::max<int64_t>(util::MonotonicNow() - since, 0)) * kNanosecond;
@@ -146,7 +147,7 @@ double SecondsOfOldestRequest(const Counters& counters) {
 
 }  // namespace
 
-std::vector<MetricFamily> Families(const Counters& counters, const Subject& subject) {
+std::vector<MetricFamily> Families(const handover::Counters& counters, const Subject& subject) {
   Collection collection;
   auto& info = collection.Add("skopsfs_info", "What serves the mount.", MetricType::Gauge);
   AddValue(info, 1,
@@ -170,7 +171,7 @@ std::vector<MetricFamily> Families(const Counters& counters, const Subject& subj
   return collection.Take();
 }
 
-std::string PrometheusText(const Counters& counters, const Subject& subject) {
+std::string PrometheusText(const handover::Counters& counters, const Subject& subject) {
   return prometheus::TextSerializer().Serialize(Families(counters, subject));
 }
 

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "metrics/counters.h"
+#include "handover/counters.h"
 
 namespace skopsfs::metrics {
 
@@ -23,9 +23,10 @@ struct Subject {
 };
 
 // The counters as Prometheus has them. Safe while they change: each number is right by itself.
-std::vector<prometheus::MetricFamily> Families(const Counters& counters, const Subject& subject);
+std::vector<prometheus::MetricFamily> Families(const handover::Counters& counters,
+                                               const Subject& subject);
 
 // The same in the text format that Prometheus reads.
-std::string PrometheusText(const Counters& counters, const Subject& subject);
+std::string PrometheusText(const handover::Counters& counters, const Subject& subject);
 
 }  // namespace skopsfs::metrics

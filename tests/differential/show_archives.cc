@@ -42,7 +42,7 @@ class Shower {
         seed_(seed) {}
 
   void ShowAll() {
-    const auto archives = List(fs::kRoot);
+    const auto archives = List(handover::kRoot);
     int shown = 0;
     for (const auto& archive : archives) {
       ShowArchive(archive);
@@ -57,7 +57,7 @@ class Shower {
 
  private:
   // All children, with a lookup on each; a few a call, as a small buffer makes the kernel do.
-  std::vector<Child> List(fs::NodeId node) {
+  std::vector<Child> List(handover::NodeId node) {
     constexpr size_t kAtOnce = 7;
     fs_.OpenDirectory(node);
     std::vector<Child> children;
@@ -96,7 +96,7 @@ class Shower {
     std::fflush(stdout);  // should the next archive crash it, this one has been said
   }
 
-  void ShowDirectory(const std::string& archive, const std::string& above, fs::NodeId node) {
+  void ShowDirectory(const std::string& archive, const std::string& above, handover::NodeId node) {
     for (const auto& child : List(node)) {
       const std::string path = above + child.name;
       CheckLookup(node, child, path);
@@ -117,7 +117,7 @@ class Shower {
   }
 
   // What listing said is what looking up by name and by node says.
-  void CheckLookup(fs::NodeId parent, const Child& child, const std::string& path) {
+  void CheckLookup(handover::NodeId parent, const Child& child, const std::string& path) {
     const auto found = fs_.Lookup(parent, child.name);
     if (!found) {
       problems_.Text(path + ": listed, but not found");
@@ -133,7 +133,7 @@ class Shower {
   }
 
   // An archive that cannot be opened says so, and the same, in every way it can be asked.
-  void CheckUnreadable(fs::NodeId node, const Error& listing) {
+  void CheckUnreadable(handover::NodeId node, const Error& listing) {
     try {
       fs_.Lookup(node, "schema.json");
       problems_.Text("lookup in an archive that cannot be listed");

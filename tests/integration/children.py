@@ -1,6 +1,6 @@
 """The child processes of a skopsfs, by the names that they give themselves.
 
-A child without one is about to become something, or closes files for skopsfs (src/fuse/closer.h).
+A child without one is about to become something, or closes files for skopsfs (src/supervisor/closer.h).
 """
 
 WORKER = "skopsfs-worker"

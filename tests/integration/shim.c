@@ -185,7 +185,7 @@ static void Attack(int fd) {
   }
 }
 
-// A message as in fuse/channel.cc and channel.h.
+// A message as in handover/channel.cc and channel.h.
 enum { kPrepared = 8, kKeep = 13, kLog = 15 };
 static void Send(uint32_t tell, uint64_t number, int fd, const char* text) {
   struct {
@@ -349,7 +349,7 @@ ssize_t recv(int fd, void* bytes, size_t size, int flags) {
 
 struct statx;
 SHIM(kFstat, int, -1, fstat64, (int fd, struct stat64* st), (fd, st))
-static const unsigned kUniqueMountId = 0x4000;  // as in fuse/mountpoint.cc
+static const unsigned kUniqueMountId = 0x4000;  // as in supervisor/mountpoint.cc
 SHIM(kStatx, int, -1, statx,
      (int folder, const char* restrict path, int flags, unsigned mask, struct statx* restrict st),
      (folder, path, flags, control->old_kernel ? mask & ~kUniqueMountId : mask, st))
@@ -449,7 +449,7 @@ void* mmap64(void* at, size_t size, int protection, int flags, int fd, off64_t o
 ssize_t read(int fd, void* bytes, size_t size) {
   static ssize_t (*real)(int, void*, size_t);
   if (!real) *(void**)&real = dlsym(RTLD_NEXT, "read");
-  if (is_worker && size > 1 << 20) answers_requests = 1;  // kRequestSize of src/fuse/session.cc
+  if (is_worker && size > 1 << 20) answers_requests = 1;  // kRequestSize of src/worker/session.cc
   const ssize_t got = real(fd, bytes, size);
   const struct fuse_in_header* header = bytes;
   const size_t whole = sizeof(*header) + sizeof(struct fuse_init_in);

@@ -28,7 +28,7 @@ PAGES = 48  # as test_stress and test_takeover have it
 NAMES = ["a.skops", "b.skops", "folder/c.skops", "small.skops"]  # likewise
 EXTRA = 40  # archives that come and go
 READERS = 16
-RECORD = "<IIQ"  # the front of a slot's record, src/catalog/slot_store.h
+RECORD = "<IIQ"  # the front of a slot's record, src/handover/slot_store.h
 
 
 def read_what_comes_and_goes(folder, reader, counters):

@@ -20,7 +20,7 @@ from processes import Child
 from shim import ShimTest
 
 
-_TABLE = 536  # where the records of requests begin, src/fuse/session_state.h
+_TABLE = 536  # where the records of requests begin, src/handover/session_state.h
 
 
 class Crashes(ShimTest):

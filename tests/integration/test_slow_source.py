@@ -24,7 +24,7 @@ from test_stress import Counters
 _KILLS = int(os.environ.get("SKOPSFS_KILLS", "25"))
 _UPGRADES = _KILLS * 2 // 5
 _DELAY = int(os.environ.get("SKOPSFS_DELAY", "2000"))
-_MOST_LEFT_BEHIND = 4  # as in src/fuse/supervisor.h
+_MOST_LEFT_BEHIND = 4  # as in src/supervisor/supervisor.h
 _READERS = 6
 _MANY = {f"{number}.skops" for number in range(_READERS)}
 

@@ -11,7 +11,7 @@ from processes import Child
 from shim import ShimTest
 from test_bounds import many_members
 
-_TABLE = 536  # where the records of requests begin, src/fuse/session_state.h
+_TABLE = 536  # where the records of requests begin, src/handover/session_state.h
 _MANY = 40  # archives; more than a worker has threads
 _IN_LANE = 8  # of those threads, that open
 _MEMBERS = 30_000  # so that the directory is of those that are read one at a time

@@ -18,7 +18,7 @@ CARRIERS = {"LogError": 0, "LogWarning": 0, "LogInfo": 0, "UsageError": 0, "Errn
             "Error": 1, "Blame": 1, "report": 1, "write_": 1, "Write": 2, "Take": 1, "print": 1, "format": 0}
 # Functions whose literals are handed on as reasons.
 REASONS = {"ReasonToHide", "ReasonOf", "RemedyFor", "WhyNoArchive"}
-ONLY_HANDED_ON = {"error.what()", "reason", "*reason", "TakeLastMessage()", '"{}"', "line",
+ONLY_HANDED_ON = {"error.what()", "reason", "*reason", "util::TakeLastMessage()", '"{}"', "line",
                   "bad->second.reason"}
 # Answers that every program knows. They are neither logged nor in user.skopsfs.error.
 ONLY_ANSWERED = {"ESTALE", "EISDIR", "ENODATA", "EROFS", "ECANCELED"}

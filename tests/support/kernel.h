@@ -20,7 +20,7 @@ class Kernel {
   Kernel(const Kernel&) = delete;
   Kernel& operator=(const Kernel&) = delete;
 
-  std::optional<fs::Entry> Lookup(fs::NodeId parent, const std::string& name) {
+  std::optional<fs::Entry> Lookup(handover::NodeId parent, const std::string& name) {
     auto entry = fs_.Lookup(parent, name);
     if (entry) ++lookups_[entry->node.number()];
     return entry;
@@ -28,7 +28,7 @@ class Kernel {
 
   // Nothing where a name on the way is not there.
   std::optional<fs::Entry> Find(std::string_view path) {
-    fs::Entry entry{.node = fs::kRoot};
+    fs::Entry entry{.node = handover::kRoot};
     while (!path.empty()) {
       const auto slash = path.find('/');
       const auto next = Lookup(entry.node, std::string(path.substr(0, slash)));
@@ -39,10 +39,10 @@ class Kernel {
     return entry;
   }
   // Throws std::bad_optional_access where there is no such path.
-  fs::NodeId Node(std::string_view path) { return Find(path).value().node; }
+  handover::NodeId Node(std::string_view path) { return Find(path).value().node; }
 
   void ForgetAll() {
-    for (const auto& [number, count] : lookups_) fs_.Forget(fs::NodeId::From(number), count);
+    for (const auto& [number, count] : lookups_) fs_.Forget(handover::NodeId::From(number), count);
     lookups_.clear();
   }
 
@@ -52,7 +52,7 @@ class Kernel {
     uint64_t next;
   };
   // All entries of a directory, `at_a_time` in one call.
-  std::vector<Item> List(fs::NodeId node, bool lookup = false, size_t at_a_time = SIZE_MAX) {
+  std::vector<Item> List(handover::NodeId node, bool lookup = false, size_t at_a_time = SIZE_MAX) {
     std::vector<Item> items;
     for (size_t before = SIZE_MAX; before != items.size();) {
       before = items.size();
@@ -69,7 +69,7 @@ class Kernel {
     return items;
   }
   // The names in a directory, without "." and "..".
-  std::vector<std::string> Names(fs::NodeId node) {
+  std::vector<std::string> Names(handover::NodeId node) {
     fs_.OpenDirectory(node);
     std::vector<std::string> names;
     for (const auto& item : List(node)) {

@@ -27,7 +27,7 @@ class Keeper : public catalog::DescriptorKeeper {
 // A filesystem, and what a call on it has given.
 struct World {
   World(const std::string& source, FileSystem::Options options)
-      : fs(source, options, std::make_unique<catalog::SlotStore>(), &keeper), bytes(1 << 20) {
+      : fs(source, options, std::make_unique<handover::SlotStore>(), &keeper), bytes(1 << 20) {
     given.reserve(1000);
   }
 

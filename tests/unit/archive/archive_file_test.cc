@@ -55,7 +55,7 @@ class ArchiveFileTest : public ::testing::Test {
   }
   // Only the change time moved: it is what CheckUnchanged gives.
   void ExpectDoubtful() {
-    const auto now = IdentityOf(testing::StatOf(path_));
+    const auto now = handover::IdentityOf(testing::StatOf(path_));
     EXPECT_EQ(file_->CheckUnchanged(), now.ctime);
     EXPECT_FALSE(file_->IsCurrent());
   }
@@ -171,7 +171,7 @@ TEST_F(ArchiveFileTest, PagesThatNobodyDropsAreBounded) {
 
 TEST_F(ArchiveFileTest, IdentityIsTheFiles) {
   const struct stat st = testing::StatOf(path_);
-  EXPECT_EQ(file_->identity(), IdentityOf(st));
+  EXPECT_EQ(file_->identity(), handover::IdentityOf(st));
   EXPECT_EQ(file_->identity().inode, st.st_ino);
   EXPECT_EQ(file_->identity().device, st.st_dev);
   EXPECT_EQ(file_->identity().size, 10U);
@@ -234,7 +234,7 @@ TEST_F(ArchiveFileTest, ChmodIsDoubtful) {
 
 TEST_F(ArchiveFileTest, RenameIsDoubtfulWhereTheFileSystemCountsIt) {
   std::filesystem::rename(path_, folder_ / "b.skops");
-  const auto now = IdentityOf(testing::StatOf(folder_ / "b.skops"));
+  const auto now = handover::IdentityOf(testing::StatOf(folder_ / "b.skops"));
   if (now == file_->identity()) {
     ExpectUnchanged();
   } else {

@@ -186,7 +186,7 @@ TEST_F(CatalogTest, AGlanceSeesWhatIsFound) {
   std::filesystem::create_symlink("nowhere", In("nowhere.skops"));
   ASSERT_EQ(mkfifo(In("fifo.skops").c_str(), 0644), 0);
   auto& catalog = Start();
-  const Found open = catalog.OpenFolder(*catalog.root());
+  const source::Found open = catalog.OpenFolder(*catalog.root());
   std::vector<std::string> seen;
   for (const std::string name :
        {"folder", "a.skops", "notes.txt", "link.skops", "link.txt", "to_folder", "self",

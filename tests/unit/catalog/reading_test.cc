@@ -66,7 +66,7 @@ class ReadingTest : public ::testing::Test {
   const testing::LogCapture log_;
   archive::DecoderPool decoders_;
   KeeperInATest keeper_;
-  Catalog catalog_{folder_.path().string(), {}, std::make_unique<SlotStore>(), &keeper_};
+  Catalog catalog_{folder_.path().string(), {}, std::make_unique<handover::SlotStore>(), &keeper_};
   std::shared_ptr<Slot> slot_;
 };
 
@@ -91,8 +91,8 @@ TEST_F(ReadingTest, WhatGivesWayToOthersIsNotKept) {
   for (const auto* const name : {"a.skops", "b.skops", "c.skops"}) {
     testing::WriteFile(folder / name, testing::ArchiveOf("data"));
   }
-  Catalog catalog(folder.path().string(), {.descriptors = 2}, std::make_unique<SlotStore>(),
-                  &keeper_);
+  Catalog catalog(folder.path().string(), {.descriptors = 2},
+                  std::make_unique<handover::SlotStore>(), &keeper_);
   const auto first = LookUp(catalog, "a.skops");
   catalog.Open(first);
   const auto second = LookUp(catalog, "b.skops");

@@ -19,7 +19,7 @@ class ReplacedNamesTest : public ::testing::Test {
  protected:
   ReplacedNamesTest() { testing::WriteFile(path_, "old"); }
 
-  Found Look() const {
+  source::Found Look() const {
     return {util::UniqueFd(open(path_.c_str(), O_PATH | O_CLOEXEC)), testing::StatOf(path_)};
   }
 
@@ -39,7 +39,7 @@ TEST_F(ReplacedNamesTest, WhatIsFoundUnderSuchANameIsKept) {
   std::filesystem::remove(path_);
   ASSERT_NE(names_.Kept(3), nullptr);
   EXPECT_EQ(names_.Kept(3)->st.st_ino, found.st.st_ino);
-  const auto fd = Source::OpenForReading(*names_.Kept(3));
+  const auto fd = source::Source::OpenForReading(*names_.Kept(3));
   std::array<char, 3> bytes{};
   EXPECT_EQ(pread(fd.get(), bytes.data(), bytes.size(), 0), 3);
 }

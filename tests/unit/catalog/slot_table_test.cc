@@ -43,7 +43,7 @@ class SlotTableTest : public ::testing::Test {
     return table_.Acquire(parent, name, st);
   }
 
-  SlotStore store_;
+  handover::SlotStore store_;
   SlotTable table_{Root(), store_};
 };
 
@@ -66,7 +66,7 @@ TEST_F(SlotTableTest, ANewSlotSaysWhatItIsOf) {
   EXPECT_EQ(archive->name, "a.skops");
   EXPECT_EQ(archive->path, "folder/a.skops");
   EXPECT_EQ(archive->parent, folder);
-  EXPECT_EQ(archive->identity, archive::IdentityOf(File(2, 77)));
+  EXPECT_EQ(archive->identity, handover::IdentityOf(File(2, 77)));
   EXPECT_EQ(archive->st.st_size, 77);
   EXPECT_EQ(archive->record->lookups, 1U);
   EXPECT_FALSE(archive->superseded);
@@ -177,14 +177,14 @@ TEST_F(SlotTableTest, SupersededAreThoseWhoseNamesLeadToOthers) {
 
 // As the predecessor knew it.
 TEST_F(SlotTableTest, SupersededOnesAreThereAgainForASuccessor) {
-  const auto memory = SlotStore::MakeMemory();
+  const auto memory = handover::SlotStore::MakeMemory();
   {
-    SlotStore store{util::UniqueFd(dup(memory.get()))};
+    handover::SlotStore store{util::UniqueFd(dup(memory.get()))};
     SlotTable table{Root(), store};
     for (const uint64_t inode : {1, 2, 3}) table.Acquire(table.root(), "a", File(inode));
     store.Hold();
   }
-  SlotStore store{util::UniqueFd(dup(memory.get()))};
+  handover::SlotStore store{util::UniqueFd(dup(memory.get()))};
   SlotTable table{Root(), store};
   ASSERT_EQ(table.Superseded().size(), 2U);
   EXPECT_EQ(table.Current(0, "a")->identity.inode, 3U);

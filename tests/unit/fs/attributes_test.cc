@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "fs/node_id.h"
+#include "handover/node_id.h"
 #include "support/archive_builder.h"
 #include "support/memory_source.h"
 #include "support/open_archive.h"
@@ -99,7 +99,7 @@ TEST_F(AttributesTest, OwnersAndLinks) {
   EXPECT_EQ(Of("d/e").st_nlink, 2U);
   // An archive is opened by who looks into it, and by-name is read by who looks into that.
   EXPECT_EQ(SourceAttributes(slot_.path, slot_.st).st_nlink, 1U);
-  EXPECT_EQ(NameFolderAttributes(slot_, NodeId::kFirstName).st_nlink, 1U);
+  EXPECT_EQ(NameFolderAttributes(slot_, handover::NodeId::kFirstName).st_nlink, 1U);
 }
 
 TEST_F(AttributesTest, SizesAndBlocks) {

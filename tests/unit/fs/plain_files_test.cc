@@ -37,7 +37,7 @@ class PlainFilesTest : public ::testing::Test {
 
   void Start(const FileSystem::Options& options = {.revalidate = 7}, bool hides = false) {
     kernel_.reset();
-    catalog::Source source(folder_.path().string());
+    source::Source source(folder_.path().string());
     if (hides) source.HideOthers();
     fs_ = std::make_unique<FileSystem>(std::move(source), options);
     kernel_ = std::make_unique<testing::Kernel>(*fs_);

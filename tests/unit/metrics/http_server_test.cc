@@ -69,7 +69,7 @@ TEST(HttpServer, SaysWhyItCannotListen) {
   uint16_t port = 0;
   const auto other = Listening(port);
   const auto taken = ParseAddress(std::to_string(port));
-  const auto counters = std::make_unique<Counters>();
+  const auto counters = std::make_unique<handover::Counters>();
   EXPECT_EQ(testing::ErrnoOf([&] { HttpServer(taken, *counters, {}); }), EADDRINUSE);
 }
 
@@ -115,7 +115,7 @@ class Serving : public ::testing::Test {
 
   static constexpr std::string_view kQuestion = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
 
-  const std::unique_ptr<Counters> counters_ = std::make_unique<Counters>();
+  const std::unique_ptr<handover::Counters> counters_ = std::make_unique<handover::Counters>();
   const util::UniqueFd stop_{eventfd(0, EFD_CLOEXEC)};
   uint16_t port_ = 0;
   std::unique_ptr<HttpServer> server_;

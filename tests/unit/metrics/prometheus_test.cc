@@ -19,7 +19,7 @@ class PrometheusTest : public ::testing::Test {
     return PrometheusText(*counters_, {{"1.2", "3.4"}, "/models", "/mnt/a \"\\\n\xff"});
   }
 
-  const std::unique_ptr<Counters> counters_ = std::make_unique<Counters>();
+  const std::unique_ptr<handover::Counters> counters_ = std::make_unique<handover::Counters>();
 };
 
 TEST_F(PrometheusTest, SaysWhatServes) {
@@ -28,17 +28,17 @@ TEST_F(PrometheusTest, SaysWhatServes) {
 }
 
 TEST_F(PrometheusTest, RequestsAreTheSumOfTheirDurations) {
-  counters_->Finished(Operation::kOpen, 1);
-  counters_->Finished(Operation::kOpen, 20'000);
-  counters_->Finished(Operation::kOpen, 60'000'000'000);
+  counters_->Finished(handover::Operation::kOpen, 1);
+  counters_->Finished(handover::Operation::kOpen, 20'000);
+  counters_->Finished(handover::Operation::kOpen, 60'000'000'000);
   EXPECT_THAT(Text(), HasSubstr("skopsfs_requests_total{operation=\"open\"} 3\n"));
   EXPECT_THAT(Text(), HasSubstr("skopsfs_requests_total{operation=\"readdir\"} 0\n"));
 }
 
 TEST_F(PrometheusTest, BucketsAreCumulative) {
-  counters_->Finished(Operation::kOpen, 1);
-  counters_->Finished(Operation::kOpen, 20'000);
-  counters_->Finished(Operation::kOpen, 60'000'000'000);
+  counters_->Finished(handover::Operation::kOpen, 1);
+  counters_->Finished(handover::Operation::kOpen, 20'000);
+  counters_->Finished(handover::Operation::kOpen, 60'000'000'000);
   const std::string bucket = "skopsfs_request_duration_seconds_bucket{operation=\"open\",le=";
   EXPECT_THAT(Text(), HasSubstr(bucket + "\"1e-05\"} 1\n"));
   EXPECT_THAT(Text(), HasSubstr(bucket + "\"2.5e-05\"} 2\n"));
@@ -48,8 +48,8 @@ TEST_F(PrometheusTest, BucketsAreCumulative) {
 }
 
 TEST_F(PrometheusTest, ErrorsThatNeverOccurredAreLeftOutButForEio) {
-  counters_->Failed(Operation::kRead, ESTALE);
-  counters_->Failed(Operation::kRead, EXDEV);
+  counters_->Failed(handover::Operation::kRead, ESTALE);
+  counters_->Failed(handover::Operation::kRead, EXDEV);
   const std::string read = "skopsfs_request_errors_total{operation=\"read\",error=";
   EXPECT_THAT(Text(), HasSubstr(read + "\"ESTALE\"} 1\n"));
   EXPECT_THAT(Text(), HasSubstr(read + "\"other\"} 1\n"));
@@ -58,8 +58,8 @@ TEST_F(PrometheusTest, ErrorsThatNeverOccurredAreLeftOutButForEio) {
 }
 
 TEST_F(PrometheusTest, BytesByKind) {
-  counters_->Served(Kind::kStored, 4096);
-  counters_->Served(Kind::kDecoded, 5);
+  counters_->Served(handover::Kind::kStored, 4096);
+  counters_->Served(handover::Kind::kDecoded, 5);
   counters_->ReadFromSource(6);
   EXPECT_THAT(Text(), HasSubstr("skopsfs_served_bytes_total{kind=\"stored\"} 4096\n"));
   EXPECT_THAT(Text(), HasSubstr("skopsfs_served_bytes_total{kind=\"decoded\"} 5\n"));

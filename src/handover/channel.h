@@ -1,0 +1,103 @@
+#pragma once
+
+#include <sys/socket.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "util/unique_fd.h"
+
+namespace skopsfs::handover {
+
+// What supervisor and worker tell each other. tests/integration/shim.c knows some by their numbers.
+enum class Tell : uint32_t {
+  // To the worker, in this order.
+  // kMount: fd: /dev/fuse; number: whether somebody else has mounted; slot: its device; text: where
+  kMount = 1,
+  kSession,     // fd: SessionState
+  kSlots,       // fd: SlotStore
+  kMetrics,     // fd: Counters
+  kSource,      // fd: the folder; number: of SourceIs; text: its path
+  kSourcePath,  // the same of its canonical path
+  kUser,        // number, slot, text: of ServingUser, user, group, and "stays" if it does
+  kPrepared,    // from the worker: it has seen the source and is ready to take over
+  kInherit,  // fd: of the archive version of `slot`; `number` is the keeper's; any number of them
+  kQuarantine,  // an archive version is not to be served; text: its identity and why
+  kServe,       // take over; number: the worker's generation, from 1 on
+
+  // From the worker while it serves.
+  kServing,  // the kernel has been answered
+  kKeep,     // fd: of the archive version of `slot`, to be kept under `number`
+  kDrop,     // what is kept under `number`
+
+  // From the worker at any time.
+  kLog,  // text: a line for the log; number: its util::LogLevel
+
+  // To the worker while it serves: finish the requests that you have, and end.
+  kEnd,
+
+  // From the worker while it serves: the source is gone, see Catalog::SourceIsGone().
+  kSourceGone,
+
+  // To the worker, after kMetrics; fd: of NotifierProcess.
+  kNotifier,
+};
+
+// What kSource says of the source. One that is to be opened anew is sent back, as kSource and
+// kSourcePath, before kPrepared.
+enum SourceIs : uint64_t { kSingleArchive = 1, kToBeOpenedAnew = 2, kMountPoint = 4 };
+
+struct Message {
+  Tell tell{};
+  uint64_t number = 0;
+  uint64_t slot = 0;
+  std::string text;   // at most kMostText bytes
+  util::UniqueFd fd;  // none: not sent with one, or there was no room for it
+
+  static constexpr size_t kMostText = 8192;
+};
+
+// One end of the connection between supervisor and worker: messages, whole and in order. Sending is
+// thread-safe, receiving is for one thread.
+class Channel {
+ public:
+  explicit Channel(util::UniqueFd socket) : socket_(std::move(socket)) {}
+
+  // Two ends that are connected.
+  static std::pair<Channel, Channel> Pair();
+
+  // Says that the kernel refuses to send one more (ETOOMANYREFS): it counts what all processes of a
+  // user have sent and nobody has received.
+  static void TellOfTooMany();
+
+  // From now on sending fails when the other end does not listen for five seconds.
+  void BoundSending() const;
+
+  int descriptor() const { return socket_.get(); }
+
+  // `fd` is sent as a duplicate. False when the other end is gone.
+  bool Send(Tell tell, uint64_t number = 0, uint64_t slot = 0, int fd = -1,
+            const std::string& text = {}, int flags = 0) const;
+
+  // The same without waiting: false also when the other end does not read. That too many
+  // descriptors are under way is not told then, as that may pass.
+  bool TrySend(Tell tell, uint64_t number = 0, uint64_t slot = 0, int fd = -1,
+               const std::string& text = {}) const {
+    return Send(tell, number, slot, fd, text, MSG_DONTWAIT);
+  }
+
+  // Waits for a message. Nothing when the other end is gone. Throws util::Error(EPROTO) when it is
+  // not to be understood.
+  std::optional<Message> Receive() const;
+
+  // The same, which must be `tell`; throws util::Error(EPROTO) if it is not, or has no descriptor
+  // though it should.
+  Message Expect(Tell tell, bool with_descriptor = false) const;
+
+ private:
+  util::UniqueFd socket_;
+};
+
+}  // namespace skopsfs::handover

@@ -1,0 +1,108 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "util/unique_fd.h"
+
+namespace skopsfs::handover {
+
+// What a request asks, as the log and the metrics call it.
+enum class Operation : uint8_t {
+  kLookup,
+  kGetattr,
+  kReadlink,
+  kOpen,
+  kRead,
+  kRelease,
+  kOpendir,
+  kReaddir,
+  kReleasedir,
+  kStatfs,
+  kGetxattr,
+  kListxattr,
+  kForget,
+  kOther,
+};
+inline constexpr size_t kOperations = static_cast<size_t>(Operation::kOther) + 1;
+
+const char* NameOf(Operation operation);
+
+// How the bytes of a member came to be: read as they lie in the archive, or decoded.
+enum class Kind : uint8_t { kStored, kDecoded };
+
+// What requests of one operation took, and how they failed.
+struct RequestCounters {
+  // Upper bounds in nanoseconds; what takes longer than the last counts beyond all.
+  static constexpr std::array<int64_t, 12> kBounds = {
+      10'000,     25'000,     100'000,     250'000,       1'000'000,     2'500'000,
+      10'000'000, 25'000'000, 100'000'000, 1'000'000'000, 5'000'000'000, 30'000'000'000};
+  // The errors that are counted each by itself; all others are one.
+  static const std::array<int, 15> kErrors;
+
+  std::array<std::atomic<uint64_t>, kBounds.size() + 1> durations;  // requests, by bound
+  std::atomic<uint64_t> nanoseconds;                                // of all requests
+  std::array<std::atomic<uint64_t>, 16> errors;
+};
+
+// What is counted about a mount, in memory that the workers of a mount share one after the other,
+// so that nothing is lost with one that dies. Made of zeros. Thread-safe: each number is by itself.
+struct Counters {
+  // A number a layout: who changes it gives it another one.
+  static constexpr uint64_t kMagic = 0x326d657473706b73;  // "skpstem2"
+
+  std::atomic<uint64_t> magic;
+  std::array<RequestCounters, kOperations> requests;
+  std::array<std::atomic<uint64_t>, 2> served_bytes;  // by Kind
+  std::atomic<uint64_t> source_bytes;                 // asked of the source
+  std::atomic<uint64_t> restarts;                     // workers after the first one
+  std::atomic<uint64_t> status_texts;                 // that files of .skopsfs said
+
+  // As of `updated`; times are nanoseconds, of CLOCK_REALTIME but for `oldest_request`.
+  std::atomic<int64_t> started;
+  std::atomic<int64_t> worker_started;
+  std::atomic<int64_t> updated;
+  std::atomic<int64_t> oldest_request;  // CLOCK_MONOTONIC, when it came; 0: there is none
+  std::atomic<uint64_t> archives_open;
+  std::atomic<uint64_t> archives_idle;
+  std::atomic<uint64_t> archives_failed;
+  std::atomic<uint64_t> versions_superseded;
+  std::atomic<uint64_t> descriptors;
+  std::atomic<uint64_t> descriptors_limit;
+  std::atomic<uint64_t> index_bytes;
+  std::atomic<uint64_t> decoder_bytes;
+  std::atomic<uint64_t> decoder_bytes_limit;
+
+  void Finished(Operation operation, int64_t nanoseconds);
+  void Failed(Operation operation, int error);
+  void Served(Kind kind, uint64_t bytes) {
+    served_bytes[static_cast<size_t>(kind)].fetch_add(bytes, std::memory_order_relaxed);
+  }
+  void ReadFromSource(uint64_t bytes) { source_bytes.fetch_add(bytes, std::memory_order_relaxed); }
+};
+static_assert(std::atomic<uint64_t>::is_always_lock_free);
+
+// The counters in a descriptor's memory, mapped for as long as this lives.
+class SharedCounters {
+ public:
+  // What it takes, to be made by who outlives the workers. Cannot be shrunk by them.
+  static util::UniqueFd MakeMemory();
+
+  enum class Access { kRead, kWrite };
+
+  // Throws util::Error when the memory holds something else.
+  SharedCounters(const util::UniqueFd& memory, Access access);
+  ~SharedCounters();
+  SharedCounters(const SharedCounters&) = delete;
+  SharedCounters& operator=(const SharedCounters&) = delete;
+
+  Counters& operator*() const { return *counters_; }
+  Counters* operator->() const { return counters_; }
+
+ private:
+  Counters* counters_ = nullptr;
+};
+
+}  // namespace skopsfs::handover

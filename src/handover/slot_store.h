@@ -1,0 +1,127 @@
+#pragma once
+
+#include <sys/stat.h>
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "handover/identity.h"
+#include "util/unique_fd.h"
+
+namespace skopsfs::handover {
+
+// One slot in the memory that a successor process maps. What is not atomic is written before the
+// record goes live and never after.
+struct SlotRecord {
+  static constexpr uint32_t kLive = 0x4c495645;
+
+  std::atomic<uint32_t> state;  // kLive, or else the record is free or half-written
+  std::atomic<uint32_t> superseded;
+  std::atomic<uint64_t> lookups;
+  std::atomic<uint64_t> index_mark;  // see ArchiveIndex::Mark(); 0: not known yet
+  std::atomic<uint64_t> names_mark;  // the same of its NameTree
+  // How many nodes it may have, as far as is known: of its index, of its names, and the npz there.
+  std::atomic<uint32_t> members;
+  std::atomic<uint32_t> names;
+  std::atomic<uint32_t> npz;
+  uint64_t id;         // also of one that is not live: the last that it had
+  uint64_t id_turned;  // the same with each bit turned, so that damage is seen
+  uint64_t parent;
+  uint64_t made;  // how many records had been by then: parents come before their children
+  struct stat st;
+  uint32_t name_size;
+  char name[255];
+
+  void SetId(uint64_t number) {
+    id = number;
+    id_turned = ~number;
+  }
+  // New memory is all zeros.
+  bool HadNoId() const { return id == 0 && id_turned == 0; }
+  bool IdIsSound() const { return id_turned == ~id; }
+
+  std::string_view Name() const { return {name, name_size}; }
+};
+static_assert(std::atomic<uint64_t>::is_always_lock_free);
+
+// Whether a record's `known` mark is `mark`, which it becomes if nothing was known.
+inline bool IsMark(std::atomic<uint64_t>& known, uint64_t mark) {
+  uint64_t before = 0;
+  return known.compare_exchange_strong(before, mark) || before == mark;
+}
+
+// The records of all slots, in memory that outlives the process: whoever takes over maps the same
+// descriptor and finds there what the kernel holds node ids of. A process that dies while it writes
+// leaves a record that is not live, hence free. Thread-safe.
+//
+// Several processes may map it one after the other, never two that write at the same time.
+class SlotStore {
+ public:
+  static constexpr uint32_t kMostSlots = 1U << 22;
+  static constexpr uint64_t kMostIds = (uint64_t{1} << 35) - 1;  // NodeId has no room for more
+
+  // What a descriptor for a store must refer to; to be made by who is to outlive the others. It can
+  // not be shrunk by whom it is given to.
+  static util::UniqueFd MakeMemory();
+
+  // A slot as the records in `memory` tell it, for whom does not trust them and so does not map
+  // them.
+  struct Seen {
+    uint64_t id = 0;
+    std::string path;
+    Identity identity;
+    bool is_folder = false;
+  };
+  // Nothing when there is no such slot. The slot 0 of a source that is one archive stands for its
+  // present version. Takes no longer than the folders above are many, up to 64.
+  static std::optional<Seen> Read(int memory, uint64_t id);
+
+  // Throws util::Error when the memory holds something else than a store of this layout.
+  explicit SlotStore(util::UniqueFd memory = MakeMemory());
+  ~SlotStore();
+  SlotStore(const SlotStore&) = delete;
+  SlotStore& operator=(const SlotStore&) = delete;
+
+  // The live records found in the memory, parents before children. Those that make no sense are
+  // made free, and logged.
+  std::vector<SlotRecord*> Recover();
+
+  // A new live record with one lookup, and an id that no slot ever had. Throws util::Error(ENFILE)
+  // when there are too many.
+  SlotRecord* Add(uint64_t parent, std::string_view name, const struct stat& st);
+  void Remove(SlotRecord* record) noexcept;
+
+  // From Hold() until Release() nothing is removed, whatever Remove() says: who fails while taking
+  // over must leave everything to the next one.
+  void Hold() { held_ = true; }
+  void Release() { held_ = false; }
+
+ private:
+  struct Header;
+
+  SlotRecord* At(uint32_t number) const;
+  SlotRecord* Take();
+  bool IsSound(const SlotRecord& record) const;
+
+  util::UniqueFd memory_;
+  void* mapping_ = nullptr;
+  Header* header_ = nullptr;
+  std::atomic<bool> held_ = false;
+  std::mutex mutex_;  // guards what follows and the header's count
+  std::vector<uint32_t> free_;
+};
+
+// A record that is removed with its owner.
+struct RemoveRecord {
+  SlotStore* store = nullptr;
+  void operator()(SlotRecord* record) const noexcept { store->Remove(record); }
+};
+using OwnedRecord = std::unique_ptr<SlotRecord, RemoveRecord>;
+
+}  // namespace skopsfs::handover

@@ -1,0 +1,54 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "handover/session_state.h"
+
+namespace skopsfs::supervisor {
+
+// Finds the archive version that makes workers crash, from what their threads were at when they
+// died. Three things tell: a thread that died of a signal of its own making, three times in a
+// minute at the same version; one request that three workers in a row were replaced for because it
+// did not end, while no other version's did not (else it is the source that hangs); and one request
+// that ten workers in a row died with, when nothing says why (the kernel kills what takes too much
+// memory). Not thread-safe.
+class CrashRecord {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  // A worker died while its threads were at `requests`; those that were queued do not count. Where
+  // memory ends in it, what it has found so far stays.
+  void WorkerDied(const std::vector<handover::RequestSeen>& requests,
+                  Clock::time_point now = Clock::now());
+
+  // All slots that are not to be served, and why.
+  const std::map<uint64_t, std::string>& quarantined() const { return quarantined_; }
+
+ private:
+  static constexpr size_t kMostFaults = 3;
+  static constexpr auto kPeriod = std::chrono::minutes(1);
+  static constexpr int kMostDeaths = 10;
+
+  static constexpr int kMostTimeouts = 3;
+  static constexpr size_t kMostQuarantined = 1000;  // whatever workers make of the records
+
+  // How often, in a row, a request was there when a worker died.
+  struct Deaths {
+    int unexplained = 0;
+    int timed_out = 0;
+  };
+
+  void Blame(uint64_t slot, const std::string& reason);
+  void BlameFor(const std::map<uint64_t, uint32_t>& faults, uint64_t slot, Clock::time_point now);
+
+  std::map<uint64_t, std::deque<Clock::time_point>> faults_;  // by slot
+  std::map<uint64_t, Deaths> deaths_;                         // by request, of the last worker
+  std::map<uint64_t, std::string> quarantined_;               // slot and reason
+};
+
+}  // namespace skopsfs::supervisor

@@ -1,0 +1,67 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "supervisor/mount.h"
+#include "util/unique_fd.h"
+
+namespace skopsfs::supervisor {
+
+// What such a process says when it serves; anything else is why it cannot.
+inline constexpr const char* kMetricsServed = "serving";
+
+// A process of the supervisor's that serves metrics over HTTP: apart from the worker, which has no
+// power to listen, and so that it can tell of a worker that hangs. It is started again when it
+// dies, and ends with the supervisor. Its descriptors are those of the counters and of who waits
+// for it to serve; its arguments are the address, and what the metrics name: the source and the
+// mountpoint. Use from the supervisor's thread.
+class MetricsProcess {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  // `memory` (of handover::Counters) is a descriptor that stays the caller's, and open.
+  MetricsProcess(std::string address, const MountOptions& mount, int memory)
+      : address_(std::move(address)),
+        source_(mount.source),
+        mountpoint_(mount.mountpoint),
+        memory_(memory) {}
+  ~MetricsProcess();
+  MetricsProcess(const MetricsProcess&) = delete;
+  MetricsProcess& operator=(const MetricsProcess&) = delete;
+
+  // Waits until it serves. Throws util::Error with the reason when it cannot. `program` is a
+  // descriptor of what to execute.
+  void Start(int program);
+
+  // To be told of a process that has ended; if it was this one, it is started again soon, which
+  // nobody waits for.
+  void Ended(pid_t pid);
+  // Until when to call OnDeadline() at the latest.
+  std::optional<Clock::time_point> due() const { return due_; }
+  void OnDeadline(Clock::time_point now, int program);
+  // It can be read when one that is being started has something to say; else -1.
+  int descriptor() const { return answer_.get(); }
+  void OnReadable();
+
+ private:
+  void Begin(int program);
+  void TakeAnswer();
+  void Kill();
+  void TryLater(const char* reason);
+
+  const std::string address_;
+  const std::string source_;
+  const std::string mountpoint_;
+  const int memory_;
+  pid_t pid_ = -1;
+  util::UniqueFd answer_;  // of one that is being started
+  // When it is started again, or, while that goes on, when it has taken too long.
+  std::optional<Clock::time_point> due_;
+};
+
+}  // namespace skopsfs::supervisor

@@ -1,0 +1,53 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <optional>
+#include <set>
+
+#include "util/unique_fd.h"
+
+namespace skopsfs::supervisor {
+
+// A process of the supervisor's that tells the kernel which names to drop, and that nobody waits
+// for: the kernel takes the lock of a folder for that, and its holder may wait for an answer of the
+// mount. It is started when there is something to tell, and replaced when it dies or is stuck; what
+// is lost is told again, see Housekeeper. Use from the supervisor's thread.
+class NotifierProcess {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  // `mount` (/dev/fuse) stays the caller's. Throws util::Error.
+  explicit NotifierProcess(int mount);
+  ~NotifierProcess();
+  NotifierProcess(const NotifierProcess&) = delete;
+  NotifierProcess& operator=(const NotifierProcess&) = delete;
+
+  // For workers: takes messages for /dev/fuse without waiting, as many as there is room for.
+  int sender() const { return sender_.get(); }
+
+  // To be polled for reading: something is to be told, and there is no process for it. -1: there
+  // is one, or none is to be started now.
+  int descriptor() const;
+  // `program` is a descriptor of what to execute. What goes wrong is logged.
+  void Start(int program);
+
+  // To be told of a process that has ended, and how; whether it was one of these.
+  bool Ended(pid_t pid, int status);
+  // To be called once a second or so.
+  void Look();
+
+ private:
+  static constexpr size_t kMostStuck = 4;
+
+  const int mount_;
+  util::UniqueFd sender_;
+  util::UniqueFd receiver_;
+  pid_t pid_ = -1;
+  Clock::time_point started_{};
+  std::optional<Clock::time_point> behind_since_;  // with its messages
+  std::set<pid_t> stuck_;                          // those that were killed and cannot end yet
+};
+
+}  // namespace skopsfs::supervisor

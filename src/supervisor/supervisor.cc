@@ -1,0 +1,351 @@
+#include "supervisor/supervisor.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <csignal>
+#include <filesystem>
+#include <new>
+
+#include "handover/session_state.h"
+#include "handover/slot_store.h"
+#include "supervisor/execute.h"
+#include "util/error.h"
+#include "util/log.h"
+
+namespace skopsfs::supervisor {
+namespace {
+
+using util::ErrnoError;
+using util::Error;
+using util::UniqueFd;
+
+constexpr auto kEndPatience = std::chrono::seconds(7);  // the worker's own is 5 s
+constexpr auto kKillPatience = std::chrono::seconds(2);
+constexpr auto kHandOverPatience = std::chrono::seconds(5);
+// All others but SIGUSR2 are ignored: none is a reason to leave a dead mount.
+constexpr std::array<uint32_t, 6> kEnds = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGPWR, SIGXCPU};
+constexpr size_t kOwnDescriptors = 32;  // of the supervisor
+
+}  // namespace
+
+Supervisor::Supervisor(const source::Source& source, const MountOptions& mount,
+                       WorkerOptions worker, std::string metrics_address,
+                       std::function<void()> on_ready)
+    : mount_options_(mount),
+      source_(source.Share()),
+      worker_options_(std::move(worker)),
+      metrics_address_(std::move(metrics_address)),
+      on_ready_(std::move(on_ready)),
+      request_watch_(worker_options_.timeout) {}
+
+Supervisor::~Supervisor() {
+  for (auto& item : kept_) closer_.Close(std::move(item.second.fd));
+}
+
+sigset_t Supervisor::HoldSignals() {
+  sigset_t set;
+  sigfillset(&set);
+  // A program that is broken ends, and leaves its core; a terminal stops whom it stops.
+  for (const int other : {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGTSTP,
+                          SIGTTIN, SIGTTOU, SIGCONT}) {
+    sigdelset(&set, other);
+  }
+  sigprocmask(SIG_BLOCK, &set, nullptr);
+  return set;
+}
+
+bool Supervisor::Run() {
+  // Blocked from here on, so that none can end the process and leave a dead mount. Processes that
+  // are started have them blocked, too: they are for this one.
+  const auto signals = HoldSignals();
+  // The program as it is now, and where the next one will be.
+  std::error_code failed;
+  program_path_ = std::filesystem::read_symlink("/proc/self/exe", failed).string();
+  program_ = std::make_shared<UniqueFd>(open("/proc/self/exe", O_PATH | O_CLOEXEC));
+  if (!*program_) throw ErrnoError("finding this program in /proc");
+  session_memory_ = handover::SessionState::MakeMemory();
+  slot_memory_ = handover::SlotStore::MakeMemory();
+  metrics_memory_ = handover::SharedCounters::MakeMemory();
+  signals_.Reset(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!signals_) throw ErrnoError("signalfd");
+  struct stat source {};
+  const auto& folder = source_.is_single_archive ? source_.canonical_folder : source_.folder;
+  if (fstat(folder.get(), &source) == 0) source_device_ = source.st_dev;
+  source_is_mountpoint_ = !source_.is_single_archive && source::IsMountPoint(source_.folder.get());
+  if (!metrics_address_.empty()) {
+    metrics_server_.emplace(metrics_address_, mount_options_, metrics_memory_.get());
+    metrics_server_->Start(program_->get());
+  }
+  mount_ = std::make_unique<Mount>(mount_options_);
+  // Before anything can be opened: a file keeps what there was then.
+  mount_->SetReadAhead(source_device_);
+  notifier_.emplace(mount_->descriptor());
+  current_ = Start(program_, false);
+  while (!outcome_) {
+    try {
+      Loop();
+    } catch (const std::bad_alloc&) {
+      OnNoMemory();
+    }
+  }
+  if (*outcome_ && !ending_) service_.Stopping("it was unmounted");
+  // Whoever waits for an answer would wait for ever.
+  if (!*outcome_ || current_ || !left_behind_.empty()) mount_->Abort();
+  mount_->Unmount();
+  return *outcome_;
+}
+
+void Supervisor::Loop() {
+  std::array<pollfd, 5> events = {
+      pollfd{signals_.get(), POLLIN, 0},
+      pollfd{current_ ? current_->channel.descriptor() : -1, POLLIN, 0},
+      pollfd{next_ ? next_->channel.descriptor() : -1, POLLIN, 0},
+      pollfd{notifier_->descriptor(), POLLIN, 0},
+      pollfd{metrics_server_ ? metrics_server_->descriptor() : -1, POLLIN, 0}};
+  if (poll(events.data(), events.size(), Timeout()) < 0 && errno != EINTR) {
+    throw ErrnoError("poll");
+  }
+  if (events[1].revents != 0) OnReadable(current_);
+  if (events[2].revents != 0) OnReadable(next_);
+  if (events[0].revents != 0) OnSignals();
+  if (events[3].revents != 0) notifier_->Start(program_->get());
+  if (events[4].revents != 0) metrics_server_->OnReadable();
+  OnDeadlines();
+}
+
+// Milliseconds until the next deadline.
+int Supervisor::Timeout() const {
+  auto first = Clock::time_point::max();
+  const auto consider = [&](std::optional<Clock::time_point> time) {
+    first = std::min(first, time.value_or(first));
+  };
+  for (const auto& time : {start_again_at_, kill_at_, look_at_, leave_at_, look_for_source_at_}) {
+    consider(time);
+  }
+  consider(service_.due());
+  if (metrics_server_) consider(metrics_server_->due());
+  for (const auto* worker : {current_.get(), next_.get()}) {
+    if (worker != nullptr) consider(worker->end->look_at());
+    if (worker != nullptr && (worker->stage == Worker::Stage::kStarting ||
+                              worker->stage == Worker::Stage::kTakingOver)) {
+      consider(worker->since + kStartPatience);
+    }
+  }
+  if (first == Clock::time_point::max()) return -1;
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(first - Clock::now()).count();
+  return static_cast<int>(std::clamp<int64_t>(left, 0, 60'000));
+}
+
+std::unique_ptr<Supervisor::Worker> Supervisor::Start(std::shared_ptr<UniqueFd> program,
+                                                      bool opens_source_anew) {
+  auto [ours, theirs] = handover::Channel::Pair();
+  auto worker = std::make_unique<Worker>();
+  worker->channel = std::move(ours);
+  worker->channel.BoundSending();
+  worker->program = std::move(program);
+  worker->opens_source_anew = opens_source_anew;
+  worker->since = Clock::now();
+  worker->pid = Execute(worker->program->get(), kWorkerProcess, std::array{theirs.descriptor()},
+                        worker_options_.arguments);
+  if (worker->pid < 0) throw ErrnoError("starting a worker");
+  worker->end.emplace(worker->pid);
+  const handover::Channel& channel = worker->channel;
+  channel.Send(handover::Tell::kMount, mount_->is_passed() ? 1 : 0, mount_->device(),
+               mount_->descriptor(), mount_options_.mountpoint);
+  channel.Send(handover::Tell::kSession, 0, 0, session_memory_.get());
+  channel.Send(handover::Tell::kSlots, 0, 0, slot_memory_.get());
+  channel.Send(handover::Tell::kMetrics, 0, 0, metrics_memory_.get());
+  channel.Send(handover::Tell::kNotifier, 0, 0, notifier_->sender());
+  const uint64_t source_is = (source_.is_single_archive ? uint64_t{handover::kSingleArchive} : 0) |
+                             (opens_source_anew ? uint64_t{handover::kToBeOpenedAnew} : 0) |
+                             (source_is_mountpoint_ ? uint64_t{handover::kMountPoint} : 0);
+  channel.Send(handover::Tell::kSource, source_is, 0, source_.folder.get(), source_.path);
+  channel.Send(handover::Tell::kSourcePath, 0, 0, source_.canonical_folder.get(),
+               source_.canonical_path);
+  channel.Send(handover::Tell::kUser, worker_options_.user.ids.uid, worker_options_.user.ids.gid,
+               -1, worker_options_.user.stays ? "stays" : "required");
+  return worker;
+}
+
+void Supervisor::OnSignals() {
+  signalfd_siginfo info{};
+  while (read(signals_.get(), &info, sizeof(info)) == sizeof(info)) {
+    if (info.ssi_signo == SIGCHLD) {
+      ReapWorkers();
+    } else if (info.ssi_signo == SIGUSR2) {
+      Upgrade();
+    } else if (std::ranges::find(kEnds, info.ssi_signo) != kEnds.end()) {
+      End();
+    }
+  }
+}
+
+void Supervisor::OnReadable(std::unique_ptr<Worker>& worker) {
+  std::optional<handover::Message> message;
+  try {
+    message = worker->channel.Receive();
+    if (message) {
+      OnMessage(*worker, *message);
+      return closer_.Close(std::move(message->fd));  // which nobody wanted
+    }
+  } catch (const std::exception& error) {  // of its making, or no memory for what it said
+    util::LogError("the worker: {}", error.what());
+    kill(worker->pid, SIGKILL);
+  }
+  // It has ended, or ends; its process is reaped when that is so. One that goes on is not wanted.
+  worker->channel = handover::Channel(UniqueFd());
+  if (worker == current_ && !kill_at_) kill_at_ = Clock::now() + kKillPatience;
+}
+
+void Supervisor::OnMessage(Worker& worker, handover::Message& message) {
+  switch (message.tell) {
+    case handover::Tell::kPrepared:
+      return OnPrepared(worker);
+    case handover::Tell::kServing:
+      return OnServing(worker);
+    case handover::Tell::kKeep:
+      return Keep(message);
+    case handover::Tell::kDrop:
+      if (auto kept = kept_.extract(message.number)) closer_.Close(std::move(kept.mapped().fd));
+      return;
+    case handover::Tell::kSource:
+    case handover::Tell::kSourcePath:
+      return OnSourceOpened(worker, std::move(message));
+    case handover::Tell::kSourceGone:
+      return OnSourceGone();
+    case handover::Tell::kLog:
+      // One after the other that finds the source gone says so; once is enough.
+      if (look_for_source_at_ && &worker == next_.get() &&
+          std::exchange(last_of_search_, message.text) == message.text) {
+        return;
+      }
+      util::WriteLog(static_cast<util::LogLevel>(std::min<uint64_t>(message.number, 2)),
+                     message.text, util::LogOrigin::kWorker);
+      return;
+    default:
+      throw Error(EPROTO, "it says what a worker does not say");
+  }
+}
+
+void Supervisor::OnServing(Worker& worker) {
+  if (worker.stage == Worker::Stage::kServing) return;
+  if (worker.stage != Worker::Stage::kTakingOver) throw Error(EPROTO, "it serves out of turn");
+  worker.stage = Worker::Stage::kServing;
+  worker.since = Clock::now();
+  stall_.since.reset();
+  request_watch_.Reset();
+  look_at_ = Clock::now();
+  if (worker.program != program_) util::LogInfo("the upgrade is done: the new worker serves");
+  if (worker.opens_source_anew && std::exchange(look_for_source_at_, std::nullopt)) {
+    last_of_search_.clear();
+    util::LogInfo("the source {} is there again, and is served by a new worker",
+                  util::Quoted(source_.path));
+  }
+  if (upgrade_wanted_) Upgrade();
+  if (!on_ready_) return service_.Status(Serving());
+  std::exchange(on_ready_, nullptr)();
+  service_.Ready(Serving());
+  kernel_resends_ = KernelResends();
+  if (!*kernel_resends_) {
+    util::LogWarning("this kernel is older than 6.9: should the worker die, the mount is given up");
+  }
+}
+
+void Supervisor::Keep(handover::Message& message) {
+  rlimit limit{};
+  getrlimit(RLIMIT_NOFILE, &limit);
+  if (!message.fd || kept_.size() + kOwnDescriptors > limit.rlim_cur) {
+    util::LogWarning(
+        "no descriptor left to keep an open archive by: raise the limit (ulimit -n, LimitNOFILE)");
+    return;
+  }
+  Kept kept{message.slot, std::move(message.fd)};
+  closer_.Close(std::exchange(kept_[message.number], std::move(kept)).fd);
+}
+
+void Supervisor::OnPrepared(Worker& worker) {
+  if (worker.stage != Worker::Stage::kStarting) throw Error(EPROTO, "it is prepared twice");
+  worker.stage = Worker::Stage::kPrepared;
+  if (worker.opens_source_anew) TakeSource(worker);
+  if (&worker == current_.get()) return GiveTurn(worker);
+  if (!current_) return;
+  // What serves now finishes what it has; the kernel keeps the rest for the new one.
+  current_->told_to_end = true;
+  current_->channel.Send(handover::Tell::kEnd);
+  kill_at_ = Clock::now() + kEndPatience;
+}
+
+void Supervisor::GiveTurn(Worker& worker) {
+  Quarantine();
+  // One that takes each message only just in time is not waited for.
+  const auto end = Clock::now() + kHandOverPatience;
+  bool good = true;
+  for (const auto& [number, kept] : kept_) {
+    good = good && Clock::now() < end &&
+           worker.channel.Send(handover::Tell::kInherit, number, kept.slot, kept.fd.get());
+  }
+  for (const auto& [slot, identity] : quarantined_) {
+    if (!identity) continue;
+    const auto text =
+        fmt::format("{} {} {} {} {} {}", identity->device, identity->inode, identity->size,
+                    identity->mtime, identity->ctime, crashes_.quarantined().at(slot));
+    good = good && Clock::now() < end &&
+           worker.channel.Send(handover::Tell::kQuarantine, 0, 0, -1, text);
+  }
+  good = good && worker.channel.Send(handover::Tell::kServe, ++generation_);
+  if (!good) kill(worker.pid, SIGKILL);  // it does not listen
+  worker.stage = Worker::Stage::kTakingOver;
+  worker.since = Clock::now();
+}
+
+void Supervisor::OnDeadlines() {
+  LookAtEnds();
+  notifier_->Look();
+  if (outcome_) return;
+  util::TellLeftOutLines();
+  const auto now = Clock::now();
+  const auto is_over = [now](std::optional<Clock::time_point>& time) {
+    if (!time || now < *time) return false;
+    time.reset();
+    return true;
+  };
+  if (service_.due() && now >= *service_.due()) GiveSignOfLife();
+  if (metrics_server_) metrics_server_->OnDeadline(now, program_->get());
+  const bool serves = current_ && current_->stage == Worker::Stage::kServing;
+  if (is_over(look_at_) && serves) LookAtRequests();
+  if (is_over(start_again_at_)) StartAgain();
+  if (is_over(look_for_source_at_)) LookForSource();
+  if (is_over(leave_at_)) {
+    util::LogError("the worker cannot be killed; leaving without it");
+    outcome_ = true;
+    return;
+  }
+  if (is_over(kill_at_)) {
+    if (current_) Kill(*current_);
+    if (ending_) leave_at_ = now + kKillPatience;
+  }
+  LookAtStarts();
+}
+
+void Supervisor::End() {
+  if (ending_) return;
+  ending_ = true;
+  if (next_) kill(next_->pid, SIGKILL);
+  if (current_) {
+    current_->told_to_end = true;
+    current_->channel.Send(handover::Tell::kEnd);
+    kill_at_ = Clock::now() + kEndPatience;
+  } else {
+    outcome_ = true;
+  }
+  service_.Stopping("ending, as it was told to");
+}
+
+}  // namespace skopsfs::supervisor

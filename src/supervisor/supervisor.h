@@ -1,0 +1,189 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <csignal>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "handover/channel.h"
+#include "handover/identity.h"
+#include "source/source.h"
+#include "supervisor/closer.h"
+#include "supervisor/crash_record.h"
+#include "supervisor/end_watch.h"
+#include "supervisor/metrics_process.h"
+#include "supervisor/mount.h"
+#include "supervisor/notifier_process.h"
+#include "supervisor/request_watch.h"
+#include "supervisor/service_manager.h"
+#include "util/serving_user.h"
+#include "util/unique_fd.h"
+
+namespace skopsfs::supervisor {
+
+// Owns a mount and sees to it that a worker serves it: starts one, and another one when it dies,
+// and keeps what must not die with it: the mount, the memory of slots and session, and the
+// descriptors of the archive versions that were read. Opens no archive itself. Use from one thread,
+// in a process that has no others.
+class Supervisor {
+ public:
+  struct WorkerOptions {
+    std::vector<std::string> arguments;  // this program's
+    util::ServingUser user;
+    std::chrono::milliseconds
+        timeout{};  // of a request, after which the worker is replaced; 0: none
+  };
+
+  // `on_ready` is called once, when the mount can be used. With an address, metrics are served
+  // there.
+  Supervisor(const source::Source& source, const MountOptions& mount, WorkerOptions worker,
+             std::string metrics_address, std::function<void()> on_ready);
+  ~Supervisor();
+
+  // Mounts, and has it served until it is unmounted (true), SIGTERM, SIGINT, SIGHUP, SIGQUIT,
+  // SIGPWR or SIGXCPU comes (true), or no worker can serve it (false). Then the mount is gone,
+  // detached lazily when it is in use. Other signals change nothing. SIGUSR2 has a new worker take
+  // over, of the program as it is on disk then, which opens the source anew by its path. So does a
+  // source that is gone, as soon as it is there again. Throws util::Error with the reason when it
+  // cannot be mounted.
+  bool Run();
+
+  // Keeps the signals that Run() acts on until then, and returns them. For the first process of a
+  // container, which does not get those that it has no handler for: they would be lost.
+  static sigset_t HoldSignals();
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  static constexpr auto kStartPatience = std::chrono::seconds(30);
+  static constexpr int kMostFailedStarts = 10;  // in a row, before the mount is given up
+  static constexpr size_t kMostLeftBehind = 4;  // workers, before another has to wait for one
+
+  // A worker process.
+  struct Worker {
+    enum class Stage { kStarting, kPrepared, kTakingOver, kServing };
+
+    pid_t pid = -1;
+    std::optional<EndWatch> end;
+    handover::Channel channel{util::UniqueFd()};
+    std::shared_ptr<util::UniqueFd> program;
+    bool opens_source_anew = false;
+    std::optional<source::Source::Parts> source;  // as it has opened it, as far as it has said so
+    Stage stage = Stage::kStarting;
+    Clock::time_point since;  // when it came to that stage
+    bool told_to_end = false;
+    bool has_to_end = false;        // before another takes over, as too many were left behind
+    bool waits_for_source = false;  // so that it does not come up; the log says so
+  };
+
+  // The worker takes no requests, though some wait.
+  struct Stall {
+    uint64_t begun = 0;  // by the worker, of all requests, at the last look
+    std::optional<Clock::time_point> since;
+  };
+
+  // Of a process that has ended; none of one that is left behind.
+  using Status = std::optional<int>;
+
+  struct Kept {
+    uint64_t slot = 0;
+    util::UniqueFd fd;
+  };
+
+  void Loop();
+  void OnNoMemory();
+  int Timeout() const;
+  std::unique_ptr<Worker> Start(std::shared_ptr<util::UniqueFd> program, bool opens_source_anew);
+  void StartAgain();
+  void Upgrade();
+  void OnNextEnded(Status status);
+  bool MayOpenSourceAnew() const;
+  static void OnSourceOpened(Worker& worker, handover::Message message);
+  void TakeSource(Worker& worker);
+  void OnSourceGone();
+  void LookForSource();
+  void OnSignals();
+  void OnReadable(std::unique_ptr<Worker>& worker);
+  void OnMessage(Worker& worker, handover::Message& message);
+  void OnServing(Worker& worker);
+  void Keep(handover::Message& message);
+  void OnPrepared(Worker& worker);
+  void GiveTurn(Worker& worker);
+  void ReapWorkers();
+  void OnCurrentEnded(Status status);
+  static std::string Describe(Status status);
+  static void Kill(Worker& worker);
+  void LookAtEnds();
+  bool KernelResends() const;
+  void OnCrash(const Worker& ended, Status status, std::vector<handover::RequestSeen> requests);
+  Clock::duration Delay() const;
+  void OnDeadlines();
+  void LookAtRequests();
+  bool SourceHangs() const;
+  bool TakesNoRequests();
+  void LookAtStarts();
+  bool WaitsForSource(Worker& worker);
+  Clock::duration WaitingInVain(Stall& stall) const;
+  std::string LabelOf(uint64_t slot) const;
+  void Quarantine();
+  void GiveUp(const std::string& reason);
+  void End();
+  std::string Serving() const;
+  void TellOfCrash(const std::string& how);
+  void GiveSignOfLife();
+
+  const MountOptions mount_options_;
+  source::Source::Parts source_;
+  const WorkerOptions worker_options_;
+  const std::string metrics_address_;
+  std::function<void()> on_ready_;
+  std::string program_path_;
+  std::shared_ptr<util::UniqueFd> program_;  // of the workers that are known to serve well
+  util::UniqueFd signals_;
+  util::UniqueFd session_memory_;
+  util::UniqueFd slot_memory_;
+  util::UniqueFd metrics_memory_;
+  std::optional<MetricsProcess> metrics_server_;
+  std::unique_ptr<Mount> mount_;
+  std::optional<NotifierProcess> notifier_;
+  bool source_is_mountpoint_ = false;
+  std::optional<dev_t> source_device_;  // that its archives lie on
+
+  std::unique_ptr<Worker> current_;
+  std::unique_ptr<Worker> next_;  // to take over from `current_`, when that still serves
+  // Those that were killed and cannot end yet, as what they ask of the kernel hangs.
+  std::set<pid_t> left_behind_;
+  uint32_t generation_ = 0;
+  std::optional<bool> kernel_resends_;  // once it is known
+  std::map<uint64_t, Kept> kept_;       // by the keeper's number
+  Closer closer_;                       // of these
+  CrashRecord crashes_;
+  // By slot, as far as they have been told of; none of a folder, which is served all the same.
+  std::map<uint64_t, std::optional<handover::Identity>> quarantined_;
+  int short_lives_ = 0;    // workers that did not serve for long, one after the other
+  int failed_starts_ = 0;  // workers that never served, likewise
+  std::optional<Clock::time_point> start_again_at_;
+  std::optional<Clock::time_point> look_at_;             // at the requests of the worker
+  std::optional<Clock::time_point> look_for_source_at_;  // which is gone
+  std::string last_of_search_;                           // that a worker which looked for it said
+  RequestWatch request_watch_;
+  Stall stall_;
+  std::optional<Clock::time_point> kill_at_;   // the worker that was told to end
+  bool upgrade_wanted_ = false;                // as soon as it can be
+  bool ending_ = false;                        // a signal said so
+  std::optional<Clock::time_point> leave_at_;  // without the worker, which cannot even be killed
+  std::optional<bool> outcome_;
+
+  ServiceManager service_;
+  int crashes_told_ = 0;
+  std::string last_crash_;  // when, and how
+  Stall silence_;           // as it is looked at for the signs of life
+};
+
+}  // namespace skopsfs::supervisor

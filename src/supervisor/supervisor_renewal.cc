@@ -1,0 +1,108 @@
+// The part of Supervisor that has a new worker take over from one that still serves: for another
+// program, or because the source has to be opened anew.
+
+#include <fcntl.h>
+
+#include "supervisor/mountpoint.h"
+#include "supervisor/supervisor.h"
+#include "util/error.h"
+#include "util/log.h"
+
+namespace skopsfs::supervisor {
+namespace {
+
+using util::Error;
+using util::UniqueFd;
+
+constexpr auto kLookForSource = std::chrono::seconds(2);
+
+}  // namespace
+
+void Supervisor::Upgrade() {
+  if (ending_) return;
+  // A worker that is starting or ending comes first.
+  upgrade_wanted_ = next_ || !current_ || current_->stage != Worker::Stage::kServing;
+  if (upgrade_wanted_) return;
+  if (!KernelResends()) {
+    util::LogError("no upgrade: this kernel is older than 6.9; start skopsfs anew");
+    return;
+  }
+  if (left_behind_.size() >= kMostLeftBehind) {
+    util::LogError("no upgrade: {} workers that were killed cannot end", left_behind_.size());
+    return;
+  }
+  UniqueFd program(open(program_path_.c_str(), O_PATH | O_CLOEXEC));
+  if (!program) {
+    util::LogError("no upgrade: {}: {}", util::Quoted(program_path_),
+                   std::generic_category().message(errno));
+    return;
+  }
+  util::LogInfo("a new worker is started, to take over");
+  try {
+    next_ = Start(std::make_shared<UniqueFd>(std::move(program)), MayOpenSourceAnew());
+  } catch (const std::exception& error) {
+    util::LogError("no upgrade: {}; the old worker stays", error.what());
+  }
+}
+
+void Supervisor::OnNextEnded(Status status) {
+  // One that looks for the source has said what it found.
+  const bool is_upgrade = std::exchange(next_, nullptr)->program != program_;
+  if (!ending_ && is_upgrade) {
+    util::LogError("no upgrade: the new worker {}; the old one stays", Describe(status));
+  }
+  if (upgrade_wanted_) Upgrade();
+}
+
+// Not where its path leads through our own mount.
+bool Supervisor::MayOpenSourceAnew() const {
+  if (mount_options_.passed) return true;
+  const auto& mountpoint = mount_options_.mountpoint;
+  for (const auto& path : {source_.path, source_.canonical_path}) {
+    if (path == mountpoint || LiesInside(path, mountpoint)) return false;
+  }
+  return true;
+}
+
+void Supervisor::OnSourceOpened(Worker& worker, handover::Message message) {
+  const bool may = worker.opens_source_anew && worker.stage == Worker::Stage::kStarting;
+  if (!may || !message.fd) throw Error(EPROTO, "it says what a worker does not say");
+  if (!worker.source) worker.source.emplace();
+  if (message.tell == handover::Tell::kSource) {
+    worker.source->folder = std::move(message.fd);
+  } else {
+    worker.source->canonical_folder = std::move(message.fd);
+    worker.source->canonical_path = std::move(message.text);
+  }
+}
+
+// For all workers from now on. One that may not open it serves what was opened before.
+void Supervisor::TakeSource(Worker& worker) {
+  if (!worker.source) return;
+  if (!worker.source->folder || !worker.source->canonical_folder) {
+    throw Error(EPROTO, "it has not opened the source");
+  }
+  source_.folder = std::move(worker.source->folder);
+  source_.canonical_folder = std::move(worker.source->canonical_folder);
+  source_.canonical_path = std::move(worker.source->canonical_path);
+}
+
+void Supervisor::OnSourceGone() {
+  if (look_for_source_at_) return;
+  const bool may = KernelResends() && MayOpenSourceAnew();
+  util::LogError("the source {} is gone: mount it again{}", util::Quoted(source_.path),
+                 may ? "; it is looked for every 2 s" : ", and start skopsfs anew");
+  if (may) look_for_source_at_ = Clock::now();
+}
+
+void Supervisor::LookForSource() {
+  look_for_source_at_ = Clock::now() + kLookForSource;
+  if (ending_ || next_ || !current_ || current_->stage != Worker::Stage::kServing) return;
+  try {
+    next_ = Start(program_, true);
+  } catch (const std::exception& error) {
+    util::LogError("{}", error.what());
+  }
+}
+
+}  // namespace skopsfs::supervisor

@@ -1,0 +1,213 @@
+// The part of Supervisor that judges workers: what they were at when they died, when there is to be
+// another one, what takes too long.
+
+#include <poll.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "handover/node_id.h"
+#include "handover/session_state.h"
+#include "handover/slot_store.h"
+#include "supervisor/supervisor.h"
+#include "util/error.h"
+#include "util/log.h"
+
+namespace skopsfs::supervisor {
+namespace {
+
+constexpr auto kLong = std::chrono::seconds(30);  // for requests to wait
+constexpr auto kLook = std::chrono::milliseconds(5000);
+constexpr auto kShortest = std::chrono::milliseconds(10);
+constexpr auto kLongest = std::chrono::milliseconds(1000);
+constexpr auto kLooksWell = std::chrono::milliseconds(100);  // of serving
+
+// Of a process, as /proc has them.
+constexpr char kSleeping = 'S';
+constexpr char kWaitingInKernel = 'D';
+constexpr char kStopped = 'T';
+
+char LetterOf(pid_t pid) { return StateOf(fmt::format("/proc/{}", pid)).letter; }
+
+}  // namespace
+
+std::string Supervisor::Describe(Status status) {
+  if (!status) return "was killed, and cannot end as what it asks of the kernel hangs";
+  if (WIFEXITED(*status)) return fmt::format("ended with {}", WEXITSTATUS(*status));
+  const char* const name = sigabbrev_np(WTERMSIG(*status));
+  return fmt::format("was killed by SIG{}", name != nullptr ? name : "?");
+}
+
+bool Supervisor::KernelResends() const {
+  return kernel_resends_ ? *kernel_resends_
+                         : handover::SessionState::KernelResends(session_memory_.get());
+}
+
+void Supervisor::OnCrash(const Worker& ended, Status status,
+                         std::vector<handover::RequestSeen> requests) {
+  const bool served = ended.stage == Worker::Stage::kServing;
+  // The kernel has not even said hello. Unless the worker was killed, it has said why.
+  if (on_ready_ && !handover::SessionState::HasInit(session_memory_.get())) {
+    const bool has_said_why = status && WIFEXITED(*status);
+    return GiveUp(has_said_why ? "" : "the worker " + Describe(status));
+  }
+  if (!KernelResends()) {
+    return GiveUp(
+        fmt::format("the worker {}; this kernel is older than 6.9, so no other can take "
+                    "over: the mount is given up",
+                    Describe(status)));
+  }
+  const bool well_before = served && Clock::now() - ended.since > kLooksWell;
+  short_lives_ = well_before ? 0 : short_lives_ + 1;
+  failed_starts_ = served ? 0 : failed_starts_ + 1;
+  if (failed_starts_ >= kMostFailedStarts) {
+    return GiveUp(fmt::format("no worker can be started, the last {}", Describe(status)));
+  }
+  TellOfCrash(Describe(status));
+  util::LogError("the worker {}; another one takes over{}", Describe(status),
+                 ended.program == program_ ? "" : ", of the program from before the upgrade");
+  // What it said of itself is no archive's fault.
+  std::erase_if(requests,
+                [](auto& request) { return handover::NodeId::From(request.node).is_status(); });
+  for (auto& request : requests) {
+    const auto& stuck = request_watch_.stuck();
+    const bool timed_out = std::any_of(stuck.begin(), stuck.end(),
+                                       [&](auto& other) { return other.unique == request.unique; });
+    if (timed_out) request.crashed = handover::kTimedOut;
+    // The root is another version of a single archive each time.
+    if (source_.is_single_archive && handover::NodeId::From(request.node).slot == 0) {
+      const auto seen = handover::SlotStore::Read(slot_memory_.get(), 0);
+      if (seen) request.node = handover::NodeId{.slot = seen->id, .index = 0}.number();
+    }
+  }
+  request_watch_.Reset();
+  crashes_.WorkerDied(requests);
+  Quarantine();
+}
+
+void Supervisor::GiveUp(const std::string& reason) {
+  outcome_ = false;
+  if (!reason.empty()) util::LogError("{}", reason);
+  service_.Stopping(reason.empty() ? "the mount is given up; the log says why" : reason);
+}
+
+// Before the next start, longer each time.
+Supervisor::Clock::duration Supervisor::Delay() const {
+  if (short_lives_ == 0) return {};
+  return std::min<Clock::duration>(kLongest, kShortest * (1 << std::min(short_lives_, 10)));
+}
+
+void Supervisor::StartAgain() {
+  try {
+    current_ = Start(program_, look_for_source_at_.has_value());
+  } catch (const util::Error& error) {
+    if (++failed_starts_ >= kMostFailedStarts) return GiveUp(error.what());
+    util::LogError("{}", error.what());
+    ++short_lives_;
+    start_again_at_ = Clock::now() + Delay();
+  }
+}
+
+std::string Supervisor::LabelOf(uint64_t slot) const {
+  const auto seen = handover::SlotStore::Read(slot_memory_.get(), slot);
+  return util::Quoted(!seen || seen->path.empty() ? source_.path : seen->path);
+}
+
+// Requests that do not end are named, and may be the end of the worker.
+void Supervisor::LookAtRequests() {
+  using Because = RequestWatch::Because;
+  const auto slow =
+      request_watch_.Look(handover::SessionState::ReadRequests(session_memory_.get()));
+  for (const auto& [request, age, because] : slow) {
+    util::LogWarning("request {} of {} takes {} s{}", handover::NameOfOperation(request.operation),
+                     LabelOf(handover::NodeId::From(request.node).slot), age.count(),
+                     because == Because::kItIsStuck
+                         ? "; it gets no further, so the worker is killed"
+                     : because == Because::kTheSource ? "; the source does not answer"
+                                                      : "");
+  }
+  if (!request_watch_.stuck().empty() || TakesNoRequests()) {
+    Kill(*current_);
+    return;  // it is looked at no more
+  }
+  const auto timeout = worker_options_.timeout;
+  const auto pause = timeout.count() > 0 ? std::min(kLook, timeout / 2 + kShortest) : kLook;
+  look_at_ = Clock::now() + pause;
+}
+
+// For how long requests have waited in the kernel and no thread of the worker took one: it is
+// stopped, or each is at something that does not end.
+Supervisor::Clock::duration Supervisor::WaitingInVain(Stall& stall) const {
+  pollfd waiting{mount_->descriptor(), POLLIN, 0};
+  const bool wait = poll(&waiting, 1, 0) > 0 && (waiting.revents & POLLIN) != 0;
+  const uint64_t begun = handover::SessionState::RequestsBegun(session_memory_.get());
+  const auto now = Clock::now();
+  if (!wait || begun != stall.begun) {
+    stall = {.begun = begun, .since = std::nullopt};
+    return {};
+  }
+  if (!stall.since) stall.since = now;
+  return now - *stall.since;
+}
+
+// Then none would take any, for as long as that lasts.
+bool Supervisor::SourceHangs() const {
+  return request_watch_.source_hangs() && LetterOf(current_->pid) != kStopped;
+}
+
+// True when that has lasted for longer than it may.
+bool Supervisor::TakesNoRequests() {
+  const auto stalled = WaitingInVain(stall_);
+  const auto timeout = worker_options_.timeout;
+  if (SourceHangs()) return false;  // which has been told
+  const bool too_long = timeout.count() > 0 && stalled > timeout;
+  if (stalled >= kLong || too_long) {
+    util::LogWarning("requests wait, and the worker takes none{}",
+                     too_long ? ", so it is killed" : "");
+  }
+  return too_long;
+}
+
+void Supervisor::LookAtStarts() {
+  for (auto* worker : {current_.get(), next_.get()}) {
+    if (worker == nullptr || worker->stage == Worker::Stage::kServing) continue;
+    if (worker->stage == Worker::Stage::kPrepared) continue;  // it waits for its turn
+    if (Clock::now() < worker->since + kStartPatience) continue;
+    if (worker == current_.get() && WaitsForSource(*worker)) continue;
+    util::LogError("a worker does not come up; it is killed");
+    Kill(*worker);
+    worker->since = Clock::now();
+  }
+}
+
+// Whether a worker that does not come up is not to blame: it sleeps, and does nothing before it
+// serves but to look at the source. Another one would wait as well.
+bool Supervisor::WaitsForSource(Worker& worker) {
+  const char state = LetterOf(worker.pid);
+  if (on_ready_ || (state != kSleeping && state != kWaitingInKernel)) return false;
+  worker.since = Clock::now();
+  if (std::exchange(worker.waits_for_source, true)) return true;
+  util::LogWarning("no worker serves: the new one waits for the source {}, which does not answer",
+                   util::Quoted(source_.path));
+  service_.Status("no worker serves: the source does not answer");
+  return true;
+}
+
+// Whatever is to be served no more, and that was not done for yet: memory may have ended before.
+void Supervisor::Quarantine() {
+  for (const auto& [slot, reason] : crashes_.quarantined()) {
+    if (quarantined_.contains(slot)) continue;
+    const auto seen = handover::SlotStore::Read(slot_memory_.get(), slot);
+    const bool is_archive = seen && !seen->is_folder;
+    if (is_archive) {
+      util::LogError("{}: is not served any more: {}", LabelOf(slot), reason);
+    } else {  // without it there is nothing to serve below it
+      util::LogError("{}: {}; it is served all the same, being a folder", LabelOf(slot), reason);
+    }
+    quarantined_[slot] = is_archive ? std::optional(seen->identity) : std::nullopt;
+  }
+}
+
+}  // namespace skopsfs::supervisor

@@ -1,0 +1,21 @@
+#pragma once
+
+#include <optional>
+#include <string>
+
+namespace skopsfs::worker {
+
+// What the running kernel, or the container around this process, has of what skopsfs uses where it
+// is there. Nothing of it depends on a mount.
+struct KernelFeatures {
+  std::string release;
+  std::string device;          // empty: /dev/fuse can be used; else why not
+  std::optional<bool> resend;  // FUSE_NOTIFY_RESEND; nothing when only root may find out
+  long landlock = 0;           // its version; 0: none
+  bool cachestat = false;
+  bool direct = false;  // what direct reads take, on the filesystem that this program lies on
+};
+
+KernelFeatures FindKernelFeatures();
+
+}  // namespace skopsfs::worker

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstddef>
+#include <mutex>
+#include <span>
+#include <vector>
+
+namespace skopsfs::worker {
+
+// Memory for answers to large reads, in huge pages where there are any: what the kernel does for
+// each page of it, it then does once. A few pieces are kept; more than those at a time come from
+// the heap and go back to it. Thread-safe.
+class ReadBuffers {
+ public:
+  static constexpr size_t kMost = size_t{1} << 20;  // bytes, of one answer
+
+  // One piece, given back when it goes.
+  class Buffer {
+   public:
+    // Throws std::bad_alloc.
+    explicit Buffer(ReadBuffers& buffers) : buffers_(buffers), start_(buffers.Take()) {}
+    ~Buffer() { buffers_.GiveBack(start_); }
+    Buffer(const Buffer&) = delete;
+    Buffer& operator=(const Buffer&) = delete;
+
+    // Up to kMost bytes that begin in a block of archive::DirectFile::kBlock where `place` says.
+    std::span<std::byte> At(size_t place, size_t size) const;
+
+   private:
+    ReadBuffers& buffers_;
+    std::byte* const start_;
+  };
+
+  ReadBuffers();
+  ~ReadBuffers();
+  ReadBuffers(const ReadBuffers&) = delete;
+  ReadBuffers& operator=(const ReadBuffers&) = delete;
+
+ private:
+  std::byte* Take();
+  void GiveBack(std::byte* start) noexcept;
+
+  std::span<std::byte> kept_;  // all of those that are kept
+  std::mutex mutex_;
+  std::vector<std::byte*> free_;  // the one that was used last, and is in the caches, at the end
+};
+
+}  // namespace skopsfs::worker

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <exception>
+#include <new>
+#include <system_error>
+
+#include "util/error.h"
+#include "util/libfuse.h"
+#include "util/log.h"
+#include "worker/at_request.h"
+
+namespace skopsfs::worker {
+
+// What a fuse_reply function made of it: whether the kernel has taken the answer. Else nobody waits
+// for it any more. An answer that the kernel refuses is a request that hangs: then this process
+// ends, and the kernel asks its successor.
+inline bool IsTaken(int result) {
+  if (result == 0) return true;
+  if (result == -ENOENT) return false;
+  try {
+    util::LogError("an answer does not reach the kernel: {}; the worker leaves",
+                   std::generic_category().message(-result));
+  } catch (const std::exception&) {
+    // No memory to say so.
+  }
+  _exit(EXIT_FAILURE);
+}
+
+// The errno to answer. Users and the next start take ENOTCONN for a mount whose server is gone:
+// when the source is such a mount, ours is not.
+inline int AnswerFor(int code) { return code == ENOTCONN || code == ECONNABORTED ? EIO : code; }
+
+// Runs the body of one callback. It replies itself when all is well; whatever it throws becomes the
+// error reply, so nothing escapes into C and no request stays unanswered. `operation` is its name
+// for the log.
+template <typename Body>
+void Answer(fuse_req_t request, const char* operation, const Body& body) noexcept {
+  int code = EIO;
+  try {
+    body();
+    return;
+  } catch (const util::Error& error) {
+    code = AnswerFor(error.code());
+  } catch (const std::bad_alloc&) {
+    code = ENOMEM;
+    util::LogError("{}: out of memory", operation);
+  } catch (const std::exception& error) {
+    util::LogError("{}: unexpected failure: {}", operation, error.what());
+  }
+  CountFailure(code);
+  IsTaken(fuse_reply_err(request, code));
+}
+
+}  // namespace skopsfs::worker

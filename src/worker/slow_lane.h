@@ -1,0 +1,70 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <list>
+#include <map>
+#include <mutex>
+
+#include "handover/session_state.h"
+#include "util/effort.h"
+
+namespace skopsfs::worker {
+
+// Keeps requests that may take long from occupying all threads. It has no threads of its own: a
+// thread that brings a job works in the lane until nothing is left to do there, unless as many as
+// the lane takes are in it already; then the job is put off for them, and the thread is free again.
+// There are two kinds of jobs, those that open and those that take longer, and neither takes all
+// threads. Jobs that would only wait for each other are run one at a time; these groups take turns.
+// Thread-safe.
+class SlowLane {
+ public:
+  using Job = std::function<void()>;  // must not throw
+
+  SlowLane(size_t most_threads, size_t most_of_a_kind)
+      : most_(most_threads), most_of_a_kind_(most_of_a_kind) {}
+
+  // `record` says from now on which of the jobs that wait came first. To be called before all else.
+  void KeepRecord(handover::RequestRecord& record) { record_ = &record; }
+
+  // Runs `job`, which makes that effort for `request`, now or later, and others that were put off.
+  // A job may call it, too: then it only puts off. Throws std::bad_alloc, and then has not taken
+  // the job.
+  void Run(const util::TooMuchEffort& what, const handover::RequestSeen& request, Job job);
+
+ private:
+  // The requests that wait, by when they came.
+  using Queue = std::multimap<int64_t, handover::RequestSeen>;
+  struct Waiting {
+    Job job;
+    Queue::iterator at;
+  };
+  // Jobs that are run one at a time, of which the first may be running. Lists, since moving a part
+  // of one to another cannot fail.
+  struct Group {
+    uint64_t number;
+    std::list<Waiting> jobs;
+  };
+  using Groups = std::list<Group>;
+  struct Kind {
+    Groups waiting;  // in the order of their turns
+    Groups running;
+  };
+
+  static bool Append(Groups& groups, Group& arrived);
+  Kind* Next();
+  void RunNext(Kind& kind, std::unique_lock<std::mutex>& lock);
+  void ShowOldest();
+
+  const size_t most_;
+  const size_t most_of_a_kind_;
+  handover::RequestRecord* record_ = nullptr;
+  std::mutex mutex_;
+  size_t threads_ = 0;  // in the lane
+  std::array<Kind, 2> kinds_;
+  Queue queue_;
+};
+
+}  // namespace skopsfs::worker

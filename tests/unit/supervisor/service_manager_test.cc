@@ -1,0 +1,98 @@
+#include "supervisor/service_manager.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <array>
+#include <cstdlib>
+#include <string>
+
+#include "support/temp_folder.h"
+#include "util/unique_fd.h"
+
+namespace skopsfs::supervisor {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+// Stands for systemd.
+class ServiceManagerTest : public ::testing::Test {
+ protected:
+  ServiceManagerTest() {
+    const std::string path = folder_ / "notify";
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    path.copy(address.sun_path, sizeof(address.sun_path) - 1);
+    EXPECT_EQ(bind(socket_.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+    setenv("NOTIFY_SOCKET", path.c_str(), 1);
+  }
+  ~ServiceManagerTest() override { ServiceManager::Leave(); }
+
+  // What it was told, one message an element.
+  std::vector<std::string> Told() const {
+    std::vector<std::string> told;
+    std::array<char, 4096> text{};
+    ssize_t got = 0;
+    while ((got = recv(socket_.get(), text.data(), text.size(), MSG_DONTWAIT)) > 0) {
+      told.emplace_back(text.data(), got);
+    }
+    return told;
+  }
+
+  const testing::TempFolder folder_;
+  const util::UniqueFd socket_{socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
+};
+
+TEST_F(ServiceManagerTest, IsTold) {
+  ServiceManager manager;
+  manager.Ready("serving");
+  manager.Status("busy");
+  manager.Stopping("done");
+  EXPECT_THAT(Told(),
+              ElementsAre("READY=1\nSTATUS=serving", "STATUS=busy", "STOPPING=1\nSTATUS=done"));
+}
+
+TEST_F(ServiceManagerTest, AStatusIsOneLine) {
+  ServiceManager().Status("a\nREADY=1\x7f\tb");
+  EXPECT_THAT(Told(), ElementsAre("STATUS=a?READY=1??b"));
+}
+
+TEST_F(ServiceManagerTest, WantsNoSignOfLifeUnlessItSaysSo) {
+  const ServiceManager manager;
+  EXPECT_EQ(manager.due(), std::nullopt);
+  setenv("WATCHDOG_USEC", "soon", 1);
+  EXPECT_EQ(ServiceManager().due(), std::nullopt);
+  setenv("WATCHDOG_USEC", "1000000", 1);
+  setenv("WATCHDOG_PID", "1", 1);
+  EXPECT_EQ(ServiceManager().due(), std::nullopt) << "from somebody else";
+}
+
+TEST_F(ServiceManagerTest, SignsOfLifeAreDueInHalfOfTheTime) {
+  setenv("WATCHDOG_USEC", "60000000", 1);
+  ServiceManager manager;
+  EXPECT_EQ(manager.patience(), std::chrono::seconds(60));
+  EXPECT_LE(manager.due().value(), ServiceManager::Clock::now());
+  for (const bool alive : {true, false}) {
+    const auto before = ServiceManager::Clock::now();
+    manager.Beat(alive);
+    EXPECT_GE(manager.due().value(), before + std::chrono::seconds(30));
+    EXPECT_LE(manager.due().value(), ServiceManager::Clock::now() + std::chrono::seconds(30));
+  }
+  EXPECT_THAT(Told(), ElementsAre("WATCHDOG=1"));
+}
+
+TEST_F(ServiceManagerTest, SaysNothingOnceItHasLeft) {
+  setenv("WATCHDOG_USEC", "60000000", 1);
+  ServiceManager::Leave();
+  ServiceManager manager;
+  manager.Ready("serving");
+  manager.Beat(true);
+  EXPECT_EQ(manager.patience().count(), 0);
+  EXPECT_THAT(Told(), IsEmpty());
+}
+
+}  // namespace
+}  // namespace skopsfs::supervisor
