@@ -12,7 +12,9 @@ import yaml
 
 import archives
 from mount import MountTest, main
+from processes import in_child
 from test_loader import PACKAGE, STAND_IN, is_mapped, skops, skopsfs
+from skopsfs import _install
 
 COUNT = 1 << 18  # of numbers, 2 MiB
 
@@ -173,6 +175,16 @@ class Install(MountTest):
             self.assertEqual(skops.io.get_untrusted_types(file=path), [])
             skops.io.visualize(path, sink=sink)
         self.assertEqual(seen[0], seen[1])
+
+    def test_a_child_that_is_forked_while_another_thread_installs(self):
+        """Which that may do for as long as it imports skops."""
+        self.mount()
+
+        def check():
+            with skopsfs.installed():
+                return is_mapped(skops.io.load(self.plain)["weights"])
+        with _install._lock:
+            self.assertTrue(in_child(check))
 
     def test_a_folder_of_mlflow(self):
         for name, text in (("MLmodel", MLMODEL), ("conda.yaml", "name: mlflow-env\n"),

@@ -62,6 +62,15 @@ def installed() -> Iterator[None]:
             _restore()
 
 
+def _after_fork() -> None:
+    """In the child. Another thread may have held the lock, while it imported skops."""
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
 def _replace() -> None:
     import skops.io
     if _originals:
