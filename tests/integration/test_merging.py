@@ -82,6 +82,15 @@ class Merging(MountTest):
             return [address(array) % PAGE for model in loaded for array in nodes(model)]
         self.assertEqual(in_child(check), [_memory._HEAD] * 12)
 
+    def test_what_may_be_merged_is_not_put_where_temporaries_were(self):
+        """The end of the heap, which glibc would fill before it gives memory pages of its own."""
+        def check():
+            self.load()
+            numpy.ones(3 * MIB)
+            return [address(array) % PAGE for array in nodes(self.load(merge=True))]
+        with ignored():
+            self.assertEqual(in_child(check), [_memory._HEAD] * 4)
+
     def test_temporaries_stay_in_the_heap(self):
         """Afterwards, and the end of the heap is not given back each time."""
         def check():
@@ -103,11 +112,74 @@ class Merging(MountTest):
         for settings, is_mapped in (({"MALLOC_MMAP_THRESHOLD_": "100000"}, True),
                                     ({"GLIBC_TUNABLES": "glibc.malloc.mmap_threshold=100000"}, True), ({}, False)):
             with self.subTest(settings):
-                done = subprocess.run([sys.executable, "-B", "-c", text], check=True, text=True, capture_output=True,
-                                      env={**os.environ, **settings, "MODEL": self.in_mount("m.skops"),
-                                           "PYTHONPATH": os.pathsep.join(
-                                               [PACKAGE, os.environ.get("PYTHONPATH", ""), STAND_IN])})
-                self.assertEqual(done.stdout, f"{is_mapped}\n", done.stderr)
+                self.assertEqual(self.run_python(text, settings), f"{is_mapped}\n")
+
+    def test_a_child_that_is_forked_while_another_thread_loads(self):
+        """It has not that thread: neither its threshold nor its lock."""
+        def check():
+            found = []
+            for context in (_memory.pages_of_its_own(), _memory._lock):
+                with in_another_thread(context):
+                    found += in_child(self.is_as_after_loading)
+            return found
+        self.assertEqual(in_child(check), [True] * 4)
+
+    def is_as_after_loading(self):
+        """At once, and after loading."""
+        found = [heap_end() - 64 * MIB < address(numpy.ones(MIB)) < heap_end()]
+        self.load()
+        return [*found, heap_end() - 64 * MIB < address(numpy.ones(MIB)) < heap_end()]
+
+    def test_what_the_user_has_set_of_trimming_is_kept(self):
+        """As dask does for its workers, so that they give memory back. glibc then keeps its other threshold, too."""
+        text = ("import ctypes, os, numpy, skopsfs; model = skopsfs.load(os.environ['MODEL']); "
+                "sbrk = ctypes.CDLL(None).sbrk; sbrk.restype = ctypes.c_void_p; "
+                "small = [bytes(1000) for _ in range(1 << 15)]; end = sbrk(0); "  # 32 MiB
+                "large = numpy.ones(1 << 15).__array_interface__['data'][0]; "
+                "del small; print(end - sbrk(0) > 24 << 20, large % 4096 == 16)")
+        for settings, found in (({"MALLOC_TRIM_THRESHOLD_": "65536"}, "True True"),
+                                ({"GLIBC_TUNABLES": "glibc.malloc.trim_threshold=65536"}, "True True"),
+                                ({"MALLOC_TOP_PAD_": "65536"}, "True True"), ({}, "False False")):
+            with self.subTest(settings):
+                self.assertEqual(self.run_python(text, settings), f"{found}\n")
+
+    def run_python(self, text, settings):
+        """What it prints, with the path of the model in MODEL."""
+        done = subprocess.run([sys.executable, "-B", "-c", text], check=True, text=True, capture_output=True,
+                              env={**os.environ, **settings, "MODEL": self.in_mount("m.skops"),
+                                   "PYTHONPATH": os.pathsep.join(
+                                       [PACKAGE, os.environ.get("PYTHONPATH", ""), STAND_IN])})
+        return done.stdout
+
+    def test_leaves_half_of_the_mappings(self):
+        """That a process may have. Arrays amid other memory take two each; the largest come first."""
+        memory = numpy.zeros(400 * PAGE, numpy.uint8)
+        begin = -address(memory) % PAGE
+        model = [memory[begin + (10 + 20 * index) * PAGE:][:(8 + (index == 9)) * PAGE] for index in range(15)]
+
+        def check():
+            maps = _memory.FileMaps().count
+            with (mock.patch.object(_memory, "_most_maps", return_value=maps + 21),
+                  warnings.catch_warnings(record=True) as said):
+                warnings.simplefilter("always")
+                _memory.merge(model)
+            found = marked()
+            return ([any(first <= address(array) < last for first, last in found) for array in model].count(True),
+                    any(first <= address(model[9]) < last for first, last in found), str(said[0].message))
+        count, has_largest, text = in_child(check)
+        self.assertIn(count, (4, 5))  # reading the maps may take one
+        self.assertTrue(has_largest)
+        self.assertIn("max_map_count", text)
+        self.assertEqual(_memory._joined([(8, 9), (1, 3), (5, 4), (3, 5), (2, 4), (7, 7)]), [(1, 5), (8, 9)])
+
+    def test_pages_that_are_larger_than_an_array(self):
+        """As on ARM, where they may have 64 KiB: it has no page of its own."""
+        def check():
+            with (mock.patch.object(_memory.mmap, "PAGESIZE", 1 << 16), ignored(),
+                  mock.patch.object(_memory, "_madvise", return_value=0) as advised):
+                _memory.merge([numpy.zeros(48 << 10, numpy.uint8)])
+            return [call.args[1] for call in advised.call_args_list]
+        self.assertEqual(in_child(check), [])
 
     def test_marks_copied_arrays_alone(self):
         in_child(self.write_forest, numpy.ones(MIB), numpy.ones(3 * PAGE, numpy.uint8))
@@ -207,6 +279,25 @@ class Merging(MountTest):
             return len(nodes(model)), len(marked()) > 0
         with ignored():
             self.assertEqual(in_child(check), (4, True))
+
+
+@contextlib.contextmanager
+def in_another_thread(context):
+    """Meanwhile another thread is in the context."""
+    is_in, end = threading.Event(), threading.Event()
+
+    def stay():
+        with context:
+            is_in.set()
+            end.wait()
+    thread = threading.Thread(target=stay)
+    thread.start()
+    is_in.wait()
+    try:
+        yield
+    finally:
+        end.set()
+        thread.join()
 
 
 @contextlib.contextmanager

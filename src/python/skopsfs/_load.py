@@ -67,7 +67,7 @@ def load(path: str | os.PathLike[str], trusted: Sequence[str] | None = None, *, 
     if isinstance(trusted, bool) and trusted:
         return skops.load(path, trusted=trusted)  # says why not
     mapping = Mapping(mmap_mode, max(1, min_bytes), require_mapped)
-    with pages_of_its_own():
+    with pages_of_its_own(is_trimmed=merge):
         if os.path.isfile(path):
             version = version_of(os.stat(path))
             model = _load_unmapped(skops, path, trusted, require_mapped)

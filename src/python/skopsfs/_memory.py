@@ -9,14 +9,14 @@ import mmap
 import os
 import threading
 import warnings
-from typing import Any, Iterator
+from typing import Any, Iterable, Iterator
 
 from ._search import FileMaps, arrays_in, bounds
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of mallopt
 LARGE = 32 << 10  # bytes, from which on memory has pages of its own
 _LARGEST = 32 << 20  # bytes; up to there glibc's threshold rises by itself, that for trimming to twice as much
-_OF_USERS = ("MALLOC_MMAP_THRESHOLD_", "glibc.malloc.mmap_threshold")  # who has set it keeps it
+_DEFAULT = 128 << 10  # bytes; where it is while it may not rise, as when a user has set one of the others
 _HEAD = 2 * ctypes.sizeof(ctypes.c_size_t)  # bytes that glibc keeps before what malloc gives
 _IS_MAPPED = 2  # in the second half of them: it has pages of its own
 _KSM = "/sys/kernel/mm/ksm/run"
@@ -26,47 +26,71 @@ _madvise = _libc.madvise
 _madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 
 _lock = threading.Lock()  # guards what follows
-_loading = 0
+_loading: list[int] = []  # a thread for each
 _has_warned = False
 
 
 @contextlib.contextmanager
-def pages_of_its_own() -> Iterator[None]:
-    """What malloc gives meanwhile for LARGE and more begins with a page of its own, in all threads. So equal
-    arrays of several processes are equal pages, and what is freed goes back. Afterwards temporaries stay in the
-    heap, as they do in a process that has run for a while. Where malloc is not glibc's, nothing changes."""
-    global _loading
+def pages_of_its_own(is_trimmed: bool = False) -> Iterator[None]:
+    """What malloc gives meanwhile for LARGE and more begins with a page of its own, in all threads, unless the
+    heap has room for it; it has less if it is trimmed before. So equal arrays of several processes are equal pages,
+    and what is freed goes back. Afterwards temporaries stay in the heap, as they do in a process that has run for a
+    while. Where malloc is not glibc's, nothing changes."""
+    if is_trimmed and hasattr(_libc, "malloc_trim"):
+        _libc.malloc_trim(ctypes.c_size_t(0))
     with _lock:
-        _loading += 1
-        if _loading == 1:
-            _set_threshold(LARGE)
+        _loading.append(threading.get_ident())
+        _set_thresholds()
     try:
         yield
     finally:
         with _lock:
-            _loading -= 1
-            if _loading == 0:
-                _set_threshold(_LARGEST)
+            _loading.remove(threading.get_ident())
+            _set_thresholds()
 
 
-def _set_threshold(mapped: int) -> None:
+def _set_thresholds() -> None:
     mallopt: Any = getattr(_libc, "mallopt", None)
-    is_set = _OF_USERS[0] in os.environ or _OF_USERS[1] in os.environ.get("GLIBC_TUNABLES", "")
-    if mallopt is not None and not is_set:
-        mallopt(_M_MMAP_THRESHOLD, mapped)
+    if mallopt is None or _has_set("mmap_threshold"):  # who has set it keeps it
+        return
+    may_rise = not any(map(_has_set, ("trim_threshold", "top_pad", "mmap_max")))
+    mallopt(_M_MMAP_THRESHOLD, LARGE if _loading else _LARGEST if may_rise else _DEFAULT)
+    if may_rise:
         mallopt(_M_TRIM_THRESHOLD, 2 * _LARGEST)
+
+
+def _has_set(parameter: str) -> bool:
+    """Whether the user has, of malloc, as dask does for its workers."""
+    return (f"MALLOC_{parameter.upper()}_" in os.environ
+            or f"glibc.malloc.{parameter}=" in os.environ.get("GLIBC_TUNABLES", ""))
+
+
+def _after_fork() -> None:
+    """In the child, which has none of the other threads."""
+    global _lock
+    is_changing, _lock = _lock.locked(), threading.Lock()
+    if _loading or is_changing:
+        _loading[:] = [thread for thread in _loading if thread == threading.get_ident()]
+        _set_thresholds()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def merge(model: Any) -> None:
     """Has the kernel merge the memory of the model's arrays that were copied into this process with equal memory
     of others that ask for it, too. Nothing else of the process is merged. Where that is not possible or turned
     off, a warning says so, once."""
-    files = FileMaps()
-    for _, array in arrays_in(model):
-        first, last = bounds(array)
-        if last - first < LARGE or first in files:
-            continue
-        first, last = _pages(first, last)
+    maps = FileMaps()
+    arrays = [array for _, array in arrays_in(model)]
+    ranges = _joined(_pages(first, last) for first, last in map(bounds, arrays)
+                     if last - first >= LARGE and first not in maps)
+    # One amid other memory takes two mappings more. Half of those that are left are for the rest of the process.
+    most = max(0, _most_maps() - maps.count) // 4
+    if len(ranges) > most:
+        ranges = sorted(ranges, key=lambda ends: ends[0] - ends[1])[:most]
+        _warn(f"of the small arrays, as a process has at most vm.max_map_count ({_most_maps():,}) mappings")
+    for first, last in ranges:
         if _madvise(first, last - first, mmap.MADV_MERGEABLE) != 0:
             number = ctypes.get_errno()
             _warn("this kernel cannot (CONFIG_KSM)" if number == errno.EINVAL else os.strerror(number))
@@ -74,6 +98,23 @@ def merge(model: Any) -> None:
     with contextlib.suppress(OSError), open(_KSM, encoding="ascii") as file:  # of another kernel, or hidden
         if file.read().strip() != "1":
             _warn(f"it is turned off. On the host, as root: echo 1 > {_KSM}")
+
+
+def _joined(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Those that are not empty, in order, as few as possible."""
+    found: list[tuple[int, int]] = []
+    for first, last in sorted(ends for ends in ranges if ends[0] < ends[1]):
+        if found and first <= found[-1][1]:
+            found[-1] = found[-1][0], max(last, found[-1][1])
+        else:
+            found.append((first, last))
+    return found
+
+
+def _most_maps() -> int:
+    with contextlib.suppress(OSError), open("/proc/sys/vm/max_map_count", encoding="ascii") as file:
+        return int(file.read())
+    return 65530  # the kernel's default
 
 
 def _pages(first: int, last: int) -> tuple[int, int]:

@@ -13,11 +13,13 @@ _NOT_LOOKED_INTO = (str, bytes, int, float, complex, type(None), type, np.dtype,
 
 
 class FileMaps:
-    """The addresses at which this process had files mapped. Raises OSError where /proc/self/maps cannot be read."""
+    """The addresses at which this process had files mapped, and the `count` of all of its mappings. Raises OSError
+    where /proc/self/maps cannot be read."""
 
     def __init__(self) -> None:
-        with open("/proc/self/maps", encoding="utf-8", errors="replace") as lines:
+        with open("/proc/self/maps", encoding="utf-8", errors="replace", newline="\n") as lines:
             fields = [line.split(maxsplit=5) for line in lines]
+        self.count = len(fields)
         ranges = [field[0].split("-") for field in fields if field[4] != "0"]
         self._ranges = [(int(first, 16), int(last, 16)) for first, last in ranges]  # in order
 
