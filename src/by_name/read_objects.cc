@@ -1,7 +1,6 @@
 // Reads the objects of a model from its schema.
 
 #include <algorithm>
-#include <charconv>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
@@ -11,6 +10,7 @@
 #include "by_name/object_tree.h"
 #include "by_name/safe_name.h"
 #include "util/error.h"
+#include "util/number.h"
 #include "zip/limits.h"
 
 namespace skopsfs::by_name {
@@ -174,9 +174,7 @@ class Reader {
   void Number(const std::string& text) {
     Frame& frame = frames_.back();
     if (frame.is_array || key() != "__id__") return;
-    uint64_t id = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), id);
-    if (error == std::errc() && end == text.data() + text.size()) frame.id = id;
+    frame.id = util::ParseNumber<uint64_t>(text).value_or(frame.id);
   }
 
   void End() {

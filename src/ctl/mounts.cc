@@ -4,9 +4,9 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
 
 #include "ctl/files.h"
+#include "util/number.h"
 
 namespace skopsfs::ctl {
 namespace {
@@ -24,10 +24,9 @@ std::string_view Next(std::string_view& text, char separator) {
 std::string Unescaped(std::string_view text) {
   std::string out;
   while (!text.empty()) {
-    unsigned code = 0;
-    if (text[0] == '\\' && text.size() >= 4 &&
-        std::from_chars(text.data() + 1, text.data() + 4, code, 8).ptr == text.data() + 4) {
-      out += static_cast<char>(code);
+    const auto code = util::ParseNumber<unsigned>(text.substr(1, 3), 8);
+    if (text[0] == '\\' && text.size() >= 4 && code) {
+      out += static_cast<char>(*code);
       text.remove_prefix(4);
     } else {
       out += text[0];
@@ -38,12 +37,9 @@ std::string Unescaped(std::string_view text) {
 }
 
 dev_t DeviceOf(std::string_view text) {
-  unsigned major_number = 0;
-  unsigned minor_number = 0;
-  const auto first = Next(text, ':');
-  std::from_chars(first.data(), first.data() + first.size(), major_number);
-  std::from_chars(text.data(), text.data() + text.size(), minor_number);
-  return makedev(major_number, minor_number);
+  const auto major_number = util::ParseNumber<unsigned>(Next(text, ':'));
+  const auto minor_number = util::ParseNumber<unsigned>(text);
+  return makedev(major_number.value_or(0), minor_number.value_or(0));
 }
 
 }  // namespace

@@ -4,7 +4,6 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <charconv>
 #include <optional>
 #include <string_view>
 
@@ -94,14 +93,12 @@ class Literal {
   }
 
   Value Number() {
-    Value value{.kind = Value::Kind::kNumber};
-    const auto [end, error] =
-        std::from_chars(rest_.data(), rest_.data() + rest_.size(), value.number);
-    if (error != std::errc()) Refuse("a number in it is too large");
-    rest_.remove_prefix(static_cast<size_t>(end - rest_.data()));
+    const auto digits = rest_.substr(0, rest_.find_first_not_of("0123456789"));
+    const auto number = util::ParseNumber<uint64_t>(digits);
+    if (!number) Refuse("a number in it is too large");
+    rest_.remove_prefix(digits.size());
     TakeWord("L");  // as Python 2 wrote them
-    value.text = std::to_string(value.number);
-    return value;
+    return {.kind = Value::Kind::kNumber, .text = std::to_string(*number), .number = *number};
   }
 
   Value Sequence(char open, char close, Value::Kind kind, int depth) {

@@ -24,7 +24,7 @@ USES = {
     "ctl": ["archive", "by_name", "catalog", "source", "util", "zip"],
 }
 
-# Headers of libraries, and the only places that may see them.
+# Headers of libraries (and one of the language), and the only places that may see them.
 ONLY_IN = {
     r"fuse(3/.*|_.*)?\.h": ["util/libfuse.h"],
     r"systemd/.*": ["supervisor/service_manager.cc"],
@@ -36,6 +36,7 @@ ONLY_IN = {
     r"rapidjson/.*": ["fs/status.cc", "ctl/json.h",
                       "ctl/server_status.cc"],
     r"prometheus/.*": ["metrics/"],
+    r"charconv": ["util/number.h"],
     r"CLI/.*": ["ctl/app.cc"],
 }
 LONGEST_FILE = 400  # lines
