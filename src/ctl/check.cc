@@ -10,9 +10,9 @@
 
 #include "ctl/app.h"
 #include "ctl/collect.h"
-#include "ctl/json.h"
 #include "ctl/read_through.h"
 #include "ctl/text.h"
+#include "util/json_writer.h"
 #include "util/log.h"
 
 namespace skopsfs::ctl {
@@ -120,7 +120,7 @@ class Printer {
   const std::string_view verb_;
   const bool is_json_;
   Progress& progress_;
-  Json json_;
+  util::JsonWriter json_;
   Totals totals_;
 };
 

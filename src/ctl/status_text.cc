@@ -3,9 +3,9 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include "ctl/json.h"
 #include "ctl/status.h"
 #include "ctl/text.h"
+#include "util/json_writer.h"
 #include "util/log.h"
 
 namespace skopsfs::ctl {
@@ -107,11 +107,11 @@ std::string NotesOn(const MountReport& report) {
   return text;
 }
 
-void AddNumberOrNull(Json& json, const std::optional<uint64_t>& number) {
+void AddNumberOrNull(util::JsonWriter& json, const std::optional<uint64_t>& number) {
   number ? json.Number(*number) : json.Null();
 }
 
-void AddUse(Json& json, const ArchiveUse& use, bool sees_all) {
+void AddUse(util::JsonWriter& json, const ArchiveUse& use, bool sees_all) {
   json.Key("resident_bytes");
   AddNumberOrNull(json, use.resident);
   json.Key("processes");
@@ -126,7 +126,7 @@ void AddUse(Json& json, const ArchiveUse& use, bool sees_all) {
   AddNumberOrNull(json, sees_all ? use.saved() : std::nullopt);
 }
 
-void AddMount(Json& json, const MountReport& report, bool sees_all) {
+void AddMount(util::JsonWriter& json, const MountReport& report, bool sees_all) {
   const auto& answer = report.answer;
   const auto& status = answer.status;
   json.BeginObject().Key("mountpoint").Text(report.mount.path);
@@ -182,7 +182,7 @@ std::string StatusText(const std::vector<MountReport>& reports, const Mappings& 
 }
 
 std::string StatusJson(const std::vector<MountReport>& reports, const Mappings& mappings) {
-  Json json;
+  util::JsonWriter json;
   json.BeginObject().Key("mounts").BeginArray();
   for (const auto& report : reports) AddMount(json, report, mappings.are_of_all_processes);
   json.EndArray().Key("process_names").BeginObject();

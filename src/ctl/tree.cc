@@ -9,10 +9,10 @@
 
 #include "ctl/app.h"
 #include "ctl/files.h"
-#include "ctl/json.h"
 #include "ctl/mounts.h"
 #include "ctl/text.h"
 #include "util/error.h"
+#include "util/json_writer.h"
 
 namespace skopsfs::ctl {
 namespace {
@@ -115,7 +115,7 @@ void PrintText(const std::string& path, const Tree& tree, const Print& print) {
 }
 
 void PrintJson(const std::string& path, const Tree& tree, const Print& print) {
-  Json json;
+  util::JsonWriter json;
   json.BeginObject().Key("archive").Text(path).Key("names_problem");
   tree.names_problem.empty() ? json.Null() : json.Text(tree.names_problem);
   json.Key("is_cut").Bool(tree.is_cut).Key("members").BeginArray();

@@ -1,47 +1,21 @@
 #include "fs/status.h"
 
-#include <rapidjson/stringbuffer.h>
-#include <rapidjson/writer.h>
 #include <unistd.h>
 
 #include <algorithm>
 
 #include "util/clock.h"
-#include "util/json_memory.h"
-#include "util/utf8.h"
+#include "util/json_writer.h"
 
 namespace skopsfs::fs {
 namespace {
 
-using Utf8 = rapidjson::UTF8<>;
-using Buffer = rapidjson::GenericStringBuffer<Utf8, util::JsonMemory>;
-using Json = rapidjson::Writer<Buffer, Utf8, Utf8, util::JsonMemory>;
+using util::JsonWriter;
 using State = catalog::ArchiveSeen::State;
 
-void Text(Json& json, std::string_view text) {
-  const std::string valid = util::ReplaceInvalidUtf8(text);
-  json.String(valid.data(), static_cast<rapidjson::SizeType>(valid.size()));
-}
-
-void Text(Json& json, const char* key, std::string_view value) {
-  json.Key(key);
-  Text(json, value);
-}
-
-void Number(Json& json, const char* key, uint64_t value) {
-  json.Key(key);
-  json.Uint64(value);
-}
-
-void Seconds(Json& json, const char* key, int64_t nanoseconds) {
+double Seconds(int64_t nanoseconds) {
   constexpr double kSecond = 1e9;
-  json.Key(key);
-  json.Double(static_cast<double>(nanoseconds) / kSecond);
-}
-
-void Bool(Json& json, const char* key, bool value) {
-  json.Key(key);
-  json.Bool(value);
+  return static_cast<double>(nanoseconds) / kSecond;
 }
 
 const char* NameOf(State state) {
@@ -55,53 +29,52 @@ const char* NameOf(State state) {
   }
 }
 
-void AddMount(Json& json, const MountFacts& facts, const std::string& source,
+void AddMount(JsonWriter& json, const MountFacts& facts, const std::string& source,
               bool source_is_archive, const handover::Counters& counters) {
-  Text(json, "version", facts.versions.skopsfs);
-  Number(json, "pid", static_cast<uint64_t>(facts.supervisor));
-  Number(json, "worker_pid", static_cast<uint64_t>(getpid()));
-  Seconds(json, "started", counters.started);
-  Seconds(json, "uptime_seconds", std::max<int64_t>(util::RealNow() - counters.started, 0));
-  Number(json, "restarts", counters.restarts);
-  Text(json, "source", source);
-  Bool(json, "source_is_archive", source_is_archive);
-  Text(json, "mountpoint", facts.mountpoint);
-  json.Key("options");
-  json.StartArray();
-  for (const auto& option : facts.options) Text(json, option);
+  json.Key("version").Text(facts.versions.skopsfs);
+  json.Key("pid").Number(static_cast<uint64_t>(facts.supervisor));
+  json.Key("worker_pid").Number(static_cast<uint64_t>(getpid()));
+  json.Key("started").Real(Seconds(counters.started));
+  json.Key("uptime_seconds")
+      .Real(Seconds(std::max<int64_t>(util::RealNow() - counters.started, 0)));
+  json.Key("restarts").Number(counters.restarts);
+  json.Key("source").Text(source);
+  json.Key("source_is_archive").Bool(source_is_archive);
+  json.Key("mountpoint").Text(facts.mountpoint);
+  json.Key("options").BeginArray();
+  for (const auto& option : facts.options) json.Text(option);
   json.EndArray();
 }
 
-void AddCounts(Json& json, const catalog::Census& census, const handover::Counters& counters) {
-  json.Key("counts");
-  json.StartObject();
-  Number(json, "archives", census.open + census.idle + census.failed);
-  Number(json, "open", census.open);
-  Number(json, "failed", census.failed);
-  Number(json, "superseded", census.superseded);
-  Number(json, "descriptors", counters.descriptors);
-  Number(json, "descriptors_limit", counters.descriptors_limit);
-  Number(json, "index_bytes", counters.index_bytes);
-  Number(json, "decoder_bytes", counters.decoder_bytes);
-  Number(json, "decoder_bytes_limit", counters.decoder_bytes_limit);
+void AddCounts(JsonWriter& json, const catalog::Census& census,
+               const handover::Counters& counters) {
+  json.Key("counts").BeginObject();
+  json.Key("archives").Number(census.open + census.idle + census.failed);
+  json.Key("open").Number(census.open);
+  json.Key("failed").Number(census.failed);
+  json.Key("superseded").Number(census.superseded);
+  json.Key("descriptors").Number(counters.descriptors);
+  json.Key("descriptors_limit").Number(counters.descriptors_limit);
+  json.Key("index_bytes").Number(counters.index_bytes);
+  json.Key("decoder_bytes").Number(counters.decoder_bytes);
+  json.Key("decoder_bytes_limit").Number(counters.decoder_bytes_limit);
   json.EndObject();
 }
 
-void AddArchives(Json& json, const catalog::Census& census) {
-  json.Key("archives");
-  json.StartArray();
+void AddArchives(JsonWriter& json, const catalog::Census& census) {
+  json.Key("archives").BeginArray();
   for (const auto& archive : census.archives) {
-    json.StartObject();
-    Text(json, "path", archive.path);
-    Number(json, "size", archive.size);
-    Text(json, "state", NameOf(archive.state));
-    Bool(json, "current", archive.is_current);
-    Bool(json, "looked_into", archive.was_looked_into);
-    if (!archive.reason.empty()) Text(json, "reason", archive.reason);
+    json.BeginObject();
+    json.Key("path").Text(archive.path);
+    json.Key("size").Number(archive.size);
+    json.Key("state").Text(NameOf(archive.state));
+    json.Key("current").Bool(archive.is_current);
+    json.Key("looked_into").Bool(archive.was_looked_into);
+    if (!archive.reason.empty()) json.Key("reason").Text(archive.reason);
     json.EndObject();
   }
   json.EndArray();
-  Number(json, "archives_left_out", census.left_out);
+  json.Key("archives_left_out").Number(census.left_out);
 }
 
 }  // namespace
@@ -133,14 +106,12 @@ struct stat StatusFileAttributes(NodeId node, const StatusFile& file, size_t siz
 
 std::string StatusJson(const MountFacts& facts, const std::string& source, bool source_is_archive,
                        const catalog::Census& census, const handover::Counters& counters) {
-  Buffer text;
-  Json json(text);
-  json.StartObject();
+  JsonWriter json;
+  json.BeginObject();
   AddMount(json, facts, source, source_is_archive, counters);
   AddCounts(json, census, counters);
   AddArchives(json, census);
-  json.EndObject();
-  return std::string(text.GetString(), text.GetSize()) + "\n";
+  return json.EndObject().Line();
 }
 
 }  // namespace skopsfs::fs

@@ -4,7 +4,6 @@
 
 #include <string>
 
-#include "ctl/json.h"
 #include "ctl/progress.h"
 
 namespace skopsfs::ctl {
@@ -61,14 +60,6 @@ TEST(Text, OneVeryWideCellWidensNoOther) {
   const std::string wide(Columns::kWidest + 1, 'x');
   EXPECT_EQ(Laid(Columns({{"NAME"}, {"STATE"}}), {{wide, "ok"}, {"y", "ok"}}),
             "NAME  STATE\n" + wide + "  ok\ny     ok\n");
-}
-
-TEST(Text, JsonOfAnyBytes) {
-  Json json;
-  json.BeginObject().Key("a").Text("x\xff\n\"").Key("b").Number(UINT64_MAX).Key("c").Null();
-  json.EndObject();
-  EXPECT_EQ(json.Line(),
-            "{\"a\":\"x\xef\xbf\xbd\\n\\\"\",\"b\":18446744073709551615,\"c\":null}\n");
 }
 
 TEST(ProgressLine, HowFarHowFastAndHowLong) {
