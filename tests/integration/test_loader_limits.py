@@ -203,6 +203,26 @@ class Limits(MountTest):
             warnings.simplefilter("error")
             skopsfs.load(self.in_mount("small.skops"), trusted, require_mapped=True)
 
+    def test_large_arrays_that_skops_has_to_make(self):
+        """Subclasses, and what has a header that only NumPy reads. That they are copied is said."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # NumPy's, of either
+            models = {"matrix": numpy.matrix(numpy.ones((1000, 200))),
+                      "header": numpy.ones(200_000, [("\u65e5", "f8")])}
+            for name, model in models.items():
+                skops.io.dump(model, self.in_source(f"{name}.skops"))
+                skops.io.dump(model[:9], self.in_source(f"{name}-small.skops"))
+        self.mount()
+        for name, model in models.items():
+            with self.subTest(name):
+                trusted = skops.io.get_untrusted_types(file=self.in_source(f"{name}.skops"))
+                with self.assertWarnsRegex(skopsfs.UnmappedWarning, "cannot be mapped: .*(matrix|header)"):
+                    found = skopsfs.load(self.in_mount(f"{name}.skops"), trusted)
+                self.assertEqual((type(found), found.tobytes()), (type(model), model.tobytes()))
+                with self.assertRaisesRegex(ValueError, "npy cannot be mapped"):
+                    skopsfs.load(self.in_mount(f"{name}.skops"), trusted, require_mapped=True)
+                skopsfs.load(self.in_mount(f"{name}-small.skops"), trusted, require_mapped=True)
+
     def test_more_arrays_than_mappings(self):
         """What cannot be mapped is read, and that is said."""
         model = {str(number): numpy.full(600, float(number)) for number in range(100)}

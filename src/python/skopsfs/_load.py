@@ -42,7 +42,7 @@ def load(path: str | os.PathLike[str], trusted: Sequence[str] | None = None, *, 
         may have 65,530 mappings, so a forest of 10,000 small trees must not be mapped one by one.
     require_mapped
         Whether a plain file is an error, and an array that would be mapped but cannot: of a sparse matrix whose
-        arrays ``by-name`` does not show, or beyond the mappings that a process may have.
+        arrays ``by-name`` does not show, of a subclass as numpy.matrix, or beyond the mappings that a process may have.
     merge
         Whether the kernel shall merge what had to be copied, as the trees of a forest, with equal memory of other
         processes that ask for it (KSM). It takes arrays of 32 KiB and more, and nothing else of the process. Where
@@ -221,24 +221,27 @@ def _put_arrays(skops: _Skops, tree: Any, source: _Source, mapping: Mapping) -> 
             continue
         left.pop(mark, None)
         found: Any = None
+        why = f"skops makes a {node.class_name} of what it reads"
         if isinstance(node, skops.SparseMatrixNode):
             if folders is None:
                 folders = archive.arrays_of_npz()
             if member in folders:
                 found = map_sparse(archive, folders[member], mapping)
+                why = "SciPy has to read it"
             else:
-                found = archive.read(member)
-                if _largest_in(found) >= mapping.min_bytes:
-                    mapping.cannot(f"{archive.path}/{member}", archive.why_no_names())
+                why = archive.why_no_names()
         elif type(node).__name__.startswith(skops.NdArrayNode.__name__) and node.module_name == "numpy":
             kind: Any = getattr(np, node.class_name, None)
             if kind is np.ndarray or isinstance(kind, type) and issubclass(kind, np.generic):
                 found = array_or_bytes(archive, member, mapping)
+                why = "NumPy has to read its header"
             if isinstance(found, np.ndarray) and kind is not np.ndarray:
                 found = kind(found)
         if found is None:
             found = archive.read(member)
         if type(found) is bytes:  # and no numpy.bytes_
+            if (_largest_in(found) if member.endswith(".npz") else len(found)) >= mapping.min_bytes:
+                mapping.cannot(f"{archive.path}/{member}", why)
             node.children["content"] = io.BytesIO(found)
         else:
             node._construct = lambda found=found: found
