@@ -11,10 +11,10 @@ import numpy
 import yaml
 
 import archives
-from mount import MountTest, main
-from processes import in_child
+from mount import MountTest, main, needs_root, run
+from processes import bind, in_child, private_mounts
 from test_loader import PACKAGE, STAND_IN, is_mapped, skops, skopsfs
-from skopsfs import _install
+from skopsfs import _install, _mounts
 
 COUNT = 1 << 18  # of numbers, 2 MiB
 
@@ -88,6 +88,32 @@ class Install(MountTest):
         skopsfs.install()
         self.assert_loads(self.plain, 1, True)
         self.assert_loads(self.mountpoint, 1, True)
+
+    def test_white_space_in_names(self):
+        """The kernel escapes some of it, and Python knows more."""
+        for name in ("a b", "a\nb", "a\u3000b", "a\u2028b", b"a\xffb".decode(errors="surrogateescape")):
+            with self.subTest(name):
+                source, mountpoint = self.make_folder(name), self.make_folder("mount " + name)
+                plain = os.path.join(source, "m.skops")
+                skopsfs.dump(model_of(1), plain)
+                self.mount(source=source, mountpoint=mountpoint)
+                skopsfs.install()
+                self.assertGreater(skopsfs.report(skops.io.load(plain)).saved, 0)
+
+    @needs_root
+    def test_a_part_of_a_mount_that_is_bound_elsewhere(self):
+        self.mount()
+        bound = self.make_folder("bound")
+
+        def check():
+            private_mounts()
+            bind(self.in_mount("mlflow"), bound)
+            with skopsfs.installed():
+                self.assert_loads(self.plain, 1, True)
+            shown = os.path.join(bound, "model.skops")
+            run("umount", "-l", self.mountpoint)  # of which is then no other way to the part
+            return _mounts.file_of_archive(shown), _mounts.mounted_archive(self.plain) == shown
+        self.assertEqual(in_child(check), (self.plain, True))
 
     def test_a_mount_of_another_name(self):
         """Its server says what the source is."""

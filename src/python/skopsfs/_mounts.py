@@ -53,18 +53,20 @@ def file_of_archive(path: str | os.PathLike[str]) -> str | None:
 
 def _mounts() -> Iterator[tuple[str, str]]:
     """Mountpoint and source of each mount of skopsfs that this process sees."""
+    mark = f" - {_TYPE} "
     try:
-        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:
-            mounts = [(line[:at].split(), line[at:].split()) for line in lines
-                      if (at := line.find(f" - {_TYPE} ")) >= 0]
+        # Other white space than " " and "\n" can be in names.
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape", newline="\n") as lines:
+            mounts = [(line[:at].split(" "), line[at + len(mark):].split(" ")) for line in lines
+                      if (at := line.find(mark)) >= 0]
     except OSError:
         return
-    for fields, (_, _, name, *_) in mounts:
-        mountpoint, name = _unescape(fields[4]), _unescape(name)
+    for fields, (name, *_) in mounts:
+        root, mountpoint, name = _unescape(fields[3]), _unescape(fields[4]), _unescape(name)
         # A mount may have been given another name. Then its server is asked, who may be gone or busy.
         source = name if os.path.isabs(name) else _source_of(fields[0], mountpoint)
-        if source:
-            yield mountpoint, source
+        if source:  # of all; a part may be bound elsewhere, as with a container's subPath
+            yield mountpoint, source.rstrip("/") + root.rstrip("/") or "/"
 
 
 def _unescape(text: str) -> str:
