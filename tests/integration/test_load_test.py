@@ -33,9 +33,9 @@ class LoadTest(MountTest):
         self.plain, self.shown = self.in_source("m.skops"), self.in_mount("m.skops")
         skops.io.dump({"large": numpy.ones(SIZE // 8), "small": numpy.ones(5)}, self.plain)
 
-    def start(self, *words):
+    def start(self, *words, text=True):
         process = subprocess.Popen(
-            [sys.executable, "-B", "-m", "skopsfs", "load-test", *words], text=True, stdout=subprocess.PIPE,
+            [sys.executable, "-B", "-m", "skopsfs", "load-test", *words], text=text, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": os.pathsep.join(
                 [PACKAGE, os.environ.get("PYTHONPATH", ""), STAND_IN])})
         self.addCleanup(process.communicate)
@@ -132,6 +132,14 @@ class LoadTest(MountTest):
                 self.assertEqual((code, output, errors.count("\n")), (1, "", 1), errors)
                 self.assertIn(why, errors)
         self.assertEqual(self.command(self.shown, "-n", "0")[0], 2)
+
+    def test_a_path_that_is_no_text(self):
+        path = self.in_source(b"\xff.skops".decode(errors="surrogateescape"))
+        os.link(self.plain, path)
+        with mock.patch.dict(os.environ, PYTHONIOENCODING="utf-8:strict"):
+            process = self.start(path, "-n", "1", text=False)
+        output, errors = process.communicate(timeout=600)
+        self.assertEqual((process.returncode, output.splitlines()[0].split(b": ")[0]), (0, os.fsencode(path)), errors)
 
     def test_a_process_that_is_killed(self):
         self.mount()

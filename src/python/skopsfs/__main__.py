@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import runpy
 import signal
@@ -31,6 +32,8 @@ def main() -> int:
     if options.command == "run":
         _run(options.script, options.arguments, options.is_module)
         return 0
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # paths need not be text
     try:
         untrusted = sorted(set(get_untrusted_types(options.model)) - set(options.trust))
         if untrusted:
