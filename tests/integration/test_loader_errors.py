@@ -54,6 +54,14 @@ class Hints(MountTest):
             skopsfs.array(path, "coef_")
         self.assertIn(f"mount its folder (skopsfs {self.source} MOUNTPOINT)", str(raised.exception))
 
+    def test_a_plain_file_that_a_mount_shows(self):
+        self.mount()
+        path = self.in_source("model.skops")
+        with self.assertWarnsRegex(skopsfs.UnmappedWarning, f"give {self.path}, where it is mounted"):
+            skopsfs.load(path)
+        with self.assertRaisesRegex(ValueError, f"give {self.path}, where it is mounted"):
+            skopsfs.load(path, require_mapped=True)
+
     def test_a_link_out_of_its_folder(self):
         """As in a hub's cache, whose snapshot alone shows nothing; what the hint says does."""
         link = os.path.join(self.make_folder("snapshot"), "model.skops")

@@ -17,6 +17,7 @@ from ._arrays import Mapping, Mode, UnmappedWarning, array_or_bytes, check_mode
 from ._hints import archive_above, hint_of_file
 from ._memory import merge as merge_memory
 from ._memory import pages_of_its_own
+from ._mounts import mounted_archive
 from ._sparse import map_sparse
 from ._versions import remember, version_of
 
@@ -153,7 +154,8 @@ class _Skops:
 
 def _load_unmapped(skops: _Skops, path: str | os.PathLike[str], trusted: Sequence[str] | None,
                    require_mapped: bool) -> Any:
-    why = hint_of_file(os.path.abspath(os.fspath(path)))
+    shown = mounted_archive(path)
+    why = f"give {shown}, where it is mounted" if shown else hint_of_file(os.path.abspath(os.fspath(path)))
     if require_mapped or archive_above(os.path.abspath(os.fspath(path))):
         raise ValueError(f"{os.fspath(path)}: {why}")
     warnings.warn(f"{os.fspath(path)} is copied into this process: {why}", UnmappedWarning, stacklevel=3)
