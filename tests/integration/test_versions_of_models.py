@@ -62,8 +62,9 @@ class VersionsOfModels(MountTest):
         os.mkdir(self.in_source("folder"))
         with self.assertRaises(IsADirectoryError):
             skopsfs.dump(model_of(2), self.in_source("folder"))
-        with self.assertRaises(FileNotFoundError):
+        with self.assertRaises(FileNotFoundError) as raised:
             skopsfs.dump(model_of(2), self.in_source("no", "m.skops"))
+        self.assertEqual(raised.exception.filename, self.in_source("no", "m.skops"))
         self.assertEqual(sorted(os.listdir(self.source)), ["folder", "m.skops"])
 
     def test_dump_into_a_mount(self):

@@ -36,10 +36,8 @@ def dump(model: Any, path: str | os.PathLike[str], **options: Any) -> None:
     try:
         descriptor = os.open(written, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     except OSError as error:
-        if error.errno == errno.EROFS:
-            raise OSError(errno.EROFS, f"{os.strerror(errno.EROFS)} (a mount is: save it in the source folder)",
-                          target) from None
-        raise
+        why = " (a mount is: save it in the source folder)" if error.errno == errno.EROFS else ""
+        raise OSError(error.errno, error.strerror + why, target) from None
     try:
         with open(descriptor, "wb") as file:
             with contextlib.suppress(FileNotFoundError):
