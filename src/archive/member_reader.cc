@@ -20,8 +20,7 @@ constexpr auto kWrong = "bad CRC-32";
 constexpr auto kDisproven = "bad CRC-32 after the archive was changed or touched while open";
 constexpr auto kBeingWritten =
     "the archive was changed or touched while open, and is open for writing";
-constexpr auto kUnproven =
-    "the file was changed or touched while open, before it was read as a whole";
+constexpr auto kUnproven = "the file was changed or touched while open, before all of it was read";
 
 void ReadStored(const zip::ByteSource& file, uint64_t offset, std::span<std::byte> out) {
   if (file.ReadAt(offset, out) != out.size()) throw Error(EIO, "the archive became shorter");

@@ -17,7 +17,7 @@ constexpr char32_t kLastCodePoint = 0x10ffff;
 
 void CodePoints::Fail(std::string_view why) const {
   throw util::Error(EIO,
-                    fmt::format("schema.json is no JSON: {} at character {}", why, before_ + at_));
+                    fmt::format("schema.json is not JSON: {} at character {}", why, before_ + at_));
 }
 
 bool CodePoints::Refill() {
@@ -106,14 +106,14 @@ size_t CodePoints::DecodeOne(size_t at) {
   // The first byte of a sequence has as many leading ones as the sequence has bytes.
   constexpr std::array<char32_t, 5> kSmallest = {0, 0, 0x80, 0x800, 0x10000};
   const auto bytes = static_cast<size_t>(std::countl_one(bytes_[at]));
-  if (bytes < 2 || bytes > 4) Fail("it is no UTF-8");
+  if (bytes < 2 || bytes > 4) Fail("it is not UTF-8");
   char32_t value = bytes_[at] & (0xffU >> bytes);
   for (size_t i = 1; i < bytes; ++i) {
     if (i == left) return 0;
-    if ((bytes_[at + i] & 0xc0U) != 0x80) Fail("it is no UTF-8");
+    if ((bytes_[at + i] & 0xc0U) != 0x80) Fail("it is not UTF-8");
     value = value << 6 | (bytes_[at + i] & 0x3fU);
   }
-  if (value < kSmallest.at(bytes)) Fail("it is no UTF-8");
+  if (value < kSmallest.at(bytes)) Fail("it is not UTF-8");
   return take(value, bytes);
 }
 

@@ -146,7 +146,7 @@ std::optional<source::Found> Catalog::Examine(const Slot& folder, const source::
   const auto identity = SlotIdentity(found->st);
   for (const Slot* above = &folder; above != nullptr; above = above->parent.get()) {
     if (above->identity != identity) continue;
-    util::LogWarning("{}: not shown: the symbolic link leads to a folder that it lies in",
+    util::LogWarning("{}: not shown: the symbolic link leads to a folder that contains it",
                      Quoted(source::JoinPath(folder.path, name)));
     return std::nullopt;
   }

@@ -151,7 +151,9 @@ OpenArchive Catalog::OpenNow(const std::shared_ptr<Slot>& slot, bool as_named) {
 Catalog::File Catalog::OpenFile(Slot& slot) {
   const auto kept = replaced_.Kept(slot.id);
   const auto found = kept ? kept : std::make_shared<const source::Found>(OpenAgain(slot));
-  if (!S_ISREG(found->st.st_mode)) throw Error(ESTALE, Quoted(slot.path) + " is no archive by now");
+  if (!S_ISREG(found->st.st_mode)) {
+    throw Error(ESTALE, Quoted(slot.path) + " is no longer an archive");
+  }
   util::UniqueFd fd = source::Source::OpenForReading(*found);
   if (handover::IdentityOf(found->st) != slot.identity) {
     // An upload that is going on is said to be one.
@@ -177,7 +179,7 @@ Catalog::Index Catalog::IndexOf(Slot& slot, const archive::ArchiveFile& file) {
   auto index = std::make_unique<archive::ArchiveIndex>(file, location, LabelOf(slot));
   if (slot.record) {
     if (!handover::IsMark(slot.record->index_mark, index->Mark())) {
-      throw Error(EIO, "its central directory is not what it was");
+      throw Error(EIO, "its central directory has changed");
     }
     slot.record->members = index->node_count();
   }
@@ -188,7 +190,7 @@ std::shared_ptr<const by_name::NameTree> Catalog::Adopt(const Slot& slot,
                                                         std::unique_ptr<by_name::NameTree> names) {
   if (slot.record) {
     if (!handover::IsMark(slot.record->names_mark, names->Mark())) {
-      throw Error(EIO, "the names are not those of before");
+      throw Error(EIO, "the names have changed");
     }
     slot.record->names = names->size();
     slot.record->npz = names->npz_count();

@@ -41,7 +41,7 @@ std::shared_ptr<const archive::ArchiveFile> OpenArchives::Adopt(util::UniqueFd f
   lock.unlock();
   if (room_->files >= budget_.descriptors) {
     throw util::Error(ENFILE, "all " + std::to_string(budget_.descriptors) +
-                                  " descriptors for archives are held by what is open or mapped: "
+                                  " descriptors for archives are held by open or mapped files: "
                                   "raise the limit (ulimit -n, LimitNOFILE)");
   }
   return AdoptInherited(std::move(fd), st);
@@ -137,7 +137,8 @@ void OpenArchives::MakeRoomForIndexes(const Slot& opening) {
     DropIndexes(Target(budget_.idle_index_bytes), &opening);
   }
   if (room_->index_bytes > budget_.index_bytes) {
-    throw util::Error(ENOMEM, "the members of open archives take all of the memory for them");
+    throw util::Error(ENOMEM,
+                      "the members of open archives take all memory that is set aside for them");
   }
 }
 

@@ -20,7 +20,7 @@ Number ParseAmount(std::string_view option, std::string_view unit, Number most,
                    std::string_view text) {
   const auto amount = util::ParseNumber<Number>(text);
   if (!amount || !(*amount >= Number()) || *amount > most) {
-    throw UsageError(fmt::format("--{} wants {} from 0 to {}, not '{}'", option, unit, most, text));
+    throw UsageError(fmt::format("--{} needs {} from 0 to {}, not '{}'", option, unit, most, text));
   }
   return *amount;
 }
@@ -83,7 +83,7 @@ constexpr std::array<Option, 16> kOptions = {{
      }},
     {0, "user", "USER[:GROUP]", "serve as this user when started as root (the source's owner)",
      [](Options& o, std::string_view value) {
-       if (value.empty()) throw UsageError("--user wants a name or a number");
+       if (value.empty()) throw UsageError("--user needs a name or a number");
        o.user = value;
      }},
     {0, "sandbox", "on|off", "whether the serving process gives up its powers (on)",
@@ -95,7 +95,7 @@ constexpr std::array<Option, 16> kOptions = {{
        o.worker_timeout = ParseAmount("worker-timeout", "seconds", kDay, value);
        // What takes less is not stuck, and whose worker is replaced too often is quarantined.
        if (o.worker_timeout > 0 && o.worker_timeout < 1) {
-         throw UsageError("--worker-timeout wants 0, or a second at least");
+         throw UsageError("--worker-timeout needs 0, or at least a second");
        }
      }},
     {0, "metrics-address", "[HOST:]PORT", "serve metrics over HTTP (HOST: 127.0.0.1)",
@@ -163,7 +163,7 @@ bool ApplyNamed(Options& options, std::string_view text) {
   const bool has_value = equals != std::string_view::npos;
   if (has_value == option->value.empty()) {
     throw UsageError(has_value ? fmt::format("option '{}' takes no value", option->name)
-                               : fmt::format("option '{}' wants a value: {}={}", option->name,
+                               : fmt::format("option '{}' needs a value: {}={}", option->name,
                                              option->name, option->value));
   }
   option->apply(options, has_value ? text.substr(equals + 1) : std::string_view());
@@ -175,7 +175,7 @@ void AddMountOption(Options& options, std::string_view text) {
   const auto is_it = [&](std::string_view known) {
     const bool matches = known.ends_with('=') ? text.starts_with(known) : text == known;
     if (!matches || !text.ends_with('=')) return matches;
-    throw UsageError(fmt::format("mount option '{}' wants a value", text));
+    throw UsageError(fmt::format("mount option '{}' needs a value", text));
   };
   if (std::ranges::any_of(kIgnored, is_it)) return;
   for (const auto& [name, effect, help] : kMountOptions) {
@@ -263,7 +263,7 @@ Options ParseOptions(std::span<const char* const> arguments) {
       std::string_view value = argument.substr(2);
       if (!option->value.empty() && value.empty()) {
         if (i + 1 == arguments.size()) {
-          throw UsageError(fmt::format("option '{}' wants a value", argument));
+          throw UsageError(fmt::format("option '{}' needs a value", argument));
         }
         value = arguments[++i];
         options.given.emplace_back(value);

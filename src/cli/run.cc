@@ -163,7 +163,7 @@ int Serve(const Options& options, std::span<const char* const> arguments,
       passed ? options.mountpoint : FreeMountpoint(source, options.mountpoint, options.nonempty);
   util::SetLogSubject(util::Quoted(mountpoint) + ": ");
   if (options.verify_word_is_old) {
-    util::LogWarning("--verify=open is called --verify=read by now, and means that");
+    util::LogWarning("--verify=open is now called --verify=read, and means the same");
   }
   WarnOfFewDescriptors();
   supervisor::Supervisor supervisor(

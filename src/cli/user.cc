@@ -45,7 +45,7 @@ OpenedSource OpenAs(const util::UserIds& user, const Options& options) {
 OpenedSource OpenSource(const Options& options) {
   if (!options.user.empty()) {
     if (geteuid() != 0) {
-      throw util::Error(EPERM, "--user is for root, who alone can become another user");
+      throw util::Error(EPERM, "--user needs root: only root can become another user");
     }
     const auto user = FindUser(options.user);
     if (options.sandbox) return OpenAs(user, options);

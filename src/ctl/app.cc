@@ -26,7 +26,7 @@ double ParseInterval(const std::string& text) {
   const auto seconds = util::ParseNumber<double>(text);
   if (!seconds || !(*seconds >= kLeast) || *seconds > kMost) {
     throw util::Error(
-        EINVAL, fmt::format("--watch wants seconds from {} to {}, not '{}'", kLeast, kMost, text));
+        EINVAL, fmt::format("--watch needs seconds from {} to {}, not '{}'", kLeast, kMost, text));
   }
   return *seconds;
 }

@@ -74,7 +74,7 @@ void Collector::AddMounted(const std::string& path, bool is_folder) {
   } else if (is_folder) {
     AddFolder(path);
   } else {
-    Tell(path, "it is no archive, nor does it lie in one");
+    Tell(path, "it is not an archive and does not lie in one");
   }
 }
 

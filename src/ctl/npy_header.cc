@@ -115,7 +115,7 @@ class Literal {
       if (value.holds_numbers) value.numbers.push_back(item.number);
     }
     const bool is_tuple = kind == Value::Kind::kTuple;
-    if (is_tuple && count == 1 && !comma) Refuse("something stands in brackets that is no tuple");
+    if (is_tuple && count == 1 && !comma) Refuse("something in brackets is not a tuple");
     value.text += is_tuple && count == 1 ? "," : "";
     value.text += close;
     return value;
@@ -236,7 +236,7 @@ NpyHeader ParseNpyHeader(std::span<const std::byte> front, uint64_t file_size) {
     Refuse(fmt::format("{} bytes are more than are read", length));
   }
   const auto text = bytes.substr(at + length_size, static_cast<size_t>(length));
-  if (major == 3 && !util::IsUtf8(text)) Refuse("it is no UTF-8");
+  if (major == 3 && !util::IsUtf8(text)) Refuse("it is not UTF-8");
   NpyHeader header = ParseDictionary(major == 3 ? std::string(text) : FromLatin1(text));
   header.data_offset = offset;
   return header;

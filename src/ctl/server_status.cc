@@ -66,11 +66,11 @@ ServerStatus ParseServerStatus(std::string_view json) {
   JsonDocument document;
   document.Parse<rapidjson::kParseIterativeFlag>(json.data(), json.size());
   if (document.HasParseError()) {
-    throw util::Error(EIO, fmt::format("its status is no JSON: {} At byte {}.",
+    throw util::Error(EIO, fmt::format("its status is not JSON: {} At byte {}.",
                                        rapidjson::GetParseError_En(document.GetParseError()),
                                        document.GetErrorOffset()));
   }
-  if (!document.IsObject()) throw util::Error(EIO, "its status is no object");
+  if (!document.IsObject()) throw util::Error(EIO, "its status is not an object");
   ServerStatus status{.version = TextOf(document, "version"),
                       .source = TextOf(document, "source"),
                       .pid = NumberOf(document, "pid"),

@@ -67,9 +67,10 @@ std::vector<MountPoint> MountsToAsk(const std::string& wanted) {
     }
   }
   if (!wanted.empty() && chosen.empty()) {
-    throw util::Error(ENOENT, fmt::format("{}: it is no mountpoint of skopsfs; skopsfsctl status "
-                                          "shows those there are",
-                                          NameText(wanted)));
+    throw util::Error(ENOENT,
+                      fmt::format("{}: it is not a mountpoint of skopsfs; skopsfsctl status "
+                                  "shows those there are",
+                                  NameText(wanted)));
   }
   return chosen;
 }

@@ -102,7 +102,7 @@ std::string NotesOn(const MountReport& report) {
         "read every member\n";
   }
   if (report.answer.is_silent && report.answer.problem.empty()) {
-    text += "  it has stopped to answer while it was looked at\n";
+    text += "  it stopped answering while it was looked at\n";
   }
   return text;
 }

@@ -37,7 +37,7 @@ std::shared_ptr<const StatusText> StatusTexts::Find(NodeId node) {
   const std::lock_guard lock(mutex_);
   const auto known = known_.find(node.index);
   if (known != known_.end()) return known->second;
-  util::LogWarning("{}: what was opened before another worker took over cannot be read on",
+  util::LogWarning("{}: a file opened before another worker took over can no longer be read",
                    kStatusFolder);
   throw util::Error(EIO, "the worker that made it is gone");
 }

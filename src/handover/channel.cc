@@ -29,7 +29,7 @@ void Channel::TellOfTooMany() {
   rlimit limit{};
   getrlimit(RLIMIT_NOFILE, &limit);
   util::LogError(
-      "the processes of this user have more descriptors under way than the limit of {} allows: "
+      "the processes of this user have more descriptors in flight than the limit of {} allows: "
       "raise it to 1024 at least (ulimit -n, LimitNOFILE)",
       limit.rlim_cur);
 }

@@ -69,7 +69,7 @@ Address ParseAddress(std::string_view text) {
   address.at.sin_port = htons(number);
   if (number == 0 || inet_pton(AF_INET, std::string(host).c_str(), &address.at.sin_addr) != 1) {
     throw std::invalid_argument(
-        fmt::format("'{}' is no HOST:PORT, with four numbers (IPv4) for HOST and a PORT from 1 to "
+        fmt::format("'{}' is not HOST:PORT, with four numbers (IPv4) for HOST and a PORT from 1 to "
                     "65535",
                     text));
   }

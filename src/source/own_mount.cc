@@ -37,7 +37,7 @@ bool OwnMount::Has(int fd, const char* name) const {
 }
 
 void OwnMount::Refuse(int fd, const std::string& path) const {
-  if (Has(fd)) throw util::Error(EDEADLK, Quoted(path) + " leads into the mount that shows it");
+  if (Has(fd)) throw util::Error(EDEADLK, Quoted(path) + " leads into this mount itself");
 }
 
 UniqueFd OwnMount::OpenPath(int folder, const std::string& path) const {

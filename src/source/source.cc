@@ -179,8 +179,7 @@ std::optional<Found> Source::OpenChild(const Found& folder, const std::string& f
   if (!fd && (errno == ENOENT || errno == ENOTDIR)) return std::nullopt;
   if (!fd) throw ErrnoError("opening " + Quoted(JoinPath(folder_path, name)));
   if (own_.Has(fd.get())) {
-    util::LogWarning("{}: not shown: it is the mount that shows it",
-                     Quoted(JoinPath(folder_path, name)));
+    util::LogWarning("{}: not shown: it is this mount itself", Quoted(JoinPath(folder_path, name)));
     return std::nullopt;
   }
   std::optional<Found> found = StatOf(std::move(fd));

@@ -69,8 +69,9 @@ void CrashRecord::WorkerDied(const std::vector<handover::RequestSeen>& requests,
     const bool hangs = count.timed_out >= kMostTimeouts;
     if (!hangs && count.unexplained < kMostDeaths) continue;
     const auto reason =
-        hangs ? fmt::format("a request for it did not end, {} times", count.timed_out)
-              : fmt::format("the server died {} times at one request for it", count.unexplained);
+        hangs
+            ? fmt::format("requests for it did not end, {} times", count.timed_out)
+            : fmt::format("the server died {} times during one request for it", count.unexplained);
     Blame(slot, reason);
   }
   deaths_ = std::move(deaths);

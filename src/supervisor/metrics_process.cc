@@ -19,7 +19,7 @@ namespace {
 
 constexpr auto kPause = std::chrono::seconds(1);      // before it is started again
 constexpr auto kPatience = std::chrono::seconds(10);  // with one that is being started
-constexpr auto kTooSlow = "the server of metrics does not come up";
+constexpr auto kTooSlow = "the metrics server does not come up";
 
 }  // namespace
 
@@ -35,7 +35,7 @@ void MetricsProcess::Start(int program) {
 }
 
 void MetricsProcess::Begin(int program) {
-  constexpr auto kWhat = "starting the server of metrics";
+  constexpr auto kWhat = "starting the metrics server";
   std::array<int, 2> ends{};
   if (pipe2(ends.data(), O_CLOEXEC) != 0) throw util::ErrnoError(kWhat);
   util::UniqueFd ours(ends[0]);
@@ -60,7 +60,7 @@ void MetricsProcess::TakeAnswer() {
   due_.reset();
   if (reason == kMetricsServed) return;
   Kill();
-  if (reason.empty()) throw util::Error(EIO, "the server of metrics dies when it is started");
+  if (reason.empty()) throw util::Error(EIO, "the metrics server dies when it is started");
   throw util::Error(EADDRNOTAVAIL, reason);
 }
 
@@ -74,7 +74,7 @@ void MetricsProcess::Ended(pid_t pid) {
   if (pid != pid_) return;
   pid_ = -1;
   if (answer_) return;  // which says more
-  util::LogError("the server of metrics at {} has ended; another one is started", address_);
+  util::LogError("the metrics server at {} has ended; another one is started", address_);
   due_ = Clock::now() + kPause;
 }
 

@@ -49,12 +49,12 @@ UniqueFd TakePassed(int descriptor) {
   if (!own) throw Error(EBADF, name + " is not open");
   struct stat st {};
   if (fstat(own.get(), &st) != 0 || !S_ISCHR(st.st_mode) || st.st_rdev != fuse) {
-    throw Error(EINVAL, name + " is no descriptor of /dev/fuse");
+    throw Error(EINVAL, name + " is not a descriptor of /dev/fuse");
   }
   pollfd event{own.get(), POLLIN, 0};
   poll(&event, 1, 0);
   if ((event.revents & POLLERR) != 0) {
-    throw Error(ENOTCONN, name + " has not been mounted, or is not any more");
+    throw Error(ENOTCONN, name + " has not been mounted, or is no longer mounted");
   }
   const UniqueFd null(open("/dev/null", O_RDWR | O_CLOEXEC));
   if (descriptor > STDERR_FILENO) {
@@ -180,7 +180,7 @@ void Mount::Abort() const {
   const std::string path = "/sys/fs/fuse/connections/" + std::to_string(minor(device())) + "/abort";
   const UniqueFd abort(open(path.c_str(), O_WRONLY | O_CLOEXEC));
   if (!abort || write(abort.get(), "1", 1) < 0) {
-    util::LogWarning("{}: what waits for an answer of this mount cannot be made to fail: {}",
+    util::LogWarning("{}: requests that wait for this mount cannot be made to fail: {}",
                      util::Quoted(mountpoint_), std::generic_category().message(errno));
   }
 }

@@ -44,7 +44,8 @@ void SetReadAhead(const std::string& mount, std::optional<unsigned> wanted,
   std::ofstream file(path);
   file << target << std::flush;
   if (!file && wanted)
-    util::LogWarning("the read-ahead stays as it is, which takes root: {} cannot be set", path);
+    util::LogWarning("the read-ahead is not changed, since that takes root: {} cannot be set",
+                     path);
 }
 
 }  // namespace skopsfs::supervisor

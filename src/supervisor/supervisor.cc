@@ -230,7 +230,7 @@ void Supervisor::OnMessage(Worker& worker, handover::Message& message) {
                      message.text, util::LogOrigin::kWorker);
       return;
     default:
-      throw Error(EPROTO, "it says what a worker does not say");
+      throw Error(EPROTO, "it sent a message that a worker does not send");
   }
 }
 
@@ -245,8 +245,7 @@ void Supervisor::OnServing(Worker& worker) {
   if (worker.program != program_) util::LogInfo("the upgrade is done: the new worker serves");
   if (worker.opens_source_anew && std::exchange(look_for_source_at_, std::nullopt)) {
     last_of_search_.clear();
-    util::LogInfo("the source {} is there again, and is served by a new worker",
-                  util::Quoted(source_.path));
+    util::LogInfo("the source {} is back, and a new worker serves it", util::Quoted(source_.path));
   }
   if (upgrade_wanted_) Upgrade();
   if (!on_ready_) return service_.Status(Serving());
@@ -254,7 +253,7 @@ void Supervisor::OnServing(Worker& worker) {
   service_.Ready(Serving());
   kernel_resends_ = KernelResends();
   if (!*kernel_resends_) {
-    util::LogWarning("this kernel is older than 6.9: should the worker die, the mount is given up");
+    util::LogWarning("this kernel is older than 6.9: if the worker dies, the mount is given up");
   }
 }
 
@@ -263,7 +262,7 @@ void Supervisor::Keep(handover::Message& message) {
   getrlimit(RLIMIT_NOFILE, &limit);
   if (!message.fd || kept_.size() + kOwnDescriptors > limit.rlim_cur) {
     util::LogWarning(
-        "no descriptor left to keep an open archive by: raise the limit (ulimit -n, LimitNOFILE)");
+        "no descriptor is left to keep an open archive: raise the limit (ulimit -n, LimitNOFILE)");
     return;
   }
   Kept kept{message.slot, std::move(message.fd)};
@@ -323,7 +322,7 @@ void Supervisor::OnDeadlines() {
   if (is_over(start_again_at_)) StartAgain();
   if (is_over(look_for_source_at_)) LookForSource();
   if (is_over(leave_at_)) {
-    util::LogError("the worker cannot be killed; leaving without it");
+    util::LogError("the worker cannot be killed; exiting without it");
     outcome_ = true;
     return;
   }

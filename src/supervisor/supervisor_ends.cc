@@ -72,7 +72,7 @@ void Supervisor::OnCurrentEnded(Status status) {
 // was to be looked at is looked at again.
 void Supervisor::OnNoMemory() {
   constexpr auto kPause = std::chrono::milliseconds(100);
-  util::LogError("the supervisor has no memory for what it does; it tries again");
+  util::LogError("the supervisor is out of memory; it tries again");
   std::this_thread::sleep_for(kPause);
   if (ending_ && !current_) {
     outcome_ = true;
@@ -102,8 +102,8 @@ void Supervisor::LookAtEnds() {
     if (left_behind_.size() >= kMostLeftBehind && !ending_) {
       if (std::exchange(worker->has_to_end, true)) continue;
       util::LogError(
-          "{} workers that were killed cannot end, nor can this one: none takes over "
-          "before one of them does",
+          "{} workers that were killed cannot end, nor can this one: no other takes over before "
+          "one of them ends",
           left_behind_.size());
       continue;
     }

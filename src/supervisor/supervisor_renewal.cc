@@ -24,7 +24,7 @@ void Supervisor::Upgrade() {
   upgrade_wanted_ = next_ || !current_ || current_->stage != Worker::Stage::kServing;
   if (upgrade_wanted_) return;
   if (!KernelResends()) {
-    util::LogError("no upgrade: this kernel is older than 6.9; start skopsfs anew");
+    util::LogError("no upgrade: this kernel is older than 6.9; restart skopsfs");
     return;
   }
   if (left_behind_.size() >= kMostLeftBehind) {
@@ -37,7 +37,7 @@ void Supervisor::Upgrade() {
                    std::generic_category().message(errno));
     return;
   }
-  util::LogInfo("a new worker is started, to take over");
+  util::LogInfo("a new worker is started to take over");
   try {
     next_ = Start(std::make_shared<UniqueFd>(std::move(program)), MayOpenSourceAnew());
   } catch (const std::exception& error) {
@@ -66,7 +66,7 @@ bool Supervisor::MayOpenSourceAnew() const {
 
 void Supervisor::OnSourceOpened(Worker& worker, handover::Message message) {
   const bool may = worker.opens_source_anew && worker.stage == Worker::Stage::kStarting;
-  if (!may || !message.fd) throw Error(EPROTO, "it says what a worker does not say");
+  if (!may || !message.fd) throw Error(EPROTO, "it sent a message that a worker does not send");
   if (!worker.source) worker.source.emplace();
   if (message.tell == handover::Tell::kSource) {
     worker.source->folder = std::move(message.fd);
@@ -91,7 +91,7 @@ void Supervisor::OnSourceGone() {
   if (look_for_source_at_) return;
   const bool may = KernelResends() && MayOpenSourceAnew();
   util::LogError("the source {} is gone: mount it again{}", util::Quoted(source_.path),
-                 may ? "; it is looked for every 2 s" : ", and start skopsfs anew");
+                 may ? "; skopsfs looks for it every 2 s" : ", and restart skopsfs");
   if (may) look_for_source_at_ = Clock::now();
 }
 

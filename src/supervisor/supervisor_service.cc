@@ -43,9 +43,10 @@ void Supervisor::GiveSignOfLife() {
   if (waits) {
     service_.Status("requests wait for the source, which does not answer");
   } else if (!alive) {
-    service_.Status(fmt::format(
-        "requests wait, and the worker has taken none for {} s; it is not said to be alive",
-        std::chrono::duration_cast<std::chrono::seconds>(silent).count()));
+    service_.Status(
+        fmt::format("requests wait, and the worker has taken none for {} s; the service manager is "
+                    "no longer told that it is alive",
+                    std::chrono::duration_cast<std::chrono::seconds>(silent).count()));
   } else if (was_silent && !silence_.since && current_) {
     service_.Status(Serving());
   }

@@ -34,7 +34,7 @@ char LetterOf(pid_t pid) { return StateOf(fmt::format("/proc/{}", pid)).letter; 
 }  // namespace
 
 std::string Supervisor::Describe(Status status) {
-  if (!status) return "was killed, and cannot end as what it asks of the kernel hangs";
+  if (!status) return "was killed, and cannot end, since a system call of it hangs";
   if (WIFEXITED(*status)) return fmt::format("ended with {}", WEXITSTATUS(*status));
   const char* const name = sigabbrev_np(WTERMSIG(*status));
   return fmt::format("was killed by SIG{}", name != nullptr ? name : "?");
@@ -63,7 +63,7 @@ void Supervisor::OnCrash(const Worker& ended, Status status,
   short_lives_ = well_before ? 0 : short_lives_ + 1;
   failed_starts_ = served ? 0 : failed_starts_ + 1;
   if (failed_starts_ >= kMostFailedStarts) {
-    return GiveUp(fmt::format("no worker can be started, the last {}", Describe(status)));
+    return GiveUp(fmt::format("no worker can be started; the last one {}", Describe(status)));
   }
   TellOfCrash(Describe(status));
   util::LogError("the worker {}; another one takes over{}", Describe(status),
@@ -124,7 +124,7 @@ void Supervisor::LookAtRequests() {
     util::LogWarning("request {} of {} takes {} s{}", handover::NameOfOperation(request.operation),
                      LabelOf(handover::NodeId::From(request.node).slot), age.count(),
                      because == Because::kItIsStuck
-                         ? "; it gets no further, so the worker is killed"
+                         ? "; it makes no progress, so the worker is killed"
                      : because == Because::kTheSource ? "; the source does not answer"
                                                       : "");
   }
@@ -202,9 +202,9 @@ void Supervisor::Quarantine() {
     const auto seen = handover::SlotStore::Read(slot_memory_.get(), slot);
     const bool is_archive = seen && !seen->is_folder;
     if (is_archive) {
-      util::LogError("{}: is not served any more: {}", LabelOf(slot), reason);
+      util::LogError("{}: is no longer served: {}", LabelOf(slot), reason);
     } else {  // without it there is nothing to serve below it
-      util::LogError("{}: {}; it is served all the same, being a folder", LabelOf(slot), reason);
+      util::LogError("{}: {}; it is still served, since it is a folder", LabelOf(slot), reason);
     }
     quarantined_[slot] = is_archive ? std::optional(seen->identity) : std::nullopt;
   }

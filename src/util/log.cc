@@ -102,7 +102,7 @@ bool Write(LogState& state, LogLevel level, const std::string& line) {
 void TellUnwritten(LogState& state) {
   if (state.unwritten == 0) return;
   if (Write(state, LogLevel::kWarning,
-            fmt::format("{} lines before this one found no reader", state.unwritten))) {
+            fmt::format("{} lines before this one were lost: nobody read them", state.unwritten))) {
     state.unwritten = 0;
   }
 }

@@ -22,7 +22,7 @@ inline bool IsTaken(int result) {
   if (result == 0) return true;
   if (result == -ENOENT) return false;
   try {
-    util::LogError("an answer does not reach the kernel: {}; the worker leaves",
+    util::LogError("an answer did not reach the kernel: {}; the worker exits",
                    std::generic_category().message(-result));
   } catch (const std::exception&) {
     // No memory to say so.

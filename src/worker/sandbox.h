@@ -20,7 +20,7 @@ inline constexpr bool kSanitized = false;
 // Throws util::Error when something that should work does not.
 void EnterSandbox(const source::Source::Parts& source);
 
-// The same for the server of metrics, once it listens: it opens no file, and connects to nobody.
+// The same for the metrics server, once it listens: it opens no file, and connects to nobody.
 void EnterMetricsSandbox();
 
 // Of the kernel's Landlock; 0 when there is none, and less than that, an errno, when it may not be

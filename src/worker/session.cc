@@ -88,7 +88,7 @@ void Session::ReplayInit() {
   buffer.size = request.size();
   buffer.mem = request.data();
   fuse_session_process_buf(session_, &buffer);
-  if (!context_->is_initialized) throw ErrnoError("saying hello to the kernel", ENOMEM);
+  if (!context_->is_initialized) throw ErrnoError("starting the session", ENOMEM);
   state_.InitAnswered();
 }
 
@@ -99,7 +99,7 @@ void Session::TakeOver() {
   resend.len = sizeof(resend);
   resend.error = kNotifyResend;
   if (write(options_.mount, &resend, sizeof(resend)) < 0 && errno != ENODEV) {
-    util::LogWarning("the kernel does not ask again what was not answered: {}",
+    util::LogWarning("the kernel does not ask again for unanswered requests: {}",
                      std::generic_category().message(errno));
   }
   if (state_.init().empty() || state_.init_answered()) return;
@@ -196,7 +196,7 @@ bool Session::Run() {
   housekeeper.reset();
   fuse_session_exit(session_);
   Finish();
-  if (error_ == EPROTO) throw Error(EPROTO, "somebody else has served this mount before");
+  if (error_ == EPROTO) throw Error(EPROTO, "another server has served this mount before");
   if (error_ != 0) throw ErrnoError("waiting for requests", error_);
   return unmounted;
 }
@@ -207,7 +207,7 @@ void Session::Finish() {
     if (std::chrono::steady_clock::now() > give_up) {
       // A request hangs in a dead network source, or decodes for minutes. A successor is asked
       // again; there is nothing that would have to be saved.
-      util::LogWarning("some requests do not end; leaving without them");
+      util::LogWarning("some requests do not end; exiting without them");
       _exit(EXIT_SUCCESS);
     }
     for (auto& worker : workers_) pthread_kill(worker.native_handle(), kWakeSignal);

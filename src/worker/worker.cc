@@ -57,8 +57,7 @@ std::optional<source::Source::Parts> OpenAsServingUser(const WorkerSetup& setup)
     if (error.code() != EACCES || !CanRead(setup.source)) throw;
   }
   util::LogWarning(
-      "{}: the user who serves it may not reach it any more: what was opened before is "
-      "served on",
+      "{}: the user who serves it can no longer reach it: what was opened before is still served",
       label);
   return std::nullopt;
 }

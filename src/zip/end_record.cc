@@ -108,15 +108,15 @@ const char* WhyNoArchive(std::string_view begin) {
   using std::string_view_literals::operator""sv;
   if (begin.empty()) return "not a ZIP archive: it is empty";
   if (begin.starts_with("PK\3\4"sv)) {
-    return "not a ZIP archive: it looks cut off, as by an upload or a copy that is not complete";
+    return "not a ZIP archive: it looks cut off, as by an incomplete upload or copy";
   }
   if (begin.starts_with("version https://git-lfs.github.com/spec/"sv)) {
-    return "not a ZIP archive: a pointer of Git LFS; run git lfs pull where it lies";
+    return "not a ZIP archive: a Git LFS pointer; run git lfs pull in its folder";
   }
   if (begin.starts_with("\x1f\x8b"sv)) return "not a ZIP archive: packed with gzip";
   // Of protocols 2 to 5, as pickle and joblib write them.
   if (begin.size() > 1 && begin[0] == '\x80' && begin[1] >= 2 && begin[1] <= 5) {
-    return "not a ZIP archive: a pickle, which skops.io did not write";
+    return "not a ZIP archive: a pickle, not written by skops.io";
   }
   std::string text(
       begin.substr(std::min(begin.find_first_not_of("\xef\xbb\xbf \t\r\n"), begin.size())));

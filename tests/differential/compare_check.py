@@ -18,7 +18,7 @@ from pathlib import Path
 from generate import DEFAULT_COUNT, DEFAULT_SEED, generate
 
 # What zipfile does not mind: the differences in docs/semantics.md, and what it knows nothing of.
-OURS = ("a mount does not show it: ", "schema.json is no JSON: ", "it names ",
+OURS = ("a mount does not show it: ", "schema.json is not JSON: ", "it names ",
         "methods in the central directory and the local header differ",
         "decodes to less than its size", "stored, but its two sizes differ",
         "larger than a file can be", "larger than its compressed data can be")

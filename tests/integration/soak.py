@@ -174,7 +174,7 @@ class Soak(MountTest):
         finally:
             self.show(mount, "at the end")
         self.assertEqual((wrong, errors), ([], []))
-        self.assertNotIn("not served any more", mount.log())
+        self.assertNotIn("no longer served", mount.log())
         self.assertLess(self.held(mount)[1], before[1] + 64)
 
 

@@ -96,7 +96,7 @@ class SupervisorWithoutMemory(MountTest):
             with Child(os.listdir, self.in_mount(name)) as child:
                 self.assert_errno(errno.EIO, child.result)
             allocations.stop()
-            self.assertIn("is not served any more: it made the server crash", mount.log())
+            self.assertIn("is no longer served: it made the server crash", mount.log())
         return allocations.count, allocations.failed
 
     def test_one_fails_while_an_archive_is_found_to_crash_workers(self):

@@ -138,7 +138,7 @@ class Budget(MountTest):
                 before=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)))
             mount.wait_for_log("the limit of 64 descriptors is low, 32 archives")
             self.assertEqual(self.read(0), 0)
-            mount.wait_for_log("more descriptors under way than the limit of 64 allows")
+            mount.wait_for_log("more descriptors in flight than the limit of 64 allows")
 
     def test_all_descriptors_held(self):
         """The next open fails with a clear error; everything open goes on; it recovers."""
@@ -156,7 +156,7 @@ class Budget(MountTest):
             file.close()
         for number in range(_ARCHIVES):
             self.assertEqual(self.read(number), number)
-        mount.wait_for_log("all 344 descriptors for archives are held by what is open or mapped",
+        mount.wait_for_log("all 344 descriptors for archives are held by open or mapped files",
                            "ulimit -n, LimitNOFILE", guard=10)
 
 

@@ -231,7 +231,7 @@ class ByName(MountTest):
             os.listdir(self.in_mount("a.skops", "by-name"))
         self.assertEqual(raised.exception.errno, errno.EIO)
         reason = os.getxattr(self.in_mount("a.skops", "by-name"), "user.skopsfs.error")
-        self.assertIn(b"schema.json is no JSON", reason)
+        self.assertIn(b"schema.json is not JSON", reason)
         with open(self.in_mount("a.skops", "1.npy"), "rb") as file:
             self.assertEqual(file.read(), b"1")
         mounted.wait_for_log("by-name cannot be shown")

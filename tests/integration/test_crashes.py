@@ -68,7 +68,7 @@ class Crashes(ShimTest):
         self.addCleanup(held.close)
         self.shim.crash_at = self.poison
         self.assert_errno(errno.EIO, os.listdir, self.in_mount("poison.skops"))
-        line = mount.wait_for_log("poison.skops", "is not served any more")
+        line = mount.wait_for_log("poison.skops", "is no longer served")
         self.assertIn("it made the server crash 3 times (Segmentation fault)", line)
         reason = os.getxattr(self.in_mount("poison.skops"), "user.skopsfs.error").decode()
         self.assertIn("it made the server crash 3 times", reason)
@@ -91,7 +91,7 @@ class Crashes(ShimTest):
         mount = self.mount("--revalidate=0")
         self.shim.overflow_at = self.poison
         self.assert_errno(errno.EIO, os.listdir, self.in_mount("poison.skops"))
-        line = mount.wait_for_log("poison.skops", "is not served any more")
+        line = mount.wait_for_log("poison.skops", "is no longer served")
         self.assertIn("it made the server crash 3 times (Segmentation fault)", line)
         self.assert_good()
 
@@ -100,7 +100,7 @@ class Crashes(ShimTest):
         with open(self.in_mount("poison.skops", MEMBER), "rb", buffering=0) as file:
             self.shim.crash_at = self.poison
             self.assert_errno(errno.EIO, os.pread, file.fileno(), 4096, 0)
-            mount.wait_for_log("poison.skops", "is not served any more")
+            mount.wait_for_log("poison.skops", "is no longer served")
         until(lambda: not [name for name in mount.descriptors() if "poison.skops" in name],
               "nobody has it open")
         self.assert_good()
@@ -109,7 +109,7 @@ class Crashes(ShimTest):
         mount = self.mount("--revalidate=0", source=self.poison)
         self.shim.crash_at = self.poison
         self.assert_errno(errno.EIO, os.listdir, self.mountpoint)
-        mount.wait_for_log("poison.skops", "is not served any more")
+        mount.wait_for_log("poison.skops", "is no longer served")
         archives.write_version(self.poison, 3)
         self.assertEqual(read(self.in_mount(MEMBER)), archives.content(3))
         # And another one of its kind.
@@ -131,7 +131,7 @@ class Crashes(ShimTest):
             self.assertEqual(read(self.in_mount("poison.skops", MEMBER)), archives.content(3))
             self.shim.crash_at = old
             os.kill(mount.worker(), signal.SIGKILL)
-            mount.wait_for_log("is not served any more")
+            mount.wait_for_log("is no longer served")
             self.assert_good()
         self.assertEqual(read(self.in_mount("poison.skops", MEMBER)), archives.content(3))
 
@@ -352,7 +352,7 @@ class Crashes(ShimTest):
     def test_an_archive_that_always_hangs_is_served_no_more(self):
         mount = self.mount("--worker-timeout=1")
         thread, outcome = self.be_stuck()
-        mount.wait_for_log("poison.skops", "a request for it did not end, 3 times")
+        mount.wait_for_log("poison.skops", "requests for it did not end, 3 times")
         thread.join()
         self.assertEqual(outcome, [errno.EIO])
         self.assert_good()

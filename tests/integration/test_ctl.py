@@ -215,7 +215,7 @@ class Mounted(MountTest):
         archives.write_members(self.in_source("a.skops"), {"schema.json": b"{", "1.npy": b"x"})
         self.mount()
         out, _ = ctl("check", self.mountpoint, code=WRONG)
-        self.assertRegex(out, r"a\.skops: schema\.json: schema\.json is no JSON")
+        self.assertRegex(out, r"a\.skops: schema\.json: schema\.json is not JSON")
 
     def test_check_genuine_archives(self):
         for folder in folders():

@@ -68,7 +68,7 @@ class Status(MountTest):
 
     def test_no_mountpoint(self):
         _, err = ctl("status", self.mountpoint, code=NOT_DONE)
-        self.assertIn("it is no mountpoint of skopsfs", err)
+        self.assertIn("it is not a mountpoint of skopsfs", err)
 
     def mapper(self, path):
         """A process that has all of a file mapped and touched."""

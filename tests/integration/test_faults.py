@@ -184,7 +184,7 @@ class Faults(ShimTest):
             until(lambda w=worker: mount.workers() not in ([], [w]), "another worker serves")
             self.assertLess(number, MOST_CALLS)
         self.assertGreater(number, 10)
-        mount.wait_for_log("an answer does not reach the kernel", os.strerror(errno.ENOMEM))
+        mount.wait_for_log("an answer did not reach the kernel", os.strerror(errno.ENOMEM))
 
     def remove_archives(self, mount):
         """All but the few, and waits until they are let go of."""

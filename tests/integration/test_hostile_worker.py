@@ -55,7 +55,7 @@ class HostileWorker(ShimTest):
     def test_messages_that_make_no_sense(self):
         mount = self.mount("--revalidate=0")
         for lie, line in (("damaged message", "is damaged"),
-                          ("unknown message", "says what a worker does not say"),
+                          ("unknown message", "sent a message that a worker does not send"),
                           ("message out of turn", "it is prepared twice")):
             with self.subTest(lie=lie):
                 liar = mount.worker()
@@ -81,7 +81,7 @@ class HostileWorker(ShimTest):
         self.assert_good()
         before = len(mount.descriptors(mount.pid))
         self.lie("many descriptors")
-        mount.wait_for_log("no descriptor left to keep an open archive by")
+        mount.wait_for_log("no descriptor is left to keep an open archive")
         self.assertLess(len(mount.descriptors(mount.pid)), 600)
         self.assert_good()
         # They are of no slot that a successor knows.

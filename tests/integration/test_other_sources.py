@@ -200,7 +200,7 @@ class OnBindFs(OtherSource, MountTest):
         self.assert_errno(GONE, self.health)
         mount.wait_for_log(f'the source "{models}" is gone: mount it again')
         self.other.start()
-        mount.wait_for_log(f'the source "{models}" is there again')
+        mount.wait_for_log(f'the source "{models}" is back')
         self.assertEqual(self.health(), "ok\n")
         self.assertEqual(self.read(member), archives.content(1))
 

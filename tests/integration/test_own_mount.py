@@ -11,7 +11,7 @@ from mount import Mount, MountTest, main, needs_root, run
 from processes import bind, in_child, private_mounts
 
 GUARD = 40  # seconds; what waits for itself is failed by then
-SHOWN = "the mount that shows it"  # in the log
+SHOWN = "this mount itself"  # in the log
 
 
 class OwnMount(MountTest):

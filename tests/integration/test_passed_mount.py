@@ -273,13 +273,13 @@ class PassedMount(MountTest):
     def test_descriptors_that_are_no_mount(self):
         self.refused("/dev/fd/77 is not open", 77)
         with open("/dev/null", "rb") as file:
-            self.refused("is no descriptor of /dev/fuse", file.fileno(), pass_fds=[file.fileno()])
+            self.refused("is not a descriptor of /dev/fuse", file.fileno(), pass_fds=[file.fileno()])
         device = os.open("/dev/fuse", os.O_RDWR)
         self.refused("has not been mounted", device, pass_fds=[device])
         os.close(device)
         device = mount_device(self.mountpoint)
         detach(self.mountpoint)
-        self.refused("is not any more", device, pass_fds=[device])
+        self.refused("is no longer mounted", device, pass_fds=[device])
         os.close(device)
         for path in ("/dev/fd/x", "/dev/fd/", "/dev/fd/1x", "/dev/fd/99999999999"):
             done = run(binary(), "-f", self.source, path, check=False)
@@ -295,7 +295,7 @@ class PassedMount(MountTest):
         with Server(self.source, device) as server:
             self.assert_errno((errno.EIO, errno.ENOTCONN), in_child, os.statvfs, self.mountpoint)
             self.assertEqual(server.wait(), 1)
-            self.assertIn("somebody else has served this mount before", server.log())
+            self.assertIn("another server has served this mount before", server.log())
         os.close(device)
 
 

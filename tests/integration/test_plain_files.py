@@ -89,7 +89,7 @@ class PlainFiles(MountTest):
             self.assertEqual(len(file.read(4096)), 4096)
             os.chmod(big, 0o600)
             self.assert_errno(errno.EIO, os.pread, file.fileno(), 4096, 10 << 20)
-        mount.wait_for_log('"big.bin": cannot be read', "before it was read as a whole")
+        mount.wait_for_log('"big.bin": cannot be read', "before all of it was read")
         with open(self.in_mount("big.bin"), "rb", buffering=0) as file:
             self.assertEqual(len(os.pread(file.fileno(), 4096, 10 << 20)), 4096)
 
@@ -196,7 +196,7 @@ class PlainFiles(MountTest):
         self.assertEqual(os.listxattr(self.in_mount("model", "MLmodel")), [])
         self.assertIn("1 archive", ctl("check", self.mountpoint)[0])
         _, refusal = ctl("check", self.in_mount("model", "MLmodel"), code=NOT_DONE)
-        self.assertIn("it is no archive", refusal)
+        self.assertIn("it is not an archive", refusal)
         self.assertIn("1 archive", ctl("status", self.mountpoint)[0])
 
 

@@ -139,7 +139,7 @@ class SlowSourceTest(ShimTest):
                 if count <= _MOST_LEFT_BEHIND:
                     until(lambda b=before: set(mount.workers()) - set(b), "there is another one")
                     until(lambda n=count: self.slow.waiting > n, "it asks the source")
-            mount.wait_for_log("none takes over before one of them does")
+            mount.wait_for_log("no other takes over before one of them ends")
             mount.send(signal.SIGUSR2)
             self.assert_listed(listing)
         self.assert_nobody_is_left(mount)
@@ -217,7 +217,7 @@ class SlowSourceTest(ShimTest):
             file.close()
         counters.stop()
         self.assertEqual([wrong for child in children for wrong in child.result()], [])
-        self.assertNotIn("not served any more", mount.log())
+        self.assertNotIn("no longer served", mount.log())
         print(f"{times} times, {counters.total()} listings and reads ", end="", flush=True)
         self.slow.delay = 0
         self.assert_nobody_is_left(mount)

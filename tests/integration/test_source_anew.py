@@ -52,7 +52,7 @@ class SourceAnew(MountTest):
                     self.turn(self.models, self.private)
                     self.upgrade(mount)
                     self.assert_secret("secret.skops")
-                    mount.wait_for_log(f'source "{self.models}": ', "may not reach it any more")
+                    mount.wait_for_log(f'source "{self.models}": ', "can no longer reach it")
                     self.assertEqual(self.as_owner(read, self.in_mount("a.skops", MEMBER)),
                                      archives.content(1))
                     os.unlink(self.models)
@@ -119,7 +119,7 @@ class SourceAnew(MountTest):
         os.chown(self.private, OTHER_USER, OTHER_USER)
         mount = self.mount("--revalidate=0", source=self.private)
         self.upgrade(mount)
-        mount.wait_for_log("may not reach it any more")
+        mount.wait_for_log("can no longer reach it")
         self.assertEqual(read(self.in_mount("secret.skops", MEMBER)), archives.content(66))
 
 

@@ -56,7 +56,7 @@ class SourceGone(MountTest):
         self.assert_errno(errno.EIO, read, self.in_mount(".skopsfs", "health"))
         time.sleep(5)  # for others to look, and to find the same
         self.start_source()
-        mount.wait_for_log("is there again")
+        mount.wait_for_log("is back")
         self.assertEqual(mount.log().count("nothing is mounted there"), 1)
         self.assertEqual(os.listdir(self.mountpoint), ["outer.skops"])
         self.assertEqual(mount.stop(), 0)
@@ -80,7 +80,7 @@ class SourceGone(MountTest):
             self.assertEqual(found, [archives.page(1, 0), SIGBUS])
         mount.wait_for_log("cannot be looked into: ", "Transport endpoint is not connected")
         mount.wait_for_log(MEMBER, "cannot be read: ", "Transport endpoint is not connected")
-        mount.wait_for_log(f'the source "{mount.source}" is gone: mount it again', "is looked for")
+        mount.wait_for_log(f'the source "{mount.source}" is gone: mount it again', "skopsfs looks for it")
         # Nor does another start take the mount for a dead one.
         done = run(binary(), mount.source, self.mountpoint, check=False)
         self.assertEqual(done.returncode, 1)
@@ -100,7 +100,7 @@ class SourceGone(MountTest):
             mount.wait_for_log("is gone: mount it again")
             self.write(2)
             self.start_source_again()
-            mount.wait_for_log(f'the source "{mount.source}" is there again')
+            mount.wait_for_log(f'the source "{mount.source}" is back')
             self.assertEqual(os.listdir(self.mountpoint), ["sub"])
             self.assertEqual(read(member), archives.content(2))
             os.posix_fadvise(old.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
@@ -125,7 +125,7 @@ class SourceGone(MountTest):
             mount.wait_for_log("is gone: mount it again")
         self.start_source_again()
         if is_told:
-            mount.wait_for_log("is there again")
+            mount.wait_for_log("is back")
 
         def is_right():
             """Who reads first may be told that what was open is lost."""
@@ -162,7 +162,7 @@ class SourceGone(MountTest):
             self.assert_errno(errno.EIO, os.listdir, self.mountpoint)
             until(lambda n=count: mount.log().count("is gone") == n, "the log says so")
             self.start_source_again()
-            until(lambda n=count: mount.log().count("is there again") == n, "it is found")
+            until(lambda n=count: mount.log().count("is back") == n, "it is found")
             self.assertEqual(read(self.in_mount("a.skops", MEMBER)), archives.content(1))
 
     def test_single_archive(self):
@@ -174,7 +174,7 @@ class SourceGone(MountTest):
         mount.wait_for_log("is gone")
         self.write(2)
         self.start_source_again()
-        mount.wait_for_log("is there again")
+        mount.wait_for_log("is back")
         self.assertEqual(read(self.in_mount(".skopsfs", "health")), b"ok\n")
         self.assertEqual(read(self.in_mount(MEMBER)), archives.content(2))
 

@@ -49,7 +49,7 @@ class StalledLog(MountTest):
             with Mount(self.source, self.mountpoint, background=True, guard=GUARD) as mount:
                 self.break_all()
                 lines = []
-                while not any("lines before this one found no reader" in x for x in lines):
+                while not any("lines before this one were lost: nobody read them" in x for x in lines):
                     lines.append(log.recv(10_000).decode())
                 return mount.stop(), lines[-1]
 
@@ -115,7 +115,7 @@ class StalledLog(MountTest):
                     def told():
                         nonlocal lines
                         lines += os.read(ours, 1 << 20)
-                        return b" lines before this one found no reader" in lines
+                        return b" lines before this one were lost: nobody read them" in lines
                     until(told, "it says what was lost", GUARD)
                     self.assertEqual(mount.stop(), 0)
 
@@ -129,7 +129,7 @@ class StalledLog(MountTest):
             self.assertEqual(len(os.listdir(self.mountpoint)), BROKEN + 1)
         finally:
             mount.send(signal.SIGCONT)
-        mount.wait_for_log(" lines before this one found no reader")
+        mount.wait_for_log(" lines before this one were lost: nobody read them")
 
 
 if __name__ == "__main__":

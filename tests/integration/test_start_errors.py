@@ -114,7 +114,7 @@ class StartErrors(MountTest):
                 ("empty.skops", b"", "it is empty"),
                 ("cut.skops", archives.version_bytes(1)[:-22], "it looks cut off"),
                 ("page.skops", b"<html><body>log in", "a page of HTML"),
-                ("lfs.skops", b"version https://git-lfs.github.com/spec/v1\noid", "a pointer of Git LFS"),
+                ("lfs.skops", b"version https://git-lfs.github.com/spec/v1\noid", "a Git LFS pointer"),
                 ("model.pkl", b"x" * 200_000, "no end of central directory record")):
             archives.write(os.path.join(self.folder, name), content)
             self.refused(os.path.join(self.folder, name), self.mountpoint,

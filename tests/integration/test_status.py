@@ -278,7 +278,7 @@ class Http(MountTest):
         self.assertRegex(status, r"NoNewPrivs:\t1")
         self.assertFalse([name for name in mount.descriptors(server) if "/dev/fuse" in name])
         os.kill(server, signal.SIGKILL)
-        mount.wait_for_log("the server of metrics at", "has ended")
+        mount.wait_for_log("the metrics server at", "has ended")
         until(lambda: self.metrics_process(mount) != server, "there is another one")
 
         def answer():

@@ -52,8 +52,8 @@ class StatusTexts(MountTest):
             os.kill(mount.worker(), signal.SIGKILL)
             os.posix_fadvise(old.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
             self.assert_errno(errno.EIO, os.pread, old.fileno(), 10, 0)
-            mount.wait_for_log(".skopsfs: what was opened before another worker took over cannot be "
-                               "read on")
+            mount.wait_for_log(".skopsfs: a file opened before another worker took over can no longer be "
+                               "read")
             self.assertEqual(self.status()["restarts"], 1)
             self.assert_errno(errno.EIO, os.pread, old.fileno(), 10, 0)
 

@@ -136,7 +136,7 @@ class AtTheStart(TroubleTest):
 
     def test_user_that_is_not_there(self):
         self.assert_one_line(self.fails("--user=no-such-user", self.source, self.mountpoint),
-                             'there is no user "no-such-user"' if os.geteuid() == 0 else "--user is for root")
+                             'there is no user "no-such-user"' if os.geteuid() == 0 else "--user needs root")
 
 
 @needs_root
@@ -163,7 +163,7 @@ class AsAnOrdinaryUser(OrdinaryUserTest, TroubleTest):
         self.assert_one_line(self.starts(), f'source "{self.source}": Permission denied')
 
     def test_user_option(self):
-        self.assert_one_line(self.starts("--user=nobody"), "--user is for root")
+        self.assert_one_line(self.starts("--user=nobody"), "--user needs root")
 
 
 @needs_root

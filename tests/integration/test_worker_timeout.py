@@ -62,7 +62,7 @@ class WorkerTimeout(ShimTest):
                 for thread in threads:
                     thread.join()
         self.assertEqual(outcome, {"slow": True, "stuck": True})
-        self.assertNotIn("is not served any more", mount.log())
+        self.assertNotIn("is no longer served", mount.log())
 
 
 if __name__ == "__main__":

@@ -93,7 +93,7 @@ def load_array(archive: Archive, member: str, mapping: Mapping) -> np.ndarray[An
     if isinstance(found, bytes):
         loaded: Any = np.load(io.BytesIO(found), allow_pickle=False)
         if not isinstance(loaded, np.ndarray):
-            raise ValueError(f"{archive.path}/{member} is no array")
+            raise ValueError(f"{archive.path}/{member} is not an array")
         return loaded
     return found
 
@@ -124,6 +124,6 @@ def array(path: str | os.PathLike[str], name: str, *, mmap_mode: Mode = "r") -> 
     check_mode(mmap_mode)
     parts = name.split("/")
     if "" in parts or "." in parts or ".." in parts:
-        raise ValueError(f"{name!r} is no name of an array")
+        raise ValueError(f"{name!r} is not the name of an array")
     member = posixpath.join("by-name", name if name.endswith(".npy") else name + ".npy")
     return with_archive(path, lambda archive: load_array(archive, member, Mapping(mmap_mode, 1)))

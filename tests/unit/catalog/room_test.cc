@@ -88,8 +88,9 @@ TEST_F(RoomTest, OneThatWasReadIsNeverClosedByNeed) {
   for (size_t i = 0; i < 4; ++i) Open(i, true);
   const RoomMaker nothing_goes(open_);
   const auto failure = FailureOf([&] { Open(4, false); });
-  EXPECT_THAT(failure, HasSubstr(std::to_string(ENFILE) + ": all 4 descriptors for archives are "
-                                                          "held by what is open or mapped"));
+  EXPECT_THAT(failure,
+              HasSubstr(std::to_string(ENFILE) +
+                        ": all 4 descriptors for archives are held by open or mapped files"));
   EXPECT_EQ(Files(), "0123");
   EXPECT_EQ(open_.open_files(), 4U);
   // All were asked for at least once more after somebody began to wait.

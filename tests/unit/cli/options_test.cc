@@ -63,7 +63,7 @@ TEST(ParseOptions, DecoderMemory) {
   EXPECT_THROW(ParseOptions(Words{"--user=", "a", "b"}), UsageError);
   for (const auto* bad : {"--decoder-memory=-1", "--decoder-memory=1.5", "--decoder-memory=2049",
                           "--decoder-memory=", "--decoder-memory=12M"}) {
-    EXPECT_THAT(Complaint({bad, "a", "b"}), HasSubstr("wants MiB")) << bad;
+    EXPECT_THAT(Complaint({bad, "a", "b"}), HasSubstr("needs MiB")) << bad;
   }
 }
 
@@ -73,7 +73,7 @@ TEST(ParseOptions, MetricsAddress) {
             "0.0.0.0:9400");
   EXPECT_EQ(ParseOptions(Words{"-ometrics-address=9400", "a", "b"}).metrics_address, "9400");
   EXPECT_THAT(Complaint({"--metrics-address=example.org:80", "a", "b"}),
-              HasSubstr("--metrics-address: 'example.org:80' is no HOST:PORT"));
+              HasSubstr("--metrics-address: 'example.org:80' is not HOST:PORT"));
 }
 
 TEST(ParseOptions, WhatWasGivenButThePaths) {
@@ -86,7 +86,7 @@ TEST(ParseOptions, ReadAhead) {
   EXPECT_EQ(ParseOptions(Words{"-oreadahead=0", "a", "b"}).read_ahead, 0U);
   for (const auto* bad :
        {"--readahead=-1", "--readahead=", "--readahead=1M", "--readahead=65537"}) {
-    EXPECT_THAT(Complaint({bad, "a", "b"}), HasSubstr("wants KiB from 0 to 65536")) << bad;
+    EXPECT_THAT(Complaint({bad, "a", "b"}), HasSubstr("needs KiB from 0 to 65536")) << bad;
   }
 }
 
@@ -212,7 +212,7 @@ TEST(ParseOptions, Revalidate) {
        {"--revalidate=-1", "--revalidate=86401", "--revalidate=x", "--revalidate=1x",
         "--revalidate= 1", "--revalidate=", "--revalidate=nan", "--revalidate=inf",
         "--revalidate=1e999", "--revalidate=1,5", "-orevalidate=soon"}) {
-    EXPECT_THAT(Complaint({word, "a", "b"}), HasSubstr("--revalidate wants seconds")) << word;
+    EXPECT_THAT(Complaint({word, "a", "b"}), HasSubstr("--revalidate needs seconds")) << word;
   }
 }
 
@@ -239,15 +239,15 @@ TEST(ParseOptions, WhatCannotBeUnderstood) {
       {{"--o=noexec", "a", "b"}, "unknown option '--o=noexec'"},
       {{"--foreground=1", "a", "b"}, "option 'foreground' takes no value"},
       {{"--help="}, "option 'help' takes no value"},
-      {{"a", "b", "--revalidate"}, "option 'revalidate' wants a value: revalidate=SECONDS"},
-      {{"--revalidate", "a", "b"}, "--revalidate wants seconds from 0 to 86400, not 'a'"},
+      {{"a", "b", "--revalidate"}, "option 'revalidate' needs a value: revalidate=SECONDS"},
+      {{"--revalidate", "a", "b"}, "--revalidate needs seconds from 0 to 86400, not 'a'"},
       {{"--user", "a", "b"}, "SOURCE and MOUNTPOINT are needed"},
-      {{"--worker-timeout=0.5", "a", "b"}, "--worker-timeout wants 0, or a second at least"},
-      {{"-o", "fsname=", "a", "b"}, "mount option 'fsname=' wants a value"},
-      {{"a", "b", "-o"}, "option '-o' wants a value"},
+      {{"--worker-timeout=0.5", "a", "b"}, "--worker-timeout needs 0, or at least a second"},
+      {{"-o", "fsname=", "a", "b"}, "mount option 'fsname=' needs a value"},
+      {{"a", "b", "-o"}, "option '-o' needs a value"},
       {{"-o", "nothing", "a", "b"}, "unknown mount option 'nothing'"},
       {{"-o", "noexec,nothing=1", "a", "b"}, "unknown mount option 'nothing=1'"},
-      {{"-o", "revalidate", "a", "b"}, "option 'revalidate' wants a value: revalidate=SECONDS"},
+      {{"-o", "revalidate", "a", "b"}, "option 'revalidate' needs a value: revalidate=SECONDS"},
       {{"-o", "fsname", "a", "b"}, "unknown mount option 'fsname'"},
       {{"-o", "allow_other=1", "a", "b"}, "unknown mount option 'allow_other=1'"},
       {{"-o", "Allow_other", "a", "b"}, "unknown mount option 'Allow_other'"},

@@ -122,7 +122,7 @@ TEST(Check, Schemas) {
   const auto faults_of = [](const std::string& schema) {
     return FaultsOfOne({.name = "schema.json", .data = schema});
   };
-  EXPECT_THAT(faults_of("{"), ElementsAre(HasSubstr("schema.json: schema.json is no JSON")));
+  EXPECT_THAT(faults_of("{"), ElementsAre(HasSubstr("schema.json: schema.json is not JSON")));
   const std::string node =
       R"({"__class__": "ndarray", "__module__": "numpy", "__loader__": "NdArrayNode", "type": "numpy",
           "file": )";

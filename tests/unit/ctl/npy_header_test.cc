@@ -94,7 +94,7 @@ TEST(NpyHeader, Shapes) {
 TEST(NpyHeader, NamesOfFieldsInOtherScripts) {
   EXPECT_EQ(Parse(Header(Dictionary("[('\xe9', '<f8')]"))).dtype, "[('\xc3\xa9', '<f8')]");
   EXPECT_EQ(Parse(Header(Dictionary("[('\xc3\xa9', '<f8')]"), 3)).dtype, "[('\xc3\xa9', '<f8')]");
-  EXPECT_THAT(WhyNot(Dictionary("[('\xe9', '<f8')]"), 3), HasSubstr("no UTF-8"));
+  EXPECT_THAT(WhyNot(Dictionary("[('\xe9', '<f8')]"), 3), HasSubstr("not UTF-8"));
 }
 
 TEST(NpyHeader, WhatIsNone) {
@@ -109,7 +109,7 @@ TEST(NpyHeader, WhatIsNone) {
   EXPECT_THAT(WhyNot("{'descr': '<f8, "), HasSubstr("does not end"));
   EXPECT_THAT(WhyNot(Dictionary("'<f8'", "0")), HasSubstr("neither True nor False"));
   EXPECT_THAT(WhyNot(Dictionary("'<f8'", "False", "(-1,)")), HasSubstr("a value in it"));
-  EXPECT_THAT(WhyNot(Dictionary("'<f8'", "False", "(3)")), HasSubstr("no tuple"));
+  EXPECT_THAT(WhyNot(Dictionary("'<f8'", "False", "(3)")), HasSubstr("not a tuple"));
   EXPECT_THAT(WhyNot(Dictionary("'<f8'", "False", "[3]")), HasSubstr("its shape is none"));
   EXPECT_THAT(WhyNot(Dictionary("'<f8', 'descr': '<f4'")), HasSubstr("twice"));
   EXPECT_THAT(WhyNot(Dictionary("'<f8', 'more': 1")), HasSubstr("unknown"));

@@ -134,8 +134,8 @@ TEST(Tree, WithoutNames) {
   ArchiveBuilder archive;
   archive.Add({.name = "schema.json", .data = "{"}).Add({.name = "a\033[2J.npy", .data = "x"});
   const Tree tree = TreeOf(archive);
-  EXPECT_THAT(tree.names_problem, HasSubstr("no JSON"));
-  EXPECT_THAT(TreeText("a", tree), HasSubstr("no names: schema.json is no JSON"));
+  EXPECT_THAT(tree.names_problem, HasSubstr("not JSON"));
+  EXPECT_THAT(TreeText("a", tree), HasSubstr("no names: schema.json is not JSON"));
   EXPECT_THAT(TreeText("a", tree), HasSubstr("\"a\\x1b[2J.npy\""));
   EXPECT_THAT(TreeJson("a", tree), HasSubstr(R"("name":null,"member":"a\u001B[2J.npy")"));
 }

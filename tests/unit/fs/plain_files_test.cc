@@ -197,7 +197,7 @@ TEST_F(PlainFilesTest, ThatAreLargeCannotBeProvenBeforeTheyWereReadAsAWhole) {
     EXPECT_EQ(ErrnoOf([&] { kernel_->Read(old, 0, 1000); }), is_read ? 0 : EIO);
     if (is_read) break;
     const std::string reason =
-        "the file was changed or touched while open, before it was read as a whole";
+        "the file was changed or touched while open, before all of it was read";
     EXPECT_THAT(log_.texts(),
                 ::testing::Contains(HasSubstr("\"model/MLmodel\": cannot be read: " + reason)));
     EXPECT_EQ(fs_->GetXattr(old.node, "user.skopsfs.error"), reason);

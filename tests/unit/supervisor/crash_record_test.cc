@@ -106,7 +106,7 @@ TEST_F(CrashRecordTest, ARequestThatWasAnsweredStartsAnew) {
 TEST_F(CrashRecordTest, RequestsThatDoNotEnd) {
   for (int i = 0; i < 2; ++i) Died({At(5, 1, handover::kTimedOut)}, start_);
   EXPECT_THAT(Died({At(5, 1, handover::kTimedOut)}, start_), ElementsAre(5));
-  EXPECT_EQ(record_.quarantined().at(5), "a request for it did not end, 3 times");
+  EXPECT_EQ(record_.quarantined().at(5), "requests for it did not end, 3 times");
 }
 
 TEST_F(CrashRecordTest, ManyRequestsAtOneDeathAreOneFault) {

@@ -12,7 +12,7 @@ TEST(ReadAhead, WhatWasAskedForAndCannotBeSetIsLogged) {
   SetReadAhead("no such mount", 512, std::nullopt);
   ASSERT_EQ(log.lines().size(), 1U);
   EXPECT_EQ(log.lines()[0].text,
-            "the read-ahead stays as it is, which takes root: /sys/class/bdi/no such mount/"
+            "the read-ahead is not changed, since that takes root: /sys/class/bdi/no such mount/"
             "read_ahead_kb cannot be set");
 }
 

@@ -100,14 +100,14 @@ TEST(Log, LinesThatNobodyTakesAreCounted) {
   TellLeftOutLines();
   taken = true;
   LogInfo("first");
-  EXPECT_THAT(lines, ElementsAre("2 lines before this one found no reader", "first"));
+  EXPECT_THAT(lines, ElementsAre("2 lines before this one were lost: nobody read them", "first"));
   taken = false;
   LogInfo("lost once more");
   taken = true;
   TellLeftOutLines();
   SetLogSink(nullptr);
-  EXPECT_THAT(lines, ElementsAre("2 lines before this one found no reader", "first",
-                                 "1 lines before this one found no reader"));
+  EXPECT_THAT(lines, ElementsAre("2 lines before this one were lost: nobody read them", "first",
+                                 "1 lines before this one were lost: nobody read them"));
 }
 
 TEST(Quoted, PlainTextInQuotes) {

@@ -70,15 +70,15 @@ TEST(EndRecord, OtherFiles) {
   const std::string lfs =
       "version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 12345\n";
   EXPECT_EQ(reason(""), "it is empty");
-  EXPECT_EQ(reason(lfs), "a pointer of Git LFS; run git lfs pull where it lies");
+  EXPECT_EQ(reason(lfs), "a Git LFS pointer; run git lfs pull in its folder");
   EXPECT_EQ(reason("\x1f\x8b\x08 packed"), "packed with gzip");
-  EXPECT_EQ(reason("\x80\x04\x95 a model"), "a pickle, which skops.io did not write");
+  EXPECT_EQ(reason("\x80\x04\x95 a model"), "a pickle, not written by skops.io");
   for (const char* page :
        {"<!DOCTYPE html>\n<html>", "\xef\xbb\xbf\n <!doctype HTML>", "<HTML lang=en>"}) {
     EXPECT_EQ(reason(page), "a page of HTML, perhaps an error or a log-in page") << page;
   }
   EXPECT_EQ(reason("PK\3\4 the rest is missing"),
-            "it looks cut off, as by an upload or a copy that is not complete");
+            "it looks cut off, as by an incomplete upload or copy");
   const std::string none = "no end of central directory record";
   for (const char* bytes : {"version https://git-lfs", "\x1f", "\x80", "\x80\x06", "\x80x", "<",
                             "<htm", "\n", "<!doctype htm", "PK\3", "text"}) {
