@@ -4,8 +4,8 @@
 
 namespace skopsfs::cli {
 
-// What --version prints: the version of the program and of its libraries, and what the kernel it
-// runs on has of what it uses.
+// What --version prints: the version of the program and of its libraries, and which of the features
+// that it uses this kernel has.
 std::string VersionText();
 
 }  // namespace skopsfs::cli

@@ -11,12 +11,12 @@ namespace CLI {
 class App;
 }
 
-// The program skopsfsctl. Standard output gets what was asked for, standard error messages and
-// progress.
+// The program skopsfsctl. Results go to standard output, messages and progress to standard
+// error.
 namespace skopsfs::ctl {
 
 inline constexpr int kExitGood = 0;
-inline constexpr int kExitWrong = 1;    // an archive is wrong; of status: a mount does not answer
+inline constexpr int kExitWrong = 1;    // an archive is wrong; for status: a mount does not answer
 inline constexpr int kExitNotDone = 2;  // usage, no such file, no permission
 
 // What a command line asks for.
@@ -32,7 +32,7 @@ struct Request {
 // The subcommands with their options, which are parsed into `request`; it must live longer.
 std::unique_ptr<CLI::App> MakeApp(Request& request);
 
-// Does what the arguments say, the program's name left out; returns the exit code.
+// Does what the arguments say, without the program's name. Returns the exit code.
 int Run(const std::vector<std::string>& arguments);
 
 }  // namespace skopsfs::ctl

@@ -11,7 +11,7 @@ struct CheckOptions {
   bool json = false;
 };
 
-// Reads archives through and says what is wrong with them, on stdout. Returns the exit code, see
+// Reads all of each archive and prints what is wrong with it on stdout. Returns the exit code, see
 // app.h.
 int Check(const CheckOptions& options);
 

@@ -18,7 +18,7 @@ std::vector<std::string> ListFolder(const std::string& path);
 // The first bytes of a file, `most` or all that it has.
 std::string ReadFront(const std::string& path, size_t most);
 
-// All bytes of a file whose size is not known before, as in /proc. util::Error(EFBIG) when there
+// All bytes of a file of unknown size, as in /proc. Throws util::Error(EFBIG) when there
 // are more than `most`.
 std::string ReadWhole(const std::string& path, size_t most);
 
@@ -26,8 +26,8 @@ std::string ReadWhole(const std::string& path, size_t most);
 // none, or cannot be asked.
 std::optional<std::string> ReadAttribute(const std::string& path, std::string_view name);
 
-// Of a member that can be seen to be unreadable a mount shows no read bits. Its reason is then told
-// to root alone, as the kernel has attributes read by who may read the file.
+// A mount shows a member without read bits if its archive says that it is unreadable. Then only
+// root gets the reason: the kernel gives attributes to those who may read the file.
 inline bool IsShownUnreadable(const struct stat& st) {
   constexpr mode_t kReadBits = 0444;
   return S_ISREG(st.st_mode) && (st.st_mode & kReadBits) == 0;
@@ -38,9 +38,9 @@ std::string JoinPath(const std::string& folder, std::string_view name);
 
 using VisitFile = std::function<void(const std::string& path, const struct stat& st)>;
 
-// Calls `visit` for every regular file below `folder` on a mount, with its path relative to it, and
-// those that links in by-name lead to. by-name itself is left out where `folder` is an archive: it
-// leads to the same members once more. Throws util::Error for a folder that cannot be listed.
+// Calls `visit` with the relative path of every regular file below `folder` on a mount, and of the
+// files that links in by-name lead to. Leaves out by-name itself where `folder` is an archive: it
+// leads to the same members again. Throws util::Error for a folder that cannot be listed.
 void VisitFiles(const std::string& folder, const VisitFile& visit);
 
 }  // namespace skopsfs::ctl

@@ -28,14 +28,14 @@ struct Mappings {
   std::vector<Mapping> all = {};
   std::map<pid_t, std::string> names = {};  // of the processes that have them
   uint64_t unknown = 0;                     // processes that could not be looked at
-  bool are_of_all_processes = true;         // else there may be others, out of this PID namespace
+  bool are_of_all_processes = true;         // else there may be others outside this PID namespace
 };
 
-// Those of all processes in `proc`. What ends meanwhile is left out.
+// Those of all processes in `proc`. Processes that end meanwhile are left out.
 Mappings ReadMappings(const std::set<dev_t>& devices, const std::string& proc = "/proc");
 
-// The paths below a folder by-name of files on `devices` that somebody has mapped, by device:
-// arrays in an npz, which have names there alone.
+// The paths below a folder by-name of files on `devices` that somebody has mapped, by device.
+// These are arrays in an npz, which have names only there.
 std::map<dev_t, std::set<std::string>> PathsByName(const std::set<dev_t>& devices,
                                                    const std::string& proc = "/proc");
 

@@ -26,26 +26,26 @@ struct MountAnswer {
   std::vector<MemberPages> members = {};
   std::vector<bool> looked_at = {};  // by archive: whether all of its members are there
   bool has_more = false;   // archives, which it does not know because nobody looked at them
-  bool is_silent = false;  // it has stopped to answer
+  bool is_silent = false;  // it stopped answering
 };
 
-// Asks a mount for its status and for the pages of its members. Before, it looks at the names in
-// the mount, so that the mount knows them, and knows which versions are old. A mount whose server
-// hangs makes whoever asks wait, without end and deaf to every signal; so a child process asks, and
-// is left behind if need be. The constructor asks and Wait() waits, so that several can be asked at
-// the same time. Only for a process without threads. Not thread-safe.
+// Asks a mount for its status and for the pages of its members. First it looks at the names in the
+// mount, so that the mount knows them, and knows which versions are old. A mount whose server hangs
+// blocks its callers for ever, and no signal ends them. So a child process asks, and is left behind
+// if need be. The constructor asks and Wait() waits, so that several mounts can be asked at the
+// same time. Only for a process without threads. Not thread-safe.
 class MountQuestion {
  public:
   static constexpr auto kPatience = std::chrono::seconds(5);
 
-  // Of the members `by_name`, see PathsByName(), the pages are told, too. Throws util::Error when
-  // no child can be made.
+  // Also tells the pages of the members `by_name`, see PathsByName(). Throws util::Error when no
+  // child can be made.
   explicit MountQuestion(std::string mountpoint, const std::set<std::string>& by_name = {});
   ~MountQuestion();
   MountQuestion(const MountQuestion&) = delete;
   MountQuestion& operator=(const MountQuestion&) = delete;
 
-  // Waits until the child has said all, or nothing for `patience`.
+  // Waits until the child has told all, or has told nothing for `patience`.
   MountAnswer Wait(std::chrono::milliseconds patience = kPatience);
 
  private:

@@ -8,13 +8,13 @@
 
 namespace skopsfs::ctl {
 
-// A mount of skopsfs that can be reached in this mount namespace, or one that may be: what others,
-// as CSI drivers, have mounted for it may be called just "fuse".
+// A mount of skopsfs that can be reached in this mount namespace, or one that may be of skopsfs: a
+// mount that others have made for it, as CSI drivers do, may have the type "fuse" only.
 struct MountPoint {
   dev_t device = 0;
   std::string path = {};
   std::string source = {};  // what it says it is mounted from
-  bool is_whole = true;     // else a part of it is bound there
+  bool is_whole = true;     // else only a part of it is bound there
   bool is_certain = true;   // else only its answer tells
 };
 
@@ -25,7 +25,7 @@ std::vector<MountPoint> ParseMounts(std::string_view mountinfo);
 // Those of this process. Touches none of them, since they may be dead. Throws util::Error.
 std::vector<MountPoint> ReadMounts();
 
-// Whether what has this device lies on one of them. Asks those that are not certain.
+// Whether this device is one of these mounts. Asks those that are not certain.
 bool IsOnMount(const std::vector<MountPoint>& mounts, dev_t device);
 
 }  // namespace skopsfs::ctl

@@ -19,13 +19,13 @@ struct NpyHeader {
   bool is_aligned() const { return data_offset % 64 == 0; }
 };
 
-// So much of the front of a file is enough for every header that is read; longer ones are refused.
+// This much of the front of a file is enough for every header; longer headers are refused.
 inline constexpr size_t kMostNpyHeader = size_t{64} << 10;
 
-// Parses the header at the front of a file of `file_size` bytes, of which `front` holds the first
-// ones: all of them, or kMostNpyHeader at least. Versions 1.0, 2.0 and 3.0. The text in it is a
-// Python literal, which is parsed and never run; what NumPy would not take is an error, and so are
-// more than 64 dimensions or literals that are nested deeply. Throws util::Error(EIO) with the
+// Parses the header of a file of `file_size` bytes. `front` holds its first bytes: all of them, or
+// at least kMostNpyHeader. Takes versions 1.0, 2.0 and 3.0. The text in it is a Python literal,
+// which is parsed and never run. What NumPy would refuse is an error, and so are more than 64
+// dimensions and deeply nested literals. Throws util::Error(EIO) with the
 // reason.
 NpyHeader ParseNpyHeader(std::span<const std::byte> front, uint64_t file_size);
 

@@ -9,7 +9,7 @@
 
 namespace skopsfs::ctl {
 
-// How far a task is.
+// How far a task has got.
 struct Advance {
   uint64_t bytes = 0;        // done
   uint64_t known_bytes = 0;  // in the archives whose size is known, done or not
@@ -19,11 +19,11 @@ struct Advance {
   double seconds = 0;  // since it began
 };
 
-// One line of `width` columns: a bar, how much, how fast, and how long it will take still. What is
-// not known yet is taken to be as large as what is.
+// One line of `width` columns: a bar, how much, how fast, and how long it will still take. Archives
+// of unknown size are taken to be as large as the known ones.
 std::string ProgressLine(const Advance& advance, size_t width);
 
-// Shows on a terminal how far a task is; where `terminal` is no terminal, nothing. Thread-safe.
+// Shows on a terminal how far a task is; nothing where `terminal` is not one. Thread-safe.
 class Progress {
  public:
   explicit Progress(int terminal);

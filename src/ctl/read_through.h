@@ -11,7 +11,7 @@
 
 namespace skopsfs::ctl {
 
-// What came of one archive.
+// The result for one archive.
 struct Report {
   static constexpr size_t kMostFaults = 1000;  // that are kept
 
@@ -20,14 +20,14 @@ struct Report {
   uint64_t bytes = 0;              // of members that were read
   std::vector<Fault> faults = {};  // the first ones
   uint64_t fault_count = 0;
-  std::string unchecked = {};  // why it could not be told whether it is right; empty when it could
+  std::string unchecked = {};  // why it could not be checked; empty when it could
 
   bool is_right() const { return fault_count == 0 && unchecked.empty(); }
 };
 
-// Reads all targets through with `threads` threads, over archives and over the members of one.
-// `take` gets the reports in the order of the targets, one at a time, as soon as those before are
-// done. So many archives as there are threads are open at the same time, at most, and each thread
+// Reads all of the targets with `threads` threads, over archives and over the members of one.
+// `take` gets the reports in the order of the targets, one at a time, as soon as the earlier ones
+// are done. At most as many archives are open at the same time as there are threads. Each thread
 // has a buffer of 1 MiB.
 void ReadThrough(std::vector<std::unique_ptr<Target>> targets, unsigned threads, Progress& progress,
                  const std::function<void(const Report&)>& take);

@@ -12,13 +12,13 @@
 
 namespace skopsfs::ctl {
 
-// Who uses an archive of a mount, and what that takes.
+// Who uses an archive of a mount, and how much memory that takes.
 struct ArchiveUse {
   std::optional<uint64_t> resident = {};  // bytes of its members in the page cache, if known
   uint64_t mapped = 0;             // the same as each process has mapped them, once each, summed up
   std::set<pid_t> processes = {};  // that map members
 
-  // What private copies in each process would take more.
+  // How much more private copies in each process would take.
   std::optional<uint64_t> saved() const;
 };
 
@@ -29,7 +29,7 @@ struct MountReport {
   ArchiveUse other = {};              // mappings of archives that the answer does not list
 };
 
-// Puts together what a mount answered and what processes map of it.
+// Combines what a mount answered with what processes map of it.
 MountReport MakeReport(const MountPoint& mount, MountAnswer answer,
                        const std::vector<Mapping>& mappings);
 
@@ -45,7 +45,7 @@ struct StatusOptions {
   bool processes = false;  // each by its name
 };
 
-// Prints the status of mounts, once or again and again. Returns the exit code, see app.h.
+// Prints the status of mounts, once or repeatedly. Returns the exit code, see app.h.
 int ShowStatus(const StatusOptions& options);
 
 }  // namespace skopsfs::ctl

@@ -16,11 +16,11 @@ struct Fault {
 };
 
 using ReportFault = std::function<void(Fault)>;
-using ReportBytes = std::function<void(uint64_t)>;  // so many more of work()
+using ReportBytes = std::function<void(uint64_t)>;  // how many more of work()
 
-// An archive to be read through: a file, or a directory of a mount. Open() is called first and
-// alone, then Read() from several threads, then Close() alone. Each throws util::Error when it
-// cannot be told whether the archive is right.
+// An archive to be read as a whole: a file, or a directory of a mount. Open() is called first and
+// alone, then Read() from several threads, then Close() alone. Each throws util::Error when the
+// archive cannot be checked.
 class Target {
  public:
   explicit Target(std::string path) : path_(std::move(path)) {}
@@ -37,7 +37,7 @@ class Target {
   virtual void Open(const ReportFault& report) = 0;
   virtual size_t member_count() const = 0;
 
-  // Reads member `number` through with `buffer`. Returns how many bytes of it were read.
+  // Reads all of member `number` with `buffer`. Returns how many bytes of it were read.
   virtual uint64_t Read(size_t number, std::span<std::byte> buffer, const ReportFault& report,
                         const ReportBytes& advance) = 0;
 

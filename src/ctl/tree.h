@@ -14,7 +14,7 @@ namespace skopsfs::ctl {
 
 // A member of an archive, under the name that the model gives it.
 struct TreeItem {
-  std::string name = {};  // path in by-name; of a member that no name leads to, that of the member
+  std::string name = {};    // path in by-name, or that of the member if no name leads to it
   std::string member = {};  // path in the archive
   bool is_named = true;
   uint64_t size = 0;  // decoded
@@ -32,12 +32,12 @@ struct Tree {
   bool is_cut = false;          // there are more items
   size_t bytes = 0;             // of the items
 
-  // False when there is no room for it, nor for any other from then on.
+  // False when there is no room for it. Then there is none for any later item either.
   bool Add(TreeItem item);
 };
 
-// Of an archive file, read without a mount; of a directory of a mount, as the mount shows it.
-// Throws util::Error when there is none to be read; the code is EIO or EFBIG when that is the
+// The tree of an archive file, read without a mount, or of a directory of a mount, as the mount
+// shows it. Throws util::Error when there is none; the code is EIO or EFBIG when that is the
 // archive's fault.
 Tree ReadTreeOfFile(const std::string& path);
 Tree ReadTreeOfMount(const std::string& path);

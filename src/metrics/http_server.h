@@ -24,9 +24,9 @@ struct Address {
 // Throws std::invalid_argument with what is wrong.
 Address ParseAddress(std::string_view text);
 
-// Answers GET /metrics with what the counters say. Nobody is waited for: one thread takes what each
-// connection has, and when there are too many the oldest is closed, so that those who send half a
-// request, or do not read the answer, keep nobody waiting. Use from one thread.
+// Answers GET /metrics with the counters. It never waits for a client: one thread takes what each
+// connection has, and closes the oldest when there are too many. So a client that sends half a
+// request, or does not read the answer, keeps nobody waiting. Use from one thread.
 class HttpServer {
  public:
   static constexpr size_t kMostConnections = 256;

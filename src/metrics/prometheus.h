@@ -9,7 +9,7 @@
 
 namespace skopsfs::metrics {
 
-// The programs that a mount is served by, for people.
+// The programs that serve a mount, for people.
 struct Versions {
   std::string skopsfs;
   std::string libfuse;
