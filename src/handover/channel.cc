@@ -1,5 +1,6 @@
 #include "handover/channel.h"
 
+#include <fmt/format.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -24,6 +25,14 @@ struct Head {
 };
 
 }  // namespace
+
+void CheckProtocolVersion(uint64_t other) {
+  if (other == kProtocolVersion) return;
+  throw Error(EPROTO,
+              fmt::format("supervisor and worker do not understand each other: their protocol "
+                          "is of version {} here, {} there",
+                          kProtocolVersion, other));
+}
 
 void Channel::TellOfTooMany() {
   rlimit limit{};

@@ -11,38 +11,52 @@
 
 namespace skopsfs::handover {
 
-// What supervisor and worker tell each other. tests/integration/shim.c knows some by their numbers.
+// The version of all that a supervisor and a worker of another program must agree on: the messages
+// below, the layouts of the memories in this folder, the bits of a node id, and what the Mark() of
+// ArchiveIndex and NameTree say of an archive. Each tells the other its version at first, and
+// refuses another one. Who changes any of these gives it a new number; for a counter that is put
+// after all others there is room.
+inline constexpr uint64_t kProtocolVersion = 1;
+
+// Throws util::Error(EPROTO) when `other` is not this program's.
+void CheckProtocolVersion(uint64_t other);
+
+// What supervisor and worker tell each other, by numbers that stay. tests/integration/shim.c knows
+// some of them.
 enum class Tell : uint32_t {
   // To the worker, in this order.
+  kHello = 19,  // number: the protocol's version
   // kMount: fd: /dev/fuse; number: whether somebody else has mounted; slot: its device; text: where
   kMount = 1,
-  kSession,     // fd: SessionState
-  kSlots,       // fd: SlotStore
-  kMetrics,     // fd: Counters
-  kSource,      // fd: the folder; number: of SourceIs; text: its path
-  kSourcePath,  // the same of its canonical path
-  kUser,        // number, slot, text: of ServingUser, user, group, and "stays" if it does
-  kPrepared,    // from the worker: it has seen the source and is ready to take over
-  kInherit,  // fd: of the archive version of `slot`; `number` is the keeper's; any number of them
-  kQuarantine,  // an archive version is not to be served; text: its identity and why
-  kServe,       // take over; number: the worker's generation, from 1 on
+  kSession = 2,     // fd: SessionState
+  kSlots = 3,       // fd: SlotStore
+  kMetrics = 4,     // fd: Counters
+  kNotifier = 18,   // fd: of NotifierProcess
+  kSource = 5,      // fd: the folder; number: of SourceIs; text: its path
+  kSourcePath = 6,  // the same of its canonical path
+  kUser = 7,        // number, slot, text: of ServingUser, user, group, and "stays" if it does
+
+  // From the worker: it has seen the source and is ready to take over; number: the protocol's
+  // version.
+  kPrepared = 8,
+
+  // To the worker, in this order.
+  kInherit =
+      9,  // fd: of the archive version of `slot`; `number` is the keeper's; any number of them
+  kQuarantine = 10,  // an archive version is not to be served; text: its identity and why
+  kServe = 11,       // take over; number: the worker's generation, from 1 on
 
   // From the worker while it serves.
-  kServing,  // the kernel has been answered
-  kKeep,     // fd: of the archive version of `slot`, to be kept under `number`
-  kDrop,     // what is kept under `number`
+  kServing = 12,     // the kernel has been answered
+  kKeep = 13,        // fd: of the archive version of `slot`, to be kept under `number`
+  kDrop = 14,        // what is kept under `number`
+  kSourceGone = 17,  // see Catalog::SourceIsGone()
 
   // From the worker at any time.
-  kLog,  // text: a line for the log; number: its util::LogLevel
+  kLog = 15,  // text: a line for the log; number: its util::LogLevel
 
   // To the worker while it serves: finish the requests that you have, and end.
-  kEnd,
-
-  // From the worker while it serves: the source is gone, see Catalog::SourceIsGone().
-  kSourceGone,
-
-  // To the worker, after kMetrics; fd: of NotifierProcess.
-  kNotifier,
+  kEnd = 16,
 };
 
 // What kSource says of the source. One that is to be opened anew is sent back, as kSource and

@@ -45,7 +45,7 @@ void Counters::Failed(Operation operation, int error) {
 }
 
 util::UniqueFd SharedCounters::MakeMemory() {
-  auto memory = util::MakeSharedMemory("skopsfs-metrics", sizeof(Counters));
+  auto memory = util::MakeSharedMemory("skopsfs-metrics", kMemorySize);
   const uint64_t magic = Counters::kMagic;
   if (pwrite(memory.get(), &magic, sizeof(magic), offsetof(Counters, magic)) != sizeof(magic)) {
     throw ErrnoError("writing to the memory for metrics");
@@ -57,16 +57,16 @@ SharedCounters::SharedCounters(const util::UniqueFd& memory, Access access) {
   constexpr auto kOther = "the memory for metrics is of another version of skopsfs";
   struct stat st {};
   if (fstat(memory.get(), &st) != 0) throw ErrnoError("the memory for metrics");
-  if (st.st_size != sizeof(Counters)) throw Error(EPROTO, kOther);
+  if (st.st_size != kMemorySize) throw Error(EPROTO, kOther);
   const int protection = access == Access::kRead ? PROT_READ : PROT_READ | PROT_WRITE;
-  void* mapping = mmap(nullptr, sizeof(Counters), protection, MAP_SHARED, memory.get(), 0);
+  void* mapping = mmap(nullptr, kMemorySize, protection, MAP_SHARED, memory.get(), 0);
   if (mapping == MAP_FAILED) throw ErrnoError("mapping the memory for metrics");
   counters_ = static_cast<Counters*>(mapping);
   if (counters_->magic == Counters::kMagic) return;
-  munmap(mapping, sizeof(Counters));
+  munmap(mapping, kMemorySize);
   throw Error(EPROTO, kOther);
 }
 
-SharedCounters::~SharedCounters() { munmap(counters_, sizeof(Counters)); }
+SharedCounters::~SharedCounters() { munmap(counters_, kMemorySize); }
 
 }  // namespace skopsfs::handover

@@ -48,10 +48,10 @@ struct RequestCounters {
 };
 
 // What is counted about a mount, in memory that the workers of a mount share one after the other,
-// so that nothing is lost with one that dies. Made of zeros. Thread-safe: each number is by itself.
+// so that nothing is lost with one that dies. Made of zeros, with room for more counters at the
+// end: what an older program made will do for a newer one. Thread-safe: each number is by itself.
 struct Counters {
-  // A number a layout: who changes it gives it another one.
-  static constexpr uint64_t kMagic = 0x326d657473706b73;  // "skpstem2"
+  static constexpr uint64_t kMagic = 0x326d657473706b73;  // "skpstem2": it is such memory
 
   std::atomic<uint64_t> magic;
   std::array<RequestCounters, kOperations> requests;
@@ -87,6 +87,9 @@ static_assert(std::atomic<uint64_t>::is_always_lock_free);
 // The counters in a descriptor's memory, mapped for as long as this lives.
 class SharedCounters {
  public:
+  static constexpr size_t kMemorySize = size_t{64} << 10;
+  static_assert(sizeof(Counters) <= kMemorySize);
+
   // What it takes, to be made by who outlives the workers. Cannot be shrunk by them.
   static util::UniqueFd MakeMemory();
 

@@ -96,7 +96,7 @@ class SessionState {
   int64_t OldestRequest() const;
 
  private:
-  static constexpr uint64_t kMagic = 0x3273736573706b73;  // "skpsess2": a number a layout
+  static constexpr uint64_t kMagic = 0x3273736573706b73;  // "skpsess2": it is such memory
 
   using Requests = std::array<RequestRecord, kMostThreads + 1>;  // the last one: queued()
 

@@ -21,7 +21,7 @@ using util::Error;
 
 // At the front of the memory. New memory is all zeros.
 struct SlotStore::Header {
-  static constexpr uint64_t kMagic = 0x35746f6c73706b73;  // "skpslot5": a number a layout
+  static constexpr uint64_t kMagic = 0x35746f6c73706b73;  // "skpslot5": it is such memory
 
   std::atomic<uint64_t> magic;
   uint64_t record_size;

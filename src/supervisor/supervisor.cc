@@ -22,6 +22,9 @@
 namespace skopsfs::supervisor {
 namespace {
 
+using handover::Channel;
+using handover::Message;
+using handover::Tell;
 using util::ErrnoError;
 using util::Error;
 using util::UniqueFd;
@@ -145,7 +148,7 @@ int Supervisor::Timeout() const {
 
 std::unique_ptr<Supervisor::Worker> Supervisor::Start(std::shared_ptr<UniqueFd> program,
                                                       bool opens_source_anew) {
-  auto [ours, theirs] = handover::Channel::Pair();
+  auto [ours, theirs] = Channel::Pair();
   auto worker = std::make_unique<Worker>();
   worker->channel = std::move(ours);
   worker->channel.BoundSending();
@@ -156,21 +159,21 @@ std::unique_ptr<Supervisor::Worker> Supervisor::Start(std::shared_ptr<UniqueFd> 
                         worker_options_.arguments);
   if (worker->pid < 0) throw ErrnoError("starting a worker");
   worker->end.emplace(worker->pid);
-  const handover::Channel& channel = worker->channel;
-  channel.Send(handover::Tell::kMount, mount_->is_passed() ? 1 : 0, mount_->device(),
-               mount_->descriptor(), mount_options_.mountpoint);
-  channel.Send(handover::Tell::kSession, 0, 0, session_memory_.get());
-  channel.Send(handover::Tell::kSlots, 0, 0, slot_memory_.get());
-  channel.Send(handover::Tell::kMetrics, 0, 0, metrics_memory_.get());
-  channel.Send(handover::Tell::kNotifier, 0, 0, notifier_->sender());
+  const Channel& channel = worker->channel;
+  channel.Send(Tell::kHello, handover::kProtocolVersion);
+  channel.Send(Tell::kMount, mount_->is_passed() ? 1 : 0, mount_->device(), mount_->descriptor(),
+               mount_options_.mountpoint);
+  channel.Send(Tell::kSession, 0, 0, session_memory_.get());
+  channel.Send(Tell::kSlots, 0, 0, slot_memory_.get());
+  channel.Send(Tell::kMetrics, 0, 0, metrics_memory_.get());
+  channel.Send(Tell::kNotifier, 0, 0, notifier_->sender());
   const uint64_t source_is = (source_.is_single_archive ? uint64_t{handover::kSingleArchive} : 0) |
                              (opens_source_anew ? uint64_t{handover::kToBeOpenedAnew} : 0) |
                              (source_is_mountpoint_ ? uint64_t{handover::kMountPoint} : 0);
-  channel.Send(handover::Tell::kSource, source_is, 0, source_.folder.get(), source_.path);
-  channel.Send(handover::Tell::kSourcePath, 0, 0, source_.canonical_folder.get(),
-               source_.canonical_path);
-  channel.Send(handover::Tell::kUser, worker_options_.user.ids.uid, worker_options_.user.ids.gid,
-               -1, worker_options_.user.stays ? "stays" : "required");
+  channel.Send(Tell::kSource, source_is, 0, source_.folder.get(), source_.path);
+  channel.Send(Tell::kSourcePath, 0, 0, source_.canonical_folder.get(), source_.canonical_path);
+  channel.Send(Tell::kUser, worker_options_.user.ids.uid, worker_options_.user.ids.gid, -1,
+               worker_options_.user.stays ? "stays" : "required");
   return worker;
 }
 
@@ -188,7 +191,7 @@ void Supervisor::OnSignals() {
 }
 
 void Supervisor::OnReadable(std::unique_ptr<Worker>& worker) {
-  std::optional<handover::Message> message;
+  std::optional<Message> message;
   try {
     message = worker->channel.Receive();
     if (message) {
@@ -200,27 +203,27 @@ void Supervisor::OnReadable(std::unique_ptr<Worker>& worker) {
     kill(worker->pid, SIGKILL);
   }
   // It has ended, or ends; its process is reaped when that is so. One that goes on is not wanted.
-  worker->channel = handover::Channel(UniqueFd());
+  worker->channel = Channel(UniqueFd());
   if (worker == current_ && !kill_at_) kill_at_ = Clock::now() + kKillPatience;
 }
 
-void Supervisor::OnMessage(Worker& worker, handover::Message& message) {
+void Supervisor::OnMessage(Worker& worker, Message& message) {
   switch (message.tell) {
-    case handover::Tell::kPrepared:
-      return OnPrepared(worker);
-    case handover::Tell::kServing:
+    case Tell::kPrepared:
+      return OnPrepared(worker, message.number);
+    case Tell::kServing:
       return OnServing(worker);
-    case handover::Tell::kKeep:
+    case Tell::kKeep:
       return Keep(message);
-    case handover::Tell::kDrop:
+    case Tell::kDrop:
       if (auto kept = kept_.extract(message.number)) closer_.Close(std::move(kept.mapped().fd));
       return;
-    case handover::Tell::kSource:
-    case handover::Tell::kSourcePath:
+    case Tell::kSource:
+    case Tell::kSourcePath:
       return OnSourceOpened(worker, std::move(message));
-    case handover::Tell::kSourceGone:
+    case Tell::kSourceGone:
       return OnSourceGone();
-    case handover::Tell::kLog:
+    case Tell::kLog:
       // One after the other that finds the source gone says so; once is enough.
       if (look_for_source_at_ && &worker == next_.get() &&
           std::exchange(last_of_search_, message.text) == message.text) {
@@ -257,7 +260,7 @@ void Supervisor::OnServing(Worker& worker) {
   }
 }
 
-void Supervisor::Keep(handover::Message& message) {
+void Supervisor::Keep(Message& message) {
   rlimit limit{};
   getrlimit(RLIMIT_NOFILE, &limit);
   if (!message.fd || kept_.size() + kOwnDescriptors > limit.rlim_cur) {
@@ -269,15 +272,16 @@ void Supervisor::Keep(handover::Message& message) {
   closer_.Close(std::exchange(kept_[message.number], std::move(kept)).fd);
 }
 
-void Supervisor::OnPrepared(Worker& worker) {
+void Supervisor::OnPrepared(Worker& worker, uint64_t version) {
   if (worker.stage != Worker::Stage::kStarting) throw Error(EPROTO, "it is prepared twice");
+  handover::CheckProtocolVersion(version);
   worker.stage = Worker::Stage::kPrepared;
   if (worker.opens_source_anew) TakeSource(worker);
   if (&worker == current_.get()) return GiveTurn(worker);
   if (!current_) return;
   // What serves now finishes what it has; the kernel keeps the rest for the new one.
   current_->told_to_end = true;
-  current_->channel.Send(handover::Tell::kEnd);
+  current_->channel.Send(Tell::kEnd);
   kill_at_ = Clock::now() + kEndPatience;
 }
 
@@ -288,17 +292,16 @@ void Supervisor::GiveTurn(Worker& worker) {
   bool good = true;
   for (const auto& [number, kept] : kept_) {
     good = good && Clock::now() < end &&
-           worker.channel.Send(handover::Tell::kInherit, number, kept.slot, kept.fd.get());
+           worker.channel.Send(Tell::kInherit, number, kept.slot, kept.fd.get());
   }
   for (const auto& [slot, identity] : quarantined_) {
     if (!identity) continue;
     const auto text =
         fmt::format("{} {} {} {} {} {}", identity->device, identity->inode, identity->size,
                     identity->mtime, identity->ctime, crashes_.quarantined().at(slot));
-    good = good && Clock::now() < end &&
-           worker.channel.Send(handover::Tell::kQuarantine, 0, 0, -1, text);
+    good = good && Clock::now() < end && worker.channel.Send(Tell::kQuarantine, 0, 0, -1, text);
   }
-  good = good && worker.channel.Send(handover::Tell::kServe, ++generation_);
+  good = good && worker.channel.Send(Tell::kServe, ++generation_);
   if (!good) kill(worker.pid, SIGKILL);  // it does not listen
   worker.stage = Worker::Stage::kTakingOver;
   worker.since = Clock::now();
@@ -339,7 +342,7 @@ void Supervisor::End() {
   if (next_) kill(next_->pid, SIGKILL);
   if (current_) {
     current_->told_to_end = true;
-    current_->channel.Send(handover::Tell::kEnd);
+    current_->channel.Send(Tell::kEnd);
     kill_at_ = Clock::now() + kEndPatience;
   } else {
     outcome_ = true;

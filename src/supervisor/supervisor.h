@@ -113,7 +113,7 @@ class Supervisor {
   void OnMessage(Worker& worker, handover::Message& message);
   void OnServing(Worker& worker);
   void Keep(handover::Message& message);
-  void OnPrepared(Worker& worker);
+  void OnPrepared(Worker& worker, uint64_t version);
   void GiveTurn(Worker& worker);
   void ReapWorkers();
   void OnCurrentEnded(Status status);

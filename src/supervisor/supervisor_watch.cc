@@ -18,6 +18,10 @@
 namespace skopsfs::supervisor {
 namespace {
 
+using handover::NodeId;
+using handover::SessionState;
+using handover::SlotStore;
+
 constexpr auto kLong = std::chrono::seconds(30);  // for requests to wait
 constexpr auto kLook = std::chrono::milliseconds(5000);
 constexpr auto kShortest = std::chrono::milliseconds(10);
@@ -41,15 +45,14 @@ std::string Supervisor::Describe(Status status) {
 }
 
 bool Supervisor::KernelResends() const {
-  return kernel_resends_ ? *kernel_resends_
-                         : handover::SessionState::KernelResends(session_memory_.get());
+  return kernel_resends_ ? *kernel_resends_ : SessionState::KernelResends(session_memory_.get());
 }
 
 void Supervisor::OnCrash(const Worker& ended, Status status,
                          std::vector<handover::RequestSeen> requests) {
   const bool served = ended.stage == Worker::Stage::kServing;
   // The kernel has not even said hello. Unless the worker was killed, it has said why.
-  if (on_ready_ && !handover::SessionState::HasInit(session_memory_.get())) {
+  if (on_ready_ && !SessionState::HasInit(session_memory_.get())) {
     const bool has_said_why = status && WIFEXITED(*status);
     return GiveUp(has_said_why ? "" : "the worker " + Describe(status));
   }
@@ -69,17 +72,16 @@ void Supervisor::OnCrash(const Worker& ended, Status status,
   util::LogError("the worker {}; another one takes over{}", Describe(status),
                  ended.program == program_ ? "" : ", of the program from before the upgrade");
   // What it said of itself is no archive's fault.
-  std::erase_if(requests,
-                [](auto& request) { return handover::NodeId::From(request.node).is_status(); });
+  std::erase_if(requests, [](auto& request) { return NodeId::From(request.node).is_status(); });
   for (auto& request : requests) {
     const auto& stuck = request_watch_.stuck();
     const bool timed_out = std::any_of(stuck.begin(), stuck.end(),
                                        [&](auto& other) { return other.unique == request.unique; });
     if (timed_out) request.crashed = handover::kTimedOut;
     // The root is another version of a single archive each time.
-    if (source_.is_single_archive && handover::NodeId::From(request.node).slot == 0) {
-      const auto seen = handover::SlotStore::Read(slot_memory_.get(), 0);
-      if (seen) request.node = handover::NodeId{.slot = seen->id, .index = 0}.number();
+    if (source_.is_single_archive && NodeId::From(request.node).slot == 0) {
+      const auto seen = SlotStore::Read(slot_memory_.get(), 0);
+      if (seen) request.node = NodeId{.slot = seen->id, .index = 0}.number();
     }
   }
   request_watch_.Reset();
@@ -111,18 +113,17 @@ void Supervisor::StartAgain() {
 }
 
 std::string Supervisor::LabelOf(uint64_t slot) const {
-  const auto seen = handover::SlotStore::Read(slot_memory_.get(), slot);
+  const auto seen = SlotStore::Read(slot_memory_.get(), slot);
   return util::Quoted(!seen || seen->path.empty() ? source_.path : seen->path);
 }
 
 // Requests that do not end are named, and may be the end of the worker.
 void Supervisor::LookAtRequests() {
   using Because = RequestWatch::Because;
-  const auto slow =
-      request_watch_.Look(handover::SessionState::ReadRequests(session_memory_.get()));
+  const auto slow = request_watch_.Look(SessionState::ReadRequests(session_memory_.get()));
   for (const auto& [request, age, because] : slow) {
     util::LogWarning("request {} of {} takes {} s{}", handover::NameOfOperation(request.operation),
-                     LabelOf(handover::NodeId::From(request.node).slot), age.count(),
+                     LabelOf(NodeId::From(request.node).slot), age.count(),
                      because == Because::kItIsStuck
                          ? "; it makes no progress, so the worker is killed"
                      : because == Because::kTheSource ? "; the source does not answer"
@@ -142,7 +143,7 @@ void Supervisor::LookAtRequests() {
 Supervisor::Clock::duration Supervisor::WaitingInVain(Stall& stall) const {
   pollfd waiting{mount_->descriptor(), POLLIN, 0};
   const bool wait = poll(&waiting, 1, 0) > 0 && (waiting.revents & POLLIN) != 0;
-  const uint64_t begun = handover::SessionState::RequestsBegun(session_memory_.get());
+  const uint64_t begun = SessionState::RequestsBegun(session_memory_.get());
   const auto now = Clock::now();
   if (!wait || begun != stall.begun) {
     stall = {.begun = begun, .since = std::nullopt};
@@ -199,7 +200,7 @@ bool Supervisor::WaitsForSource(Worker& worker) {
 void Supervisor::Quarantine() {
   for (const auto& [slot, reason] : crashes_.quarantined()) {
     if (quarantined_.contains(slot)) continue;
-    const auto seen = handover::SlotStore::Read(slot_memory_.get(), slot);
+    const auto seen = SlotStore::Read(slot_memory_.get(), slot);
     const bool is_archive = seen && !seen->is_folder;
     if (is_archive) {
       util::LogError("{}: is no longer served: {}", LabelOf(slot), reason);

@@ -13,8 +13,11 @@
 namespace skopsfs::worker {
 namespace {
 
+using handover::RequestRecord;
+using handover::RequestSeen;
+
 // The calling thread's. In the executable, so that a signal handler may read it.
-thread_local handover::RequestRecord* current = nullptr;
+thread_local RequestRecord* current = nullptr;
 thread_local handover::Counters* counting = nullptr;
 thread_local bool handed_on = false;  // what it is at
 
@@ -56,7 +59,7 @@ void OnCrash(int number, siginfo_t* info, void* context) {
 
 }  // namespace
 
-void Write(handover::RequestRecord& record, const handover::RequestSeen& request) {
+void Write(RequestRecord& record, const RequestSeen& request) {
   record.unique = 0;
   record.node = request.node;
   record.operation = request.operation;
@@ -65,7 +68,7 @@ void Write(handover::RequestRecord& record, const handover::RequestSeen& request
   record.unique = request.unique;
 }
 
-void KeepRecord(handover::RequestRecord* record, handover::Counters* counters) {
+void KeepRecord(RequestRecord* record, handover::Counters* counters) {
   current = record;
   counting = counters;
   util::KeepProgress(record != nullptr ? &record->progress : nullptr);
@@ -78,11 +81,11 @@ void CountFailure(int error) noexcept {
   }
 }
 
-AtRequest::AtRequest(const handover::RequestSeen& request)
+AtRequest::AtRequest(const RequestSeen& request)
     : asked_(request.asked != 0 ? request.asked : util::MonotonicNow()) {
   handed_on = false;
   if (current == nullptr) return;
-  handover::RequestSeen begun = request;
+  RequestSeen begun = request;
   begun.since = util::MonotonicNow();
   begun.asked = asked_;
   Write(*current, begun);
@@ -98,7 +101,7 @@ AtRequest::~AtRequest() {
   Write(*current, {});
 }
 
-handover::RequestSeen AtRequest::HandOn() {
+RequestSeen AtRequest::HandOn() {
   if (current == nullptr) return {};
   handed_on = true;
   return {current->unique, current->node, current->since, current->operation, 0, current->asked};

@@ -17,6 +17,8 @@ namespace skopsfs::worker {
 
 namespace {
 
+using handover::SessionState;
+
 constexpr size_t kAskedAtOnce = 1000;  // slots
 // Nodes: of one version, and of all old ones. Telling names is a message each.
 constexpr uint64_t kPrunedAtOnce = 65536;
@@ -39,9 +41,8 @@ void OrderByTurn(Items& items, uint64_t last, Number number) {
 
 }  // namespace
 
-Housekeeper::Housekeeper(CallbackContext& context, handover::SessionState& state,
-                         ::fuse_session* session, NameDropper dropper,
-                         const handover::Channel& supervisor)
+Housekeeper::Housekeeper(CallbackContext& context, SessionState& state, ::fuse_session* session,
+                         NameDropper dropper, const handover::Channel& supervisor)
     : file_system_(context.file_system),
       state_(state),
       session_(session),
@@ -58,7 +59,7 @@ Housekeeper::~Housekeeper() {
 }
 
 void Housekeeper::Run(const std::stop_token& stop) {
-  KeepRecord(&state_.request(handover::SessionState::kMostThreads - 1));
+  KeepRecord(&state_.request(SessionState::kMostThreads - 1));
   auto& archives = file_system_.catalog().open_archives();
   while (!stop.stop_requested()) {
     const bool is_short = archives.WaitForShortage(stop, kPeriod);
@@ -152,7 +153,7 @@ void Housekeeper::MakeRoom() {
 // what that took, in nodes that are pruned.
 uint64_t Housekeeper::LetGo(const std::shared_ptr<catalog::Slot>& slot, bool by_name) {
   const fs::KnownNodes known(*slot);
-  const bool prunes = handover::SessionState::OffersPrune(state_.init());
+  const bool prunes = SessionState::OffersPrune(state_.init());
   const uint64_t most = prunes ? kPrunedAtOnce : kNamedAtOnce;
   uint64_t first = 0;
   if (known.size() > most) {

@@ -24,6 +24,7 @@
 namespace skopsfs::worker {
 namespace {
 
+using handover::Tell;
 using util::ErrnoError;
 using util::Error;
 using util::UniqueFd;
@@ -105,7 +106,7 @@ void Session::TakeOver() {
   if (state_.init().empty() || state_.init_answered()) return;
   // It died when it was about to answer the kernel's hello. If that is what the kernel asks again,
   // it did not; else it did. All other requests wait for that answer.
-  supervisor_.Send(handover::Tell::kServing);
+  supervisor_.Send(Tell::kServing);
   fuse_buf buffer{};
   int got = 0;
   while ((got = fuse_session_receive_buf(session_, &buffer)) == -EINTR) {
@@ -139,7 +140,7 @@ void Session::Process(fuse_buf& buffer) {
     return;
   }
   state_.InitAnswered();
-  supervisor_.Send(handover::Tell::kServing);
+  supervisor_.Send(Tell::kServing);
 }
 
 void Session::Refuse(uint64_t unique) const {
@@ -228,7 +229,7 @@ void Session::StartWorkers(int ended) {
       workers_.emplace_back([this, ended, says_so = serves_at_once && i == 0,
                              &record = state_.request(i),
                              memory = std::make_unique_for_overwrite<std::byte[]>(kRequestSize)] {
-        if (says_so) supervisor_.Send(handover::Tell::kServing);
+        if (says_so) supervisor_.Send(Tell::kServing);
         Serve(record, memory.get());
         --running_;
         eventfd_write(ended, 1);

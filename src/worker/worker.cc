@@ -22,6 +22,9 @@ namespace skopsfs::worker {
 
 namespace {
 
+using handover::Channel;
+using handover::Tell;
+
 // As Supervisor::GiveTurn() writes it.
 Inheritance::Quarantined ParseQuarantined(const std::string& text) {
   Inheritance::Quarantined parsed;
@@ -64,18 +67,19 @@ std::optional<source::Source::Parts> OpenAsServingUser(const WorkerSetup& setup)
 
 }  // namespace
 
-WorkerSetup ReceiveSetup(handover::Channel& supervisor) {
+WorkerSetup ReceiveSetup(Channel& supervisor) {
+  handover::CheckProtocolVersion(supervisor.Expect(Tell::kHello).number);
   WorkerSetup setup;
-  auto mount = supervisor.Expect(handover::Tell::kMount, true);
+  auto mount = supervisor.Expect(Tell::kMount, true);
   setup.mount = std::move(mount.fd);
   setup.mount_is_passed = mount.number != 0;
   setup.mountpoint = std::move(mount.text);
-  setup.session = supervisor.Expect(handover::Tell::kSession, true).fd;
-  setup.slots = supervisor.Expect(handover::Tell::kSlots, true).fd;
-  setup.metrics = supervisor.Expect(handover::Tell::kMetrics, true).fd;
-  setup.notifier = supervisor.Expect(handover::Tell::kNotifier, true).fd;
-  auto source = supervisor.Expect(handover::Tell::kSource, true);
-  auto canonical = supervisor.Expect(handover::Tell::kSourcePath, true);
+  setup.session = supervisor.Expect(Tell::kSession, true).fd;
+  setup.slots = supervisor.Expect(Tell::kSlots, true).fd;
+  setup.metrics = supervisor.Expect(Tell::kMetrics, true).fd;
+  setup.notifier = supervisor.Expect(Tell::kNotifier, true).fd;
+  auto source = supervisor.Expect(Tell::kSource, true);
+  auto canonical = supervisor.Expect(Tell::kSourcePath, true);
   setup.source = {.path = std::move(source.text),
                   .canonical_path = std::move(canonical.text),
                   .is_single_archive = (source.number & handover::kSingleArchive) != 0,
@@ -84,27 +88,27 @@ WorkerSetup ReceiveSetup(handover::Channel& supervisor) {
                   .own = source::OwnMount(mount.slot)};
   setup.source_is_mountpoint = (source.number & handover::kMountPoint) != 0;
   setup.opens_source_anew = (source.number & handover::kToBeOpenedAnew) != 0;
-  const auto user = supervisor.Expect(handover::Tell::kUser);
+  const auto user = supervisor.Expect(Tell::kUser);
   setup.user = {.ids = {static_cast<uid_t>(user.number), static_cast<gid_t>(user.slot)},
                 .stays = user.text == "stays"};
   return setup;
 }
 
-Inheritance WaitForTurn(handover::Channel& supervisor) {
-  supervisor.Send(handover::Tell::kPrepared);
+Inheritance WaitForTurn(Channel& supervisor) {
+  supervisor.Send(Tell::kPrepared, handover::kProtocolVersion);
   Inheritance inheritance;
   while (auto message = supervisor.Receive()) {
     switch (message->tell) {
-      case handover::Tell::kInherit:
+      case Tell::kInherit:
         if (message->fd) {
           inheritance.descriptors.push_back(
               {message->number, message->slot, std::move(message->fd)});
         }
         break;
-      case handover::Tell::kQuarantine:
+      case Tell::kQuarantine:
         inheritance.quarantined.push_back(ParseQuarantined(message->text));
         break;
-      case handover::Tell::kServe:
+      case Tell::kServe:
         if (message->number == 0) {
           throw util::Error(EPROTO, "supervisor and worker do not understand each other");
         }
@@ -117,7 +121,7 @@ Inheritance WaitForTurn(handover::Channel& supervisor) {
   throw util::Error(EPIPE, "the supervisor is gone");
 }
 
-void OpenSourceAnew(const handover::Channel& supervisor, WorkerSetup& setup) {
+void OpenSourceAnew(const Channel& supervisor, WorkerSetup& setup) {
   auto opened = OpenAsServingUser(setup);
   if (!opened) return;
   auto& found = *opened;
@@ -130,22 +134,21 @@ void OpenSourceAnew(const handover::Channel& supervisor, WorkerSetup& setup) {
     throw util::Error(ENODEV,
                       fmt::format("source {}: nothing is mounted there", util::Quoted(found.path)));
   }
-  supervisor.Send(handover::Tell::kSource, 0, 0, found.folder.get());
-  supervisor.Send(handover::Tell::kSourcePath, 0, 0, found.canonical_folder.get(),
-                  found.canonical_path);
+  supervisor.Send(Tell::kSource, 0, 0, found.folder.get());
+  supervisor.Send(Tell::kSourcePath, 0, 0, found.canonical_folder.get(), found.canonical_path);
   setup.source = std::move(found);
 }
 
-void BecomeWorker(const handover::Channel& supervisor) {
+void BecomeWorker(const Channel& supervisor) {
   util::SetLogSink([&supervisor](util::LogLevel level, const std::string& line) {
-    return supervisor.TrySend(handover::Tell::kLog, static_cast<uint64_t>(level), 0, -1, line);
+    return supervisor.TrySend(Tell::kLog, static_cast<uint64_t>(level), 0, -1, line);
   });
   prctl(PR_SET_NAME, "skopsfs-worker");
   util::EndWithParent();
 }
 
-KeptBySupervisor::KeptBySupervisor(handover::Channel& supervisor, uint32_t generation,
-                                   size_t inherited, size_t most)
+KeptBySupervisor::KeptBySupervisor(Channel& supervisor, uint32_t generation, size_t inherited,
+                                   size_t most)
     : supervisor_(supervisor), most_(most), last_(uint64_t{generation} << 32), held_(inherited) {
   undropped_.reserve(held_);
 }
@@ -165,7 +168,7 @@ uint64_t KeptBySupervisor::Keep(uint64_t slot_id, int fd) noexcept {
   const std::lock_guard lock(mutex_);
   if (held_ >= most_) return 0;  // it is still to be told of those that were dropped
   const uint64_t number = ++last_;
-  if (ReserveOneMore() && supervisor_.TrySend(handover::Tell::kKeep, number, slot_id, fd)) {
+  if (ReserveOneMore() && supervisor_.TrySend(Tell::kKeep, number, slot_id, fd)) {
     ++held_;
     too_many_ = false;
     return number;
@@ -186,7 +189,7 @@ void KeptBySupervisor::Drop(uint64_t number) noexcept {
 
 void KeptBySupervisor::SendDrops() noexcept {
   const auto sent = std::find_if_not(undropped_.begin(), undropped_.end(), [&](uint64_t number) {
-    return supervisor_.TrySend(handover::Tell::kDrop, number);
+    return supervisor_.TrySend(Tell::kDrop, number);
   });
   held_ -= static_cast<size_t>(sent - undropped_.begin());
   undropped_.erase(undropped_.begin(), sent);
@@ -195,12 +198,12 @@ void KeptBySupervisor::SendDrops() noexcept {
 void KeptBySupervisor::TryAgain() noexcept {
   const std::lock_guard lock(mutex_);
   SendDrops();
-  if (std::exchange(too_many_, false)) handover::Channel::TellOfTooMany();
+  if (std::exchange(too_many_, false)) Channel::TellOfTooMany();
 }
 
 void KeptBySupervisor::SendRest() noexcept {
   const std::lock_guard lock(mutex_);
-  for (const uint64_t number : undropped_) supervisor_.Send(handover::Tell::kDrop, number);
+  for (const uint64_t number : undropped_) supervisor_.Send(Tell::kDrop, number);
   undropped_.clear();
 }
 

@@ -56,6 +56,7 @@ struct Control {
   _Atomic uint64_t faulty;             // a bit for each kind of call that has failed
   _Atomic uint64_t slow_lease;         // microseconds that each question for a lease takes
   _Atomic uint64_t like_nfs;           // files look like those of NFSv4 without a delegation
+  _Atomic uint64_t other_protocol;     // a worker says that it speaks one
   _Atomic uint64_t attempts;           // how many of these are written
   _Atomic uint64_t result[kAttempts];  // errno of each; 0: it worked
 };
@@ -106,6 +107,30 @@ static struct {
   size_t size;
 } shared[2];
 
+// A message as in handover/channel.cc and channel.h.
+enum { kPrepared = 8, kKeep = 13, kLog = 15 };
+static void Send(uint32_t tell, uint64_t number, int fd, const char* text) {
+  struct {
+    uint32_t tell;
+    uint32_t text_size;
+    uint64_t number;
+    uint64_t slot;
+  } head = {tell, (uint32_t)strlen(text), number, number};
+  struct iovec parts[2] = {{&head, sizeof(head)}, {(char*)text, strlen(text)}};
+  _Alignas(struct cmsghdr) char rights[CMSG_SPACE(sizeof(int))] = {0};
+  struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
+  if (fd >= 0) {
+    message.msg_control = rights;
+    message.msg_controllen = sizeof(rights);
+    struct cmsghdr* part = CMSG_FIRSTHDR(&message);
+    part->cmsg_level = SOL_SOCKET;
+    part->cmsg_type = SCM_RIGHTS;
+    part->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(part), &fd, sizeof(int));
+  }
+  sendmsg(channel, &message, MSG_NOSIGNAL);
+}
+
 __attribute__((constructor)) static void Map(void) {
   control = &nothing;
   const char* path = getenv("SKOPSFS_SHIM");
@@ -123,6 +148,7 @@ __attribute__((constructor)) static void Map(void) {
   is_metrics_server = got > 0 && strncmp(first, "--metrics-server=", 17) == 0;
   if (is_worker) channel = atoi(first + 9);
   if (control->die_at_start && is_worker) raise(SIGKILL);
+  if (control->other_protocol && is_worker) Send(kPrepared, 999, -1, "");
   if (control->metrics_hang && is_metrics_server) ++control->hanging;
   while (control->metrics_hang && is_metrics_server) usleep(10 * 1000);
   struct stat program;
@@ -183,30 +209,6 @@ static void Attack(int fd) {
     void* uncounted = mmap(NULL, 4096, PROT_READ | PROT_WRITE, kinds[i], -1, 0);
     Note(uncounted == MAP_FAILED ? -1 : 0);
   }
-}
-
-// A message as in handover/channel.cc and channel.h.
-enum { kPrepared = 8, kKeep = 13, kLog = 15 };
-static void Send(uint32_t tell, uint64_t number, int fd, const char* text) {
-  struct {
-    uint32_t tell;
-    uint32_t text_size;
-    uint64_t number;
-    uint64_t slot;
-  } head = {tell, (uint32_t)strlen(text), number, number};
-  struct iovec parts[2] = {{&head, sizeof(head)}, {(char*)text, strlen(text)}};
-  _Alignas(struct cmsghdr) char rights[CMSG_SPACE(sizeof(int))] = {0};
-  struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
-  if (fd >= 0) {
-    message.msg_control = rights;
-    message.msg_controllen = sizeof(rights);
-    struct cmsghdr* part = CMSG_FIRSTHDR(&message);
-    part->cmsg_level = SOL_SOCKET;
-    part->cmsg_type = SCM_RIGHTS;
-    part->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(part), &fd, sizeof(int));
-  }
-  sendmsg(channel, &message, MSG_NOSIGNAL);
 }
 
 // Changes bits here and there in the table of requests and in the records of slots. What stands

@@ -10,7 +10,8 @@ from mount import MountTest
 _FIELDS = ("crash_at", "overflow_at", "hang_at", "slow_at", "stuck", "attack_at", "lie_at", "lie",
            "no_exec", "old_kernel", "die_at_start", "die_soon", "no_landlock",
            "metrics_hang", "no_prune", "hang_at_start", "hanging", "faults", "fault_at",
-           "fault_errno", "fault_calls", "faulty", "slow_lease", "like_nfs", "attempts")
+           "fault_errno", "fault_calls", "faulty", "slow_lease", "like_nfs",
+           "other_protocol", "attempts")
 _ATTEMPTS = 24
 
 

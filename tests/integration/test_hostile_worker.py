@@ -131,6 +131,17 @@ class HostileWorker(ShimTest):
         self.assertIn("no worker can be started", mount.log())
         self.assertFalse(is_mounted(self.mountpoint))
 
+    def test_a_worker_of_another_protocol(self):
+        """It is refused, and the one that serves goes on."""
+        mount = self.mount("--revalidate=0")
+        before = mount.workers()
+        self.shim.other_protocol = 1
+        mount.send(signal.SIGUSR2)
+        mount.wait_for_log("supervisor and worker do not understand each other", "here, 999 there")
+        mount.wait_for_log("no upgrade", "the old one stays")
+        self.assertEqual(mount.workers(), before)
+        self.assert_good()
+
     def test_a_worker_that_says_all_is_over(self):
         mount = self.start()
         self.lie("false end")

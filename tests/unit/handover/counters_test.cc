@@ -82,7 +82,7 @@ TEST(SharedCounters, OfAnotherVersionAreRefused) {
   const util::UniqueFd small(memfd_create("small", MFD_CLOEXEC));
   EXPECT_EQ(ErrnoOf([&] { SharedCounters(small, Access::kRead); }), EPROTO);
   const util::UniqueFd zeros(memfd_create("zeros", MFD_CLOEXEC));
-  ASSERT_EQ(ftruncate(zeros.get(), sizeof(Counters)), 0);
+  ASSERT_EQ(ftruncate(zeros.get(), SharedCounters::kMemorySize), 0);
   EXPECT_EQ(ErrnoOf([&] { SharedCounters(zeros, Access::kRead); }), EPROTO);
 }
 

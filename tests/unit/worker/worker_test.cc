@@ -37,6 +37,17 @@ TEST_F(WaitForTurnTest, ToldToEndBefore) {
   EXPECT_EQ(testing::ErrnoOf([&] { WaitForTurn(worker_); }), ECANCELED);
 }
 
+TEST_F(WaitForTurnTest, OfAnotherProtocolNothingIsTaken) {
+  supervisor_.Send(handover::Tell::kHello, handover::kProtocolVersion + 1);
+  EXPECT_EQ(testing::ErrnoOf([&] { ReceiveSetup(worker_); }), EPROTO);
+}
+
+TEST_F(WaitForTurnTest, ItSaysItsProtocol) {
+  supervisor_.Send(handover::Tell::kServe, 1);
+  WaitForTurn(worker_);
+  EXPECT_EQ(supervisor_.Receive()->number, handover::kProtocolVersion);
+}
+
 // A supervisor that takes nothing for a while.
 class KeptBySupervisorTest : public ::testing::Test {
  protected:
