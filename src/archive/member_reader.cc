@@ -138,7 +138,7 @@ std::optional<int64_t> MemberReader::ReadUnproven(uint64_t offset, std::span<std
   try {
     ReadBytes(offset, out);
   } catch (const Error&) {
-    // What a decoder has found before the file was as it is now is no reason.
+    // The error may come from an earlier state of the file. Then the member is proven instead.
     const auto changed = file_->CheckUnchanged();
     if (changed && changed != trusted) return changed;
     throw;

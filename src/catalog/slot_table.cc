@@ -13,7 +13,7 @@ SlotTable::SlotTable(std::shared_ptr<Slot> root, handover::SlotStore& store)
     : store_(store), root_(std::move(root)) {
   by_id_.emplace(root_->id, root_);
   for (handover::SlotRecord* record : store_.Recover()) Recover(record);
-  // Only those that lead to others are there for their sake alone.
+  // Drops those that the kernel does not know. The parents among them are kept by their children.
   std::erase_if(by_id_, [&](const auto& item) {
     const bool is_known = item.second == root_ || item.second->record->lookups > 0;
     if (!is_known && item.second->superseded) --superseded_;

@@ -57,9 +57,9 @@ def read_into(descriptor: int, memory: memoryview) -> None:
 
 
 class Archive:
-    """One version of a mounted archive: all members are of that version, and opening one fails with
-    ESTALE once the archive has been replaced. A context manager; what was mapped outlives it. Safe
-    to use from several threads."""
+    """One version of a mounted archive. All members are of that version. Opening one fails with ESTALE
+    once the archive has been replaced. A context manager; maps outlive it. Safe to use from several
+    threads."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.path.abspath(os.fspath(path))

@@ -39,7 +39,7 @@ class Mapping(NamedTuple):
 
 
 class NotMapped(ValueError):
-    """Something cannot be mapped that has to be."""
+    """Something that must be mapped cannot be."""
 
 
 def check_mode(mmap_mode: str) -> None:
@@ -119,7 +119,7 @@ def array(path: str | os.PathLike[str], name: str, *, mmap_mode: Mode = "r") -> 
     Raises
     ------
     OSError where there is no such archive or array, with the nearest names, or it cannot be read, with
-    skopsfs's reason; ValueError for a name or mode that cannot be, or a member that is no array.
+    skopsfs's reason; ValueError for a name or mode that is not possible, or a member that is not an array.
     """
     check_mode(mmap_mode)
     parts = name.split("/")

@@ -27,7 +27,7 @@ def install(*, merge: bool = False) -> None:
     A path is loaded by ``skopsfs.load`` if it leads into a mount, or to a file in the source folder of a mount
     on this machine that shows the same version of it. Everything else, file objects and bytes too, goes to
     skops unchanged. ``skops.io.get_untrusted_types`` and ``skops.io.visualize`` then take paths in mounts, too.
-    Whoever has imported the function itself before (``from skops.io import load``) keeps that of skops.
+    A name that was imported before (``from skops.io import load``) is still the function of skops.
 
     ``merge`` is as for ``skopsfs.load``. Once or more often is the same, the last ``merge`` counts; ``uninstall``
     undoes it. Raises ImportError without skops.
@@ -39,7 +39,7 @@ def install(*, merge: bool = False) -> None:
 
 
 def uninstall() -> None:
-    """Undoes ``install``, but for those who are in ``with installed()``."""
+    """Undoes ``install``, except inside ``with installed()``."""
     global _is_wanted, _merges
     with _lock:
         _is_wanted = _merges = False

@@ -39,21 +39,21 @@ def load(path: str | os.PathLike[str], trusted: Sequence[str] | None = None, *, 
         ``"c"``: arrays can be written to, and a page that is written becomes this process's own.
         ``"r"``: they are read-only, so that training the model fails.
     min_bytes
-        Arrays of so many bytes and more are mapped, all others are read: 256 KiB, unless said otherwise. A process
+        Arrays of at least this many bytes are mapped, all others are read. The default is 256 KiB. A process
         may have 65,530 mappings, so a forest of 10,000 small trees must not be mapped one by one.
     require_mapped
-        Whether a plain file is an error, and an array that would be mapped but cannot: of a sparse matrix whose
-        arrays ``by-name`` does not show, of a subclass as numpy.matrix, or beyond the mappings that a process may have.
+        Whether it is an error if a plain file is given, or if an array that is to be mapped cannot be: one of a sparse
+        matrix whose arrays ``by-name`` does not show, of a subclass as numpy.matrix, or beyond the limit of mappings.
     merge
-        Whether the kernel shall merge what had to be copied, as the trees of a forest, with equal memory of other
-        processes that ask for it (KSM). It takes arrays of 32 KiB and more, and nothing else of the process. Where
-        the kernel cannot or it is turned off, a warning says so, once.
+        Whether the kernel is to merge what had to be copied, as the trees of a forest, with equal memory of other
+        processes that ask for it (KSM). It merges arrays of 32 KiB and more, and nothing else of the process. If
+        the kernel cannot do that, or it is turned off, a warning says so, once.
 
     Returns
     -------
-    The object that was saved. Its arrays are numpy.ndarray; those of ``min_bytes`` and more, and those
-    that sparse matrices are made of, lie over maps, which hold no file descriptors and go with the last
-    array. What was not saved as an array of its own is as from ``skops.io.load``.
+    The object that was saved. Its arrays are numpy.ndarray. Those of ``min_bytes`` and more, and those of
+    sparse matrices, lie over maps. Maps hold no file descriptors, and go with the last array over them.
+    All other data is as from ``skops.io.load``.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def load(path: str | os.PathLike[str], trusted: Sequence[str] | None = None, *, 
 
 def get_untrusted_types(path: str | os.PathLike[str]) -> list[str]:
     """What ``skops.io.get_untrusted_types`` says of an archive, in a mount of skopsfs or not: the types that
-    ``load`` has to be told to trust, sorted. Nothing but the schema is read.
+    ``load`` must be told to trust, sorted. Only the schema is read.
 
     Raises
     ------
@@ -103,7 +103,7 @@ def _of_skops(function: Any) -> Any:
 
 
 class _Skops:
-    """The parts of skops that this needs, which it has kept since 0.10."""
+    """The parts of skops that this needs. skops has had them since 0.10."""
 
     def __init__(self) -> None:
         try:
@@ -163,8 +163,8 @@ def _load_unmapped(skops: _Skops, path: str | os.PathLike[str], trusted: Sequenc
 
 
 class _Source:
-    """What skops reads members from. In place of arrays it gives marks, by which the nodes that have
-    read them are found again: they are mapped, or read faster than NumPy reads them from bytes."""
+    """What skops reads members from. In place of arrays it gives marks. By these the nodes that have read
+    them are found later, and get arrays that are mapped, or read faster than NumPy reads them from bytes."""
 
     def __init__(self, archive: Archive) -> None:
         self.archive = archive

@@ -16,16 +16,16 @@ _ENTRIES_AT_ONCE = 1 << 16
 
 
 class ArrayReport(NamedTuple):
-    """One array of a model. Sizes are bytes; what lies in pages is counted in whole ones."""
+    """One array of a model. Sizes are bytes. Memory in pages is counted in whole pages."""
     where: str  # "steps/0/1/coef_"
     size: int
     mapped: bool
-    shared: int  # in memory, in pages that all processes share which map the member
+    shared: int  # in memory, in pages shared by all processes that map the member
     private: int  # in memory of this process alone: what was written, and all that is not mapped
 
 
 class Report:
-    """The arrays of a model, the largest first. As a text it is a table of those of a page and more.
+    """The arrays of a model, the largest first. Its text is a table of those of a page and more.
 
     `merged` is the bytes of this process in pages that the kernel has merged with equal ones, of models that were
     loaded with ``merge=True``."""

@@ -11,7 +11,7 @@ from typing import Any
 
 
 def dump(model: Any, path: str | os.PathLike[str], **options: Any) -> None:
-    """Saves a model as ``skops.io.dump`` does, but in place of what is there in one step: who has the old
+    """Saves a model as ``skops.io.dump`` does, but replaces the old file in one step. Whoever has the old
     version open or mapped keeps it, and nobody ever sees half of the new one.
 
     Parameters
@@ -26,8 +26,8 @@ def dump(model: Any, path: str | os.PathLike[str], **options: Any) -> None:
 
     Raises
     ------
-    What ``skops.io.dump`` raises; ImportError without skops; OSError, also for a path in a mount. What was
-    there is then as it was.
+    What ``skops.io.dump`` raises; ImportError without skops; OSError, also for a path in a mount. The old
+    file is then unchanged.
     """
     import skops.io
     target = os.path.realpath(path)

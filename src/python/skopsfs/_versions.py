@@ -36,13 +36,13 @@ def version(model_or_path: Any) -> str:
 
     Returns
     -------
-    A text that is another one for another version. It may also be another one after the archive was mounted
+    A text that differs for each version. It may also differ after the archive was mounted
     anew. A mount shows a new version within a second (``--revalidate``).
 
     Raises
     ------
     OSError where there is no such archive; TypeError for what ``skopsfs.load`` has not loaded, and for dicts,
-    lists and other objects that it cannot know again: ask for the version of the path before loading.
+    lists and other objects that it cannot recognise: ask for the version of the path before loading.
     """
     if isinstance(model_or_path, (str, os.PathLike)):
         return version_of(os.stat(model_or_path))
@@ -51,7 +51,7 @@ def version(model_or_path: Any) -> str:
 
 def changed(model: Any) -> bool:
     """Whether the path that a model was loaded from leads to another version now, so that a server should
-    load it again. Costs one look-up. Raises what ``version`` raises."""
+    load it again. This costs one lookup. Raises what ``version`` raises."""
     path, loaded = _known(model)
     return version(path) != loaded
 
