@@ -6,72 +6,64 @@
 
 namespace skopsfs::archive {
 
-DecoderPool::Lease DecoderPool::Borrow(Place* owner,
-                                       const std::function<std::unique_ptr<Decoder>()>& make) {
+std::shared_ptr<Decoder> DecoderPool::Get(Owner& owner, const Make& make) {
   std::unique_lock lock(mutex_);
-  while (true) {
-    if (auto item = Find(owner)) return {*this, std::move(item)};
-    const uint64_t drops = owner->drops_;
+  while (!owner.decoder_) {
+    const uint64_t drops = owner.drops_;
     lock.unlock();
-    auto made = std::make_shared<Item>(Item{owner, make()});
-    const size_t bytes = made->decoder->memory_bytes();
+    const auto made = make();
     lock.lock();
-    while (true) {
-      // Another thread may have been quicker.
-      if (auto item = Find(owner)) return {*this, std::move(item)};
-      if (MakeRoom(bytes)) break;
+    // Another thread may be quicker.
+    while (!owner.decoder_ && !MakeRoom(made->memory_bytes())) {
       const util::Waiting others(util::WaitsFor::kOthers);
       returned_.wait(lock);
     }
-    if (drops != owner->drops_) continue;  // it may have read something that is not to be used
-    items_.push_front(made);
-    bytes_ += bytes;
-    return {*this, std::move(made)};
+    // One that was dropped meanwhile may have read something that is not to be used.
+    if (owner.decoder_ || drops != owner.drops_) continue;
+    recent_.push_front(&owner);
+    owner.decoder_ = made;
+    bytes_ += made->memory_bytes();
   }
-}
-
-std::shared_ptr<DecoderPool::Item> DecoderPool::Find(const Place* owner) {
-  const auto found = std::find_if(items_.begin(), items_.end(),
-                                  [&](const auto& item) { return item->owner == owner; });
-  if (found == items_.end()) return nullptr;
-  items_.splice(items_.begin(), items_, found);
-  return items_.front();
+  recent_.splice(recent_.begin(), recent_, std::find(recent_.begin(), recent_.end(), &owner));
+  auto used = owner.decoder_;
+  lock.unlock();  // when there is no memory for the pointer, it is returned at once
+  Decoder* const decoder = used.get();
+  return {decoder, [this, used = std::move(used)](Decoder*) mutable { Return(std::move(used)); }};
 }
 
 // Lets go of idle decoders until there is room; false when there are not enough of them.
 bool DecoderPool::MakeRoom(size_t bytes) {
-  for (auto item = items_.end(); bytes_ + bytes > most_bytes_ && item != items_.begin();) {
-    const auto last = std::prev(item);
-    if (last->use_count() == 1) {
-      Forget(last);
+  for (auto next = recent_.end(); bytes_ + bytes > most_bytes_ && next != recent_.begin();) {
+    const auto last = std::prev(next);
+    if ((*last)->decoder_.use_count() == 1) {
+      Forget(**last);
     } else {
-      item = last;
+      next = last;
     }
   }
   return bytes_ == 0 || bytes_ + bytes <= most_bytes_;
 }
 
-void DecoderPool::Forget(std::list<std::shared_ptr<Item>>::iterator item) {
-  if (item->use_count() == 1) bytes_ -= (*item)->decoder->memory_bytes();
-  items_.erase(item);
+void DecoderPool::Forget(Owner& owner) {
+  if (owner.decoder_.use_count() == 1) bytes_ -= owner.decoder_->memory_bytes();
+  owner.decoder_.reset();
+  recent_.remove(&owner);
 }
 
-void DecoderPool::Return(std::shared_ptr<Item> item) {
+void DecoderPool::Return(std::shared_ptr<Decoder> decoder) {
   {
     const std::lock_guard lock(mutex_);
-    if (item.use_count() == 1) bytes_ -= item->decoder->memory_bytes();  // dropped meanwhile
-    item.reset();
+    if (decoder.use_count() == 1) bytes_ -= decoder->memory_bytes();  // dropped meanwhile
+    decoder.reset();
   }
   returned_.notify_all();
 }
 
-void DecoderPool::Drop(Place* owner) {
+void DecoderPool::Drop(Owner& owner) {
   {
     const std::lock_guard lock(mutex_);
-    ++owner->drops_;
-    const auto found = std::find_if(items_.begin(), items_.end(),
-                                    [&](const auto& item) { return item->owner == owner; });
-    if (found != items_.end()) Forget(found);
+    ++owner.drops_;
+    if (owner.decoder_) Forget(owner);
   }
   returned_.notify_all();
 }

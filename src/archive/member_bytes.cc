@@ -3,16 +3,16 @@
 namespace skopsfs::archive {
 namespace {
 
-std::unique_ptr<Decoder> MakeDecoder(const std::shared_ptr<const ArchiveFile>& file,
+std::shared_ptr<Decoder> MakeDecoder(const std::shared_ptr<const ArchiveFile>& file,
                                      const Extent& extent) {
-  if (!extent.within) return std::make_unique<Decoder>(file, extent);
-  if (extent.method == zip::kMethodStored) return std::make_unique<Decoder>(file, *extent.within);
+  if (!extent.within) return std::make_shared<Decoder>(file, extent);
+  if (extent.method == zip::kMethodStored) return std::make_shared<Decoder>(file, *extent.within);
   // The decoder of what is in the compressed member keeps both.
   const auto outer = std::make_shared<Decoder>(file, *extent.within);
   const auto bytes = std::make_shared<const zip::ReadByFunction>(
       extent.within->size,
       [outer](uint64_t offset, std::span<std::byte> out) { outer->Read(offset, out); });
-  return std::make_unique<Decoder>(bytes, extent, outer->memory_bytes());
+  return std::make_shared<Decoder>(bytes, extent, outer->memory_bytes());
 }
 
 }  // namespace
@@ -24,8 +24,8 @@ std::shared_ptr<MemberState> DecoderStateOf(const ArchiveFile& file, const Exten
 }
 
 DecodedMember::DecodedMember(const std::shared_ptr<const ArchiveFile>& file, const Extent& extent,
-                             DecoderPool::Place& place)
+                             MemberState& state)
     : start_(extent.method == zip::kMethodStored ? extent.offset : 0),
-      lease_(place.Borrow([&] { return MakeDecoder(file, extent); })) {}
+      decoder_(state.pool.Get(state.decoder, [&] { return MakeDecoder(file, extent); })) {}
 
 }  // namespace skopsfs::archive

@@ -15,22 +15,22 @@ inline bool IsDecoded(const Extent& extent) {
   return extent.method != zip::kMethodStored || extent.within != nullptr;
 }
 
-// The place for the decoder of such a member: of one that is stored in a compressed member, that
-// of the compressed one.
+// Whose decoder decodes such a member: of one that is stored in a compressed member, that of the
+// compressed one.
 std::shared_ptr<MemberState> DecoderStateOf(const ArchiveFile& file, const Extent& extent,
                                             DecoderPool& pool);
 
-// Reads such a member with the decoder in a place, which is in use for as long as this lives.
+// Reads such a member with the decoder of a state, which is in use for as long as this lives.
 class DecodedMember {
  public:
   DecodedMember(const std::shared_ptr<const ArchiveFile>& file, const Extent& extent,
-                DecoderPool::Place& place);
+                MemberState& state);
 
-  void Read(uint64_t offset, std::span<std::byte> out) { lease_->Read(start_ + offset, out); }
+  void Read(uint64_t offset, std::span<std::byte> out) { decoder_->Read(start_ + offset, out); }
 
  private:
   const uint64_t start_;  // in what the decoder gives
-  const DecoderPool::Lease lease_;
+  const std::shared_ptr<Decoder> decoder_;
 };
 
 }  // namespace skopsfs::archive

@@ -61,8 +61,8 @@ uint32_t CrcOfStored(const ArchiveFile& file, const Extent& extent) {
 
 void CheckDecodedCrc(const std::shared_ptr<const ArchiveFile>& file, const Extent& extent,
                      DecoderPool& pool) {
-  DecoderPool::Place place(pool);
-  DecodedMember member(file, extent, place);
+  MemberState fresh(extent.size, pool);  // others may have decoded what the file was before
+  DecodedMember member(file, extent, fresh);
   if (extent.method != zip::kMethodStored) {
     // To the last byte, where the decoder compares it.
     std::byte last;
@@ -151,7 +151,7 @@ std::optional<int64_t> MemberReader::ReadUnproven(uint64_t offset, std::span<std
 
 void MemberReader::ReadBytes(uint64_t offset, std::span<std::byte> out) const {
   if (IsDecoded(extent_)) {
-    return DecodedMember(file_, extent_, decoder_state_->decoder).Read(offset, out);
+    return DecodedMember(file_, extent_, *decoder_state_).Read(offset, out);
   }
   ReadPages(*file_, extent_, offset, out);
   file_->Served(extent_.offset + offset, out.size());
@@ -201,7 +201,7 @@ void MemberReader::CheckCrc() {
   if (!IsDecoded(extent_)) {
     if (CrcOfStored(*file_, extent_) != Crc32().value()) throw Error(EIO, kWrong);
   } else if (extent_.size > 0) {
-    CheckDecodedCrc(file_, extent_, state_->decoder.pool());
+    CheckDecodedCrc(file_, extent_, state_->pool);
   }
 }
 
@@ -227,7 +227,7 @@ void MemberReader::Prove(int64_t changed) {
     state_->proven = changed;
   }
   // What others who read it meanwhile have decoded may be of before.
-  decoder_state_->decoder.Drop();
+  decoder_state_->pool.Drop(decoder_state_->decoder);
   trusted_.store(changed);
 }
 

@@ -17,10 +17,15 @@ namespace skopsfs::archive {
 struct MemberState {
   static constexpr int64_t kNone = INT64_MIN;
 
-  MemberState(uint64_t size, DecoderPool& pool) : decoder(pool), passing(size) {}
+  // The pool must live longer.
+  MemberState(uint64_t size, DecoderPool& decoders) : pool(decoders), passing(size) {}
+  ~MemberState() { pool.Drop(decoder); }
+  MemberState(const MemberState&) = delete;
+  MemberState& operator=(const MemberState&) = delete;
 
+  DecoderPool& pool;
   // Whoever sees that the file may have changed drops it, as it may hold bytes of before.
-  DecoderPool::Place decoder;
+  DecoderPool::Owner decoder;
 
   // Of the version as it was opened: both last as long as the version.
   std::atomic<bool> right = false;

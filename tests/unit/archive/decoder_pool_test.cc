@@ -4,56 +4,56 @@
 
 #include <array>
 #include <atomic>
-#include <list>
 #include <stdexcept>
 #include <thread>
 #include <vector>
 
+#include "archive/member_state.h"
 #include "support/memory_source.h"
 #include "zip/format.h"
 
 namespace skopsfs::archive {
 namespace {
 
-std::unique_ptr<Decoder> NewDecoder(const Extent& extent = {}) {
-  return std::make_unique<Decoder>(std::make_shared<testing::MemorySource>(""), extent);
+std::shared_ptr<Decoder> NewDecoder() {
+  return std::make_shared<Decoder>(std::make_shared<testing::MemorySource>(""), Extent());
 }
 
 size_t OfOne() { return NewDecoder()->memory_bytes(); }
 
 class DecoderPoolTest : public ::testing::Test {
  protected:
-  // Borrows the decoder in `place`; whether it had to be made is in `made_`.
-  DecoderPool::Lease Borrow(DecoderPool::Place& place) {
+  // The decoder of `owner`; whether it had to be made is in `made_`.
+  std::shared_ptr<Decoder> Get(DecoderPool::Owner& owner) {
     made_ = false;
-    return place.Borrow([&] {
+    return pool_.Get(owner, [&] {
       made_ = true;
       return NewDecoder();
     });
   }
-  bool IsKept(DecoderPool::Place& place) {
-    Borrow(place);
+  bool IsKept(DecoderPool::Owner& owner) {
+    Get(owner);
     return !made_;
   }
 
   DecoderPool pool_{2 * OfOne()};
   std::atomic<bool> made_ = false;
-  DecoderPool::Place a_{pool_}, b_{pool_}, c_{pool_};
+  DecoderPool::Owner a_, b_, c_;
 };
 
-TEST_F(DecoderPoolTest, KeepsOneForEachPlace) {
-  Borrow(a_);
-  Borrow(b_);
+TEST_F(DecoderPoolTest, KeepsOneForEachOwner) {
+  Get(a_);
+  Get(b_);
   EXPECT_TRUE(IsKept(a_));
   EXPECT_TRUE(IsKept(b_));
   EXPECT_EQ(pool_.bytes(), 2 * OfOne());
 }
 
 TEST_F(DecoderPoolTest, LeastRecentlyUsedGoes) {
-  Borrow(a_);
-  Borrow(b_);
-  Borrow(a_);
-  Borrow(c_);
+  Get(a_);
+  Get(b_);
+  Get(a_);
+  Get(c_);
   EXPECT_EQ(pool_.bytes(), 2 * OfOne());
   EXPECT_TRUE(IsKept(a_));
   EXPECT_TRUE(IsKept(c_));
@@ -61,21 +61,21 @@ TEST_F(DecoderPoolTest, LeastRecentlyUsedGoes) {
 }
 
 TEST_F(DecoderPoolTest, OnesInUseStay) {
-  const auto a = Borrow(a_);
-  Borrow(b_);
-  Borrow(c_);  // instead of b
+  const auto a = Get(a_);
+  Get(b_);
+  Get(c_);  // instead of b
   EXPECT_TRUE(IsKept(a_));
   EXPECT_FALSE(IsKept(b_));
 }
 
 TEST_F(DecoderPoolTest, WhoFindsNoRoomWaitsForIt) {
-  const auto b = Borrow(b_);
+  const auto b = Get(b_);
   std::atomic<bool> has_it = false;
   std::thread waiting;
   {
-    const auto a = Borrow(a_);
+    const auto a = Get(a_);
     waiting = std::thread([&] {
-      c_.Borrow([] { return NewDecoder(); });
+      pool_.Get(c_, NewDecoder);
       has_it = true;
     });
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
@@ -88,31 +88,27 @@ TEST_F(DecoderPoolTest, WhoFindsNoRoomWaitsForIt) {
 
 TEST_F(DecoderPoolTest, OneThatIsLargerThanAllIsUsedAlone) {
   DecoderPool small(1);
-  DecoderPool::Place in_small(small), also_in_small(small);
-  {
-    const auto a = in_small.Borrow([] { return NewDecoder(); });
-  }
+  DecoderPool::Owner in_small, also_in_small;
+  { const auto a = small.Get(in_small, NewDecoder); }
   EXPECT_EQ(small.bytes(), OfOne());
-  {
-    const auto b = also_in_small.Borrow([] { return NewDecoder(); });
-  }
+  { const auto b = small.Get(also_in_small, NewDecoder); }
   EXPECT_EQ(small.bytes(), OfOne());
 }
 
 TEST_F(DecoderPoolTest, DropsOnRequest) {
-  Borrow(a_);
-  Borrow(b_);
-  a_.Drop();
+  Get(a_);
+  Get(b_);
+  pool_.Drop(a_);
   EXPECT_EQ(pool_.bytes(), OfOne());
   EXPECT_TRUE(IsKept(b_));
   EXPECT_FALSE(IsKept(a_));
-  c_.Drop();  // it has none
+  pool_.Drop(c_);  // it has none
 }
 
-TEST_F(DecoderPoolTest, GoesWithThePlace) {
+TEST_F(DecoderPoolTest, GoesWithTheMember) {
   {
-    DecoderPool::Place place(pool_);
-    Borrow(place);
+    MemberState member(0, pool_);
+    Get(member.decoder);
     EXPECT_EQ(pool_.bytes(), OfOne());
   }
   EXPECT_EQ(pool_.bytes(), 0U);
@@ -120,8 +116,8 @@ TEST_F(DecoderPoolTest, GoesWithThePlace) {
 
 TEST_F(DecoderPoolTest, OneThatIsDroppedWhileInUseCountsUntilItIsReturned) {
   {
-    const auto a = Borrow(a_);
-    a_.Drop();
+    const auto a = Get(a_);
+    pool_.Drop(a_);
     EXPECT_EQ(pool_.bytes(), OfOne());
     EXPECT_FALSE(IsKept(a_)) << "another one for new readers";
     EXPECT_EQ(pool_.bytes(), 2 * OfOne());
@@ -132,8 +128,8 @@ TEST_F(DecoderPoolTest, OneThatIsDroppedWhileInUseCountsUntilItIsReturned) {
 // It may have read something by then that is not to be used.
 TEST_F(DecoderPoolTest, OneThatIsDroppedWhileItIsMadeIsMadeAgain) {
   int made = 0;
-  a_.Borrow([&] {
-    if (++made == 1) a_.Drop();
+  pool_.Get(a_, [&] {
+    if (++made == 1) pool_.Drop(a_);
     return NewDecoder();
   });
   EXPECT_EQ(made, 2);
@@ -142,37 +138,35 @@ TEST_F(DecoderPoolTest, OneThatIsDroppedWhileItIsMadeIsMadeAgain) {
 }
 
 TEST_F(DecoderPoolTest, FailureToMakeOneLeavesTheRest) {
-  Borrow(a_);
-  Borrow(b_);
-  const auto fail = []() -> std::unique_ptr<Decoder> { throw std::runtime_error("no"); };
-  EXPECT_THROW(c_.Borrow(fail), std::runtime_error);
+  Get(a_);
+  Get(b_);
+  const auto fail = []() -> std::shared_ptr<Decoder> { throw std::runtime_error("no"); };
+  EXPECT_THROW(pool_.Get(c_, fail), std::runtime_error);
   EXPECT_TRUE(IsKept(a_));
   EXPECT_TRUE(IsKept(b_));
   EXPECT_FALSE(IsKept(c_));
 }
 
 TEST_F(DecoderPoolTest, ManyThreads) {
-  std::list<DecoderPool::Place> places;
-  for (int i = 0; i < 5; ++i) places.emplace_back(pool_);
+  std::array<DecoderPool::Owner, 5> owners;
   std::atomic<bool> too_much = false;
   std::vector<std::thread> threads;
   for (size_t t = 0; t < 8; ++t) {
     threads.emplace_back([&, t] {
       for (size_t i = 0; i < 500; ++i) {
-        auto& place =
-            *std::next(places.begin(), static_cast<ptrdiff_t>((i * 7 + t) % places.size()));
+        auto& owner = owners.at((i * 7 + t) % owners.size());
         {
-          const auto lease = place.Borrow([] { return NewDecoder(); });
-          lease->Read(0, {});
+          const auto decoder = pool_.Get(owner, NewDecoder);
+          decoder->Read(0, {});
           if (pool_.bytes() > 2 * OfOne()) too_much = true;
         }
-        if (i % 50 == 0) place.Drop();
+        if (i % 50 == 0) pool_.Drop(owner);
       }
     });
   }
   for (auto& thread : threads) thread.join();
   EXPECT_FALSE(too_much);
-  places.clear();
+  for (auto& owner : owners) pool_.Drop(owner);
   EXPECT_EQ(pool_.bytes(), 0U);
 }
 
