@@ -4,32 +4,22 @@
 
 #include <atomic>
 #include <cstdint>
-#include <map>
-#include <memory>
-#include <mutex>
 #include <optional>
-#include <utility>
+#include <span>
 
-#include "archive/decode_stream.h"
-#include "archive/direct_file.h"
+#include "archive/direct_reader.h"
 #include "archive/member_state.h"
-#include "archive/read_runs.h"
+#include "archive/page_cache.h"
 #include "archive/writers.h"
 #include "handover/counters.h"
 #include "handover/identity.h"
-#include "util/long_mutex.h"
 #include "util/unique_fd.h"
 #include "zip/byte_source.h"
 
 namespace skopsfs::archive {
 
-// The open file of one archive version. Owns the descriptor. All members are thread-safe.
-//
-// Unless told to keep them, it drops the archive's page-cache pages behind the reads, because the
-// bytes live on in the pages of the mounted files: each window of 8 MiB (of very large files, more)
-// once that many bytes of it have been served, the rest when DropPages() is called or the object
-// goes, and all of them when 64 MiB have been read that no such window held. What jumps goes past
-// the page cache where that is possible.
+// The open file of one archive version: reads its bytes, and tells whether they still are of that
+// version. Owns the descriptor. Thread-safe.
 class ArchiveFile : public zip::ByteSource {
  public:
   // `opened` is what fstat said of `fd` when it was opened. What is read is counted in `counters`,
@@ -46,8 +36,8 @@ class ArchiveFile : public zip::ByteSource {
   size_t ReadAt(uint64_t offset, std::span<std::byte> out) const override;
 
   // The same for what stays in the pages of a mounted file, when the bytes that lie beside it may
-  // never be asked for. Fastest into memory that lies in its block of DirectFile::kBlock bytes as
-  // the offset does.
+  // never be asked for: what jumps goes past the page cache where that is possible. Fastest into
+  // memory that lies in its block of DirectFile::kBlock bytes as the offset does.
   size_t ReadForPages(uint64_t offset, std::span<std::byte> out) const;
 
   // Throws util::Error(EIO) unless the file still is the version it was opened as. What was read
@@ -75,58 +65,25 @@ class ArchiveFile : public zip::ByteSource {
   // proves nothing.
   bool failed_to_read() const { return failed_to_read_; }
 
-  // What all who read a member share; its decoder is of `pool`.
-  std::shared_ptr<MemberState> StateOf(const Extent& extent, DecoderPool& pool) const;
+  // Unless told to keep them, it drops its pages from the page cache: the last ones when it goes.
+  PageDropper& pages() const { return pages_; }
 
-  // Drops all pages of the archive, if something was read since they were last dropped.
-  void DropPages() const;
-
-  // The same, whatever was read. Whether some are left: those that are being fetched just now, or
-  // mapped.
-  bool DropLastPages() const;
-
-  // The same as the first, but only when nothing was read since the last call. One caller at a
-  // time.
-  void DropPagesIfQuiet() const;
-
-  // Counts `size` bytes at `offset` as served from the mount; see the class comment.
-  void Served(uint64_t offset, size_t size) const;
+  // Of the members that are read.
+  MemberStates& members() const { return members_; }
 
  private:
-  static constexpr uint64_t kSmallestWindow = uint64_t{8} << 20;
-  static constexpr uint64_t kMostWindows = 16384;  // the file's size is a stranger's claim
-
   struct stat Stat() const;
   void CountRead(size_t bytes) const;
-  const DirectFile* Direct() const;
-  bool IsToBeReadDirectly(uint64_t offset, size_t size) const;
-  bool ReadDirectly(uint64_t offset, std::span<std::byte> out) const;
-  bool ReadBlocksDirectly(const DirectFile& direct, uint64_t offset,
-                          std::span<std::byte> out) const;
-  void AskFor(uint64_t offset, size_t size) const;
   void ReadThroughCache(uint64_t offset, std::span<std::byte> out) const;
 
   util::UniqueFd fd_;
   handover::Identity identity_;
-  const bool keep_pages_;
   handover::Counters* const counters_;
   const Writers writers_;
-  uint64_t window_;                                  // bytes
-  std::unique_ptr<std::atomic<uint64_t>[]> served_;  // bytes, one counter a window
-  mutable ReadRuns runs_;
-  mutable std::atomic<int> found_cached_ = 0;  // for how many jumps not to look again
-  mutable std::atomic<int64_t> pending_ = 0;   // bytes read through the page cache, not yet dropped
-  mutable util::LongMutex direct_mutex_;
-  mutable std::optional<bool> direct_is_possible_;
-  mutable std::unique_ptr<const DirectFile> direct_;  // stays once it is there
-  mutable std::mutex members_mutex_;
-  // Of members that are read, by where their bytes begin: in the file, or in those of the
-  // compressed member that begins there.
-  using Place = std::pair<std::optional<uint64_t>, uint64_t>;
-  mutable std::map<Place, std::weak_ptr<MemberState>> members_;
+  mutable PageDropper pages_;
+  mutable DirectReader direct_;
+  mutable MemberStates members_;
   mutable std::atomic<bool> failed_to_read_ = false;
-  mutable std::atomic<bool> has_pages_ = true;
-  mutable std::atomic<bool> was_read_ = true;  // since the last DropPagesIfQuiet()
 };
 
 }  // namespace skopsfs::archive

@@ -4,7 +4,6 @@
 #include <linux/magic.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -31,18 +30,6 @@ int MostOpen() {
              ? static_cast<int>(std::min(kMost, limit.rlim_cur / kPart))
              : 0;
 }
-
-struct CacheStatRange {
-  uint64_t offset;
-  uint64_t size;  // bytes
-};
-struct CacheStat {  // pages
-  uint64_t cached;
-  uint64_t dirty;
-  uint64_t in_writeback;
-  uint64_t evicted;
-  uint64_t recently_evicted;
-};
 
 }  // namespace
 
@@ -94,19 +81,6 @@ bool DirectFile::ReadAround(uint64_t offset, std::span<std::byte> out) const {
   if (!Read(offset - before, blocks)) return false;
   std::copy_n(blocks.begin() + static_cast<ptrdiff_t>(before), out.size(), out.begin());
   return true;
-}
-
-std::optional<uint64_t> BytesInPageCache(int fd, uint64_t offset, uint64_t size) {
-  const CacheStatRange range{offset, size};
-  CacheStat found{};
-  if (syscall(kCacheStat, fd, &range, &found, 0) != 0) return std::nullopt;
-  return found.cached * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
-}
-
-bool IsInPageCache(int fd, uint64_t offset, uint64_t size) {
-  constexpr uint64_t kPart = 8;
-  const auto found = BytesInPageCache(fd, offset, size);
-  return !found || *found * kPart >= size;
 }
 
 }  // namespace skopsfs::archive

@@ -3,7 +3,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <span>
 
 #include "util/unique_fd.h"
@@ -42,16 +41,5 @@ class DirectFile {
 
   util::UniqueFd fd_;
 };
-
-// The system call that tells what is in the page cache. Since Linux 6.5; not in the headers of
-// Debian 12.
-inline constexpr int kCacheStat = 451;
-
-// How much of a range of the file is in the page cache; nothing where the kernel does not say.
-std::optional<uint64_t> BytesInPageCache(int fd, uint64_t offset, uint64_t size);
-
-// Whether an eighth or more of a range of the file is in the page cache. True also where the kernel
-// does not say: on older ones, or, since 2025, to those who neither own nor may write the file.
-bool IsInPageCache(int fd, uint64_t offset, uint64_t size);
 
 }  // namespace skopsfs::archive

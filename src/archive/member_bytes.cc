@@ -20,7 +20,7 @@ std::shared_ptr<Decoder> MakeDecoder(const std::shared_ptr<const ArchiveFile>& f
 std::shared_ptr<MemberState> DecoderStateOf(const ArchiveFile& file, const Extent& extent,
                                             DecoderPool& pool) {
   const bool is_stored_within = extent.within && extent.method == zip::kMethodStored;
-  return file.StateOf(is_stored_within ? *extent.within : extent, pool);
+  return file.members().Of(is_stored_within ? *extent.within : extent, pool);
 }
 
 DecodedMember::DecodedMember(const std::shared_ptr<const ArchiveFile>& file, const Extent& extent,

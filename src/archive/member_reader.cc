@@ -55,7 +55,7 @@ uint32_t CrcOfStored(const ArchiveFile& file, const Extent& extent) {
   return CrcOf(extent, [&](uint64_t offset, auto part) {
     ReadStored(file, extent.offset + offset, part);
     // Not to leave a second copy of it in memory.
-    file.Served(extent.offset + offset, part.size());
+    file.pages().Served(extent.offset + offset, part.size());
   });
 }
 
@@ -103,7 +103,7 @@ MemberReader::MemberReader(std::shared_ptr<const ArchiveFile> file, const Extent
                            DecoderPool& pool)
     : file_(std::move(file)),
       extent_(extent),
-      state_(file_->StateOf(extent, pool)),
+      state_(file_->members().Of(extent, pool)),
       decoder_state_(DecoderStateOf(*file_, extent, pool)) {}
 
 handover::Kind MemberReader::kind() const {
@@ -154,7 +154,7 @@ void MemberReader::ReadBytes(uint64_t offset, std::span<std::byte> out) const {
     return DecodedMember(file_, extent_, *decoder_state_).Read(offset, out);
   }
   ReadPages(*file_, extent_, offset, out);
-  file_->Served(extent_.offset + offset, out.size());
+  file_->pages().Served(extent_.offset + offset, out.size());
 }
 
 void MemberReader::PassBy(uint64_t offset, std::span<const std::byte> bytes) {

@@ -2,7 +2,13 @@
 
 #include <atomic>
 #include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <utility>
 
+#include "archive/decode_stream.h"
 #include "archive/decoder_pool.h"
 #include "archive/passing_crc.h"
 #include "util/long_mutex.h"
@@ -37,6 +43,22 @@ struct MemberState {
   util::LongMutex mutex;  // guards both, and is held while the member is read through
   int64_t proven = kNone;
   int64_t disproven = kNone;
+};
+
+// The states of the members of one archive version that somebody reads. Does not own them.
+// Thread-safe.
+class MemberStates {
+ public:
+  // What all who read the member share; its decoder is of `pool`.
+  std::shared_ptr<MemberState> Of(const Extent& extent, DecoderPool& pool);
+
+ private:
+  // Where the bytes of a member begin: in the file, or in those of the compressed member that
+  // begins there.
+  using Position = std::pair<std::optional<uint64_t>, uint64_t>;
+
+  std::mutex mutex_;
+  std::map<Position, std::weak_ptr<MemberState>> states_;  // guarded by it
 };
 
 }  // namespace skopsfs::archive

@@ -220,7 +220,7 @@ void OpenArchives::DropLastPages() {
     if (i > 0) std::this_thread::sleep_for(kPause);
     std::erase_if(slots, [](const auto& slot) {
       const std::lock_guard lock(slot->mutex);
-      return !slot->file || !slot->file->DropLastPages();
+      return !slot->file || !slot->file->pages().DropLast();
     });
   }
 }
@@ -234,7 +234,7 @@ void OpenArchives::Tidy(const std::function<void(Slot&)>& visit) {
       used = slot->file;
       visit(*slot);
     }
-    if (used) used->DropPagesIfQuiet();
+    if (used) used->pages().DropIfQuiet();
   }
   {
     const std::lock_guard lock(mutex_);

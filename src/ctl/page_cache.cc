@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "archive/direct_file.h"
+#include "archive/page_cache.h"
 
 namespace skopsfs::ctl {
 namespace {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "archive/direct_file.h"
+#include "archive/page_cache.h"
 #include "handover/session_state.h"
 #include "util/unique_fd.h"
 #include "worker/sandbox.h"

@@ -10,7 +10,7 @@
 #include <array>
 #include <cerrno>
 
-#include "archive/direct_file.h"
+#include "archive/page_cache.h"
 #include "util/error.h"
 
 namespace skopsfs::worker {

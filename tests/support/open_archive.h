@@ -45,6 +45,12 @@ inline archive::Extent FindExtent(const zip::ByteSource& source, const archive::
   return archive::LocateMember(source, index, *entry);
 }
 
+inline std::string ReadSome(const zip::ByteSource& source, uint64_t offset, size_t size) {
+  std::string bytes(size, '?');
+  bytes.resize(source.ReadAt(offset, std::as_writable_bytes(std::span(bytes))));
+  return bytes;
+}
+
 inline std::string ReadSome(archive::MemberReader& reader, uint64_t offset, size_t size) {
   std::string bytes(size, '?');
   bytes.resize(reader.Read(offset, std::as_writable_bytes(std::span(bytes))));

@@ -2,8 +2,6 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <sys/mman.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <cstring>
@@ -11,7 +9,6 @@
 #include <limits>
 #include <random>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "support/errors.h"
@@ -25,12 +22,7 @@ namespace {
 
 using testing::ErrnoOf;
 using testing::OpenArchiveFile;
-
-std::string ReadSome(const ArchiveFile& file, uint64_t offset, size_t size) {
-  std::string bytes(size, '?');
-  bytes.resize(file.ReadAt(offset, std::as_writable_bytes(std::span(bytes))));
-  return bytes;
-}
+using testing::ReadSome;
 
 class ArchiveFileTest : public ::testing::Test {
  protected:
@@ -268,95 +260,9 @@ TEST_F(ArchiveFileTest, SizeThatNoDiskHas) {
   ASSERT_EQ(fstat(fd.get(), &st), 0);
   st.st_size = std::numeric_limits<off_t>::max();
   const ArchiveFile file(std::move(fd), st);
-  file.Served(0, 1);
-  file.Served(static_cast<uint64_t>(st.st_size) - 1, 1);
+  file.pages().Served(0, 1);
+  file.pages().Served(static_cast<uint64_t>(st.st_size) - 1, 1);
   EXPECT_FALSE(file.IsCurrent());
-}
-
-// --- pages ---
-
-// How many pages of [offset, offset + size) are in the page cache.
-size_t ResidentPages(const std::string& path, uint64_t offset, size_t size) {
-  const util::UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  void* map = mmap(nullptr, size, PROT_READ, MAP_SHARED, fd.get(), static_cast<off_t>(offset));
-  if (map == MAP_FAILED) throw util::ErrnoError("mmap");
-  std::vector<unsigned char> resident(size / static_cast<size_t>(sysconf(_SC_PAGESIZE)));
-  const int result = mincore(map, size, resident.data());
-  munmap(map, size);
-  if (result != 0) throw util::ErrnoError("mincore");
-  size_t count = 0;
-  for (const auto flags : resident) count += flags & 1;
-  return count;
-}
-
-class ArchivePages : public ::testing::Test {
- protected:
-  static constexpr size_t kWindow = 8 << 20;
-  const size_t pages_ = kWindow / static_cast<size_t>(sysconf(_SC_PAGESIZE));
-
-  void SetUp() override {
-    constexpr long kExt4 = 0xef53;
-    struct statfs fs;
-    ASSERT_EQ(statfs(folder_.path().c_str(), &fs), 0);
-    // Elsewhere (tmpfs) the page cache may be all there is, or mincore may not tell.
-    if (fs.f_type != kExt4) GTEST_SKIP() << "not on ext4";
-    testing::WriteFile(path_, testing::Noise(2 * kWindow + 4096));
-    const util::UniqueFd fd(open(path_.c_str(), O_RDONLY | O_CLOEXEC));
-    ASSERT_EQ(fsync(fd.get()), 0);  // dirty pages cannot be dropped
-    file_ = OpenArchiveFile(path_);
-  }
-
-  const testing::TempFolder folder_;
-  const std::string path_ = folder_ / "a.skops";
-  std::shared_ptr<const ArchiveFile> file_;
-};
-
-TEST_F(ArchivePages, DroppedOnRequest) {
-  ReadSome(*file_, 0, 2 * kWindow);
-  EXPECT_GT(ResidentPages(path_, 0, 2 * kWindow), 0U);
-  file_->DropPages();
-  EXPECT_LT(ResidentPages(path_, 0, 2 * kWindow), pages_ / 10);
-}
-
-TEST_F(ArchivePages, DroppedWhenQuiet) {
-  file_->DropPagesIfQuiet();
-  ReadSome(*file_, 0, 2 * kWindow);
-  file_->DropPagesIfQuiet();
-  EXPECT_GT(ResidentPages(path_, 0, 2 * kWindow), 0U);
-  file_->DropPagesIfQuiet();
-  EXPECT_LT(ResidentPages(path_, 0, 2 * kWindow), pages_ / 10);
-}
-
-TEST_F(ArchivePages, DroppedWhenItGoes) {
-  ReadSome(*file_, 0, 2 * kWindow);
-  file_.reset();
-  EXPECT_LT(ResidentPages(path_, 0, 2 * kWindow), pages_ / 10);
-}
-
-TEST_F(ArchivePages, WindowIsDroppedWhenItHasBeenServed) {
-  ReadSome(*file_, 0, 2 * kWindow);
-  // All of the first window in pieces that do not end with it, and a little of the second.
-  constexpr size_t kPiece = 1 << 20;
-  for (size_t i = 0; i < 8; ++i) file_->Served(i * kPiece + 100, kPiece);
-  EXPECT_GT(ResidentPages(path_, 0, kWindow), 0U);
-  file_->Served(0, 100);
-  EXPECT_LT(ResidentPages(path_, 0, kWindow), pages_ / 10);
-  EXPECT_GT(ResidentPages(path_, kWindow, kWindow), 0U);
-}
-
-TEST_F(ArchivePages, ServedFromManyThreadsUpToTheEnd) {
-  const std::string bytes = ReadSome(*file_, 0, file_->size());
-  std::vector<std::thread> threads;
-  for (size_t t = 0; t < 8; ++t) {
-    threads.emplace_back([&, t] {
-      for (uint64_t at = t * 65536; at < file_->size(); at += 8 * 65536) {
-        const auto size = std::min<uint64_t>(65536, file_->size() - at);
-        EXPECT_TRUE(ReadSome(*file_, at, size) == bytes.substr(at, size));
-        file_->Served(at, size);
-      }
-    });
-  }
-  for (auto& thread : threads) thread.join();
 }
 
 }  // namespace

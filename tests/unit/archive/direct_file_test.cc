@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "archive/page_cache.h"
 #include "support/file_changes.h"
 #include "support/temp_folder.h"
 
@@ -104,8 +105,6 @@ TEST_F(DirectFileTest, LeavesThePageCacheAsItIs) {
   EXPECT_TRUE(IsInPageCache(fd_.get(), 0, 8 * kBlock));
   EXPECT_FALSE(IsInPageCache(fd_.get(), 0, 9 * kBlock));
 }
-
-TEST(IsInPageCache, TrueWhereTheKernelDoesNotSay) { EXPECT_TRUE(IsInPageCache(-1, 0, 4096)); }
 
 TEST(DirectFile, NoneOfWhatIsNoFile) {
   EXPECT_FALSE(DirectFile::IsPossible(-1));

@@ -1,0 +1,71 @@
+#include "archive/direct_reader.h"
+
+#include <fcntl.h>
+
+#include <mutex>
+
+#include "archive/page_cache.h"
+#include "util/progress.h"
+
+namespace skopsfs::archive {
+namespace {
+
+constexpr size_t kLargeRead = size_t{256} << 10;  // bytes; what is tried for more of them must pay
+constexpr int kTrustedToBeCached = 16;            // jumps
+
+}  // namespace
+
+DirectReader::Part DirectReader::Read(uint64_t offset, std::span<std::byte> out) {
+  if (!IsToBeReadDirectly(offset, out.size())) return {};
+  const DirectFile* const file = File();
+  if (file == nullptr) return {};
+  if (out.size() >= kLargeRead) return ReadBlocks(*file, offset, out);
+  return {.end = file->ReadAround(offset, out) ? out.size() : 0};
+}
+
+// Whether it jumps, into what is not in the page cache.
+bool DirectReader::IsToBeReadDirectly(uint64_t offset, size_t size) {
+  const auto kind = runs_.Note(offset, size);
+  const bool jumps =
+      kind == ReadRuns::Kind::kJump || (kind == ReadRuns::Kind::kShortRun && size >= kLargeRead);
+  if (!jumps) return false;
+  // Where it was found there, it will be there the next time, or else be read in vain for once.
+  if (found_cached_.load(std::memory_order_relaxed) > 0) {
+    found_cached_.fetch_sub(1, std::memory_order_relaxed);
+    return false;
+  }
+  if (!IsInPageCache(fd_, offset, size)) return true;
+  found_cached_.store(kTrustedToBeCached, std::memory_order_relaxed);
+  return false;
+}
+
+const DirectFile* DirectReader::File() {
+  const std::lock_guard lock(mutex_);
+  if (!is_possible_) is_possible_ = DirectFile::IsPossible(fd_);
+  if (*is_possible_ && !file_) file_ = DirectFile::Open(fd_);
+  return file_.get();
+}
+
+// All but the ends, which others read too when they read what lies beside it.
+DirectReader::Part DirectReader::ReadBlocks(const DirectFile& file, uint64_t offset,
+                                            std::span<std::byte> out) const {
+  constexpr auto kBlock = DirectFile::kBlock;
+  const auto address = reinterpret_cast<uintptr_t>(out.data());
+  if (address % kBlock != offset % kBlock) return {};
+  const size_t begin = (kBlock - offset % kBlock) % kBlock;
+  const size_t blocks = (out.size() - begin) / kBlock * kBlock;
+  const size_t end = begin + blocks;
+  // Fetched while the disk is at the rest.
+  AskFor(offset, begin);
+  AskFor(offset + end, out.size() - end);
+  if (!file.Read(offset + begin, out.subspan(begin, blocks))) return {};
+  return {begin, end};
+}
+
+void DirectReader::AskFor(uint64_t offset, size_t size) const {
+  if (size == 0) return;
+  const util::Waiting source(util::WaitsFor::kSource);
+  posix_fadvise(fd_, static_cast<off_t>(offset), static_cast<off_t>(size), POSIX_FADV_WILLNEED);
+}
+
+}  // namespace skopsfs::archive
