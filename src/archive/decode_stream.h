@@ -6,6 +6,7 @@
 #include <span>
 
 #include "zip/byte_source.h"
+#include "zip/format.h"
 
 namespace skopsfs::archive {
 
@@ -20,6 +21,12 @@ struct Extent {
   uint16_t flags = 0;  // general purpose bits of the entry; LZMA has one
   // The compressed member in whose decoded bytes these are; nullptr when they are in the file.
   std::shared_ptr<const Extent> within = nullptr;
+
+  bool is_stored() const { return method == zip::kMethodStored; }
+  // Whether the bytes have to be decoded before they can be read.
+  bool is_decoded() const { return !is_stored() || within; }
+  // What has to be decoded for that: of what is stored in a compressed member, that member.
+  const Extent& decoded() const { return is_stored() && within ? *within : *this; }
 };
 
 // What a stream needs to go on from one place, without what comes before it. Immutable.

@@ -4,8 +4,6 @@
 
 #include <algorithm>
 
-#include "archive/member_reader.h"
-
 namespace skopsfs::archive {
 namespace {
 
@@ -33,7 +31,7 @@ InnerArchive::InnerArchive(const zip::ByteSource& bytes, const Extent& outer,
     throw util::Error(EFBIG,
                       fmt::format("it has more members than the limit of {}", kMostNodes - 1));
   }
-  const auto within = IsDecoded(outer) ? std::make_shared<const Extent>(outer) : nullptr;
+  const auto within = outer.is_decoded() ? std::make_shared<const Extent>(outer) : nullptr;
   members_.resize(index_.node_count());
   for (const uint32_t node : index_.MembersInFileOrder()) {
     try {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "archive/archive_index.h"
-#include "archive/member_bytes.h"
+#include "archive/member_reader.h"
 #include "util/error.h"
 
 namespace skopsfs::archive {

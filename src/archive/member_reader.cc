@@ -4,7 +4,6 @@
 #include <vector>
 
 #include "archive/crc32.h"
-#include "archive/member_bytes.h"
 #include "archive/writers.h"
 #include "util/error.h"
 #include "zip/format.h"
@@ -59,16 +58,35 @@ uint32_t CrcOfStored(const ArchiveFile& file, const Extent& extent) {
   });
 }
 
+std::shared_ptr<Decoder> MakeDecoder(const std::shared_ptr<const ArchiveFile>& file,
+                                     const Extent& extent) {
+  if (!extent.within) return std::make_shared<Decoder>(file, extent);
+  // The decoder of what is in the compressed member keeps both.
+  const auto outer = std::make_shared<Decoder>(file, *extent.within);
+  const auto bytes = std::make_shared<const zip::ReadByFunction>(
+      extent.within->size,
+      [outer](uint64_t offset, std::span<std::byte> out) { outer->Read(offset, out); });
+  return std::make_shared<Decoder>(bytes, extent, outer->memory_bytes());
+}
+
+// The decoder of a state, which decodes what the extent is made of.
+std::shared_ptr<Decoder> DecoderOf(MemberState& state,
+                                   const std::shared_ptr<const ArchiveFile>& file,
+                                   const Extent& extent) {
+  return state.pool.Get(state.decoder, [&] { return MakeDecoder(file, extent.decoded()); });
+}
+
 void CheckDecodedCrc(const std::shared_ptr<const ArchiveFile>& file, const Extent& extent,
                      DecoderPool& pool) {
   MemberState fresh(extent.size, pool);  // others may have decoded what the file was before
-  DecodedMember member(file, extent, fresh);
-  if (extent.method != zip::kMethodStored) {
+  const auto decoder = DecoderOf(fresh, file, extent);
+  if (!extent.is_stored()) {
     // To the last byte, where the decoder compares it.
     std::byte last;
-    return member.Read(extent.size - 1, {&last, 1});
+    return decoder->Read(extent.size - 1, {&last, 1});
   }
-  const auto crc = CrcOf(extent, [&](uint64_t offset, auto part) { member.Read(offset, part); });
+  const auto crc = CrcOf(
+      extent, [&](uint64_t offset, auto part) { decoder->Read(extent.offset + offset, part); });
   if (crc != extent.crc32) throw Error(EIO, kWrong);
 }
 
@@ -104,10 +122,10 @@ MemberReader::MemberReader(std::shared_ptr<const ArchiveFile> file, const Extent
     : file_(std::move(file)),
       extent_(extent),
       state_(file_->members().Of(extent, pool)),
-      decoder_state_(DecoderStateOf(*file_, extent, pool)) {}
+      decoder_state_(file_->members().Of(extent.decoded(), pool)) {}
 
 handover::Kind MemberReader::kind() const {
-  return IsDecoded(extent_) ? handover::Kind::kDecoded : handover::Kind::kStored;
+  return extent_.is_decoded() ? handover::Kind::kDecoded : handover::Kind::kStored;
 }
 
 size_t MemberReader::Read(uint64_t offset, std::span<std::byte> out) {
@@ -126,7 +144,7 @@ size_t MemberReader::Read(uint64_t offset, std::span<std::byte> out) {
 std::optional<size_t> MemberReader::ReadAtOnce(uint64_t offset, std::span<std::byte> out) {
   out = zip::Within(extent_.size, offset, out);
   if (out.empty()) return 0;
-  if (IsDecoded(extent_) || ReadUnproven(offset, out)) return std::nullopt;
+  if (extent_.is_decoded() || ReadUnproven(offset, out)) return std::nullopt;
   return out.size();
 }
 
@@ -145,13 +163,14 @@ std::optional<int64_t> MemberReader::ReadUnproven(uint64_t offset, std::span<std
   }
   const auto changed = file_->CheckUnchanged();
   if (changed && changed != trusted) return changed;
-  if (extent_.method == zip::kMethodStored) PassBy(offset, out);
+  if (extent_.is_stored()) PassBy(offset, out);
   return std::nullopt;
 }
 
 void MemberReader::ReadBytes(uint64_t offset, std::span<std::byte> out) const {
-  if (IsDecoded(extent_)) {
-    return DecodedMember(file_, extent_, *decoder_state_).Read(offset, out);
+  if (extent_.is_decoded()) {
+    const uint64_t start = extent_.is_stored() ? extent_.offset : 0;
+    return DecoderOf(*decoder_state_, file_, extent_)->Read(start + offset, out);
   }
   ReadPages(*file_, extent_, offset, out);
   file_->pages().Served(extent_.offset + offset, out.size());
@@ -198,7 +217,7 @@ uint32_t MemberReader::LearnCrc32() {
 }
 
 void MemberReader::CheckCrc() {
-  if (!IsDecoded(extent_)) {
+  if (!extent_.is_decoded()) {
     if (CrcOfStored(*file_, extent_) != Crc32().value()) throw Error(EIO, kWrong);
   } else if (extent_.size > 0) {
     CheckDecodedCrc(file_, extent_, state_->pool);
