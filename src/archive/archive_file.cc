@@ -17,7 +17,7 @@ ArchiveFile::ArchiveFile(util::UniqueFd fd, const struct stat& opened, bool keep
     : fd_(std::move(fd)),
       identity_(handover::IdentityOf(opened)),
       counters_(counters),
-      writers_(fd_.get()),
+      writer_detector_(fd_.get()),
       pages_(fd_.get(), identity_.size, keep_pages),
       direct_(fd_.get()) {}
 
@@ -78,7 +78,7 @@ struct stat ArchiveFile::Stat() const {
 // To be asked before the times are looked at: who has closed the file by now has set them, but
 // tmpfs sets them after it has taken bytes away.
 bool ArchiveFile::IsSeenWritten() const {
-  return writers_.may_leave_times() && writers_.HaveItOpen();
+  return writer_detector_.may_leave_times() && writer_detector_.HasWriter();
 }
 
 std::optional<int64_t> ArchiveFile::CheckUnchanged() const {

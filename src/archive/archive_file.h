@@ -10,7 +10,7 @@
 #include "archive/direct_reader.h"
 #include "archive/member_state.h"
 #include "archive/page_cache.h"
-#include "archive/writers.h"
+#include "archive/writer_detector.h"
 #include "handover/counters.h"
 #include "handover/identity.h"
 #include "util/unique_fd.h"
@@ -49,8 +49,9 @@ class ArchiveFile : public zip::ByteSource {
   // rewrite that resets the modification time.
   std::optional<int64_t> CheckUnchanged() const;
 
-  // Whether somebody has it open for writing when it is to be trusted from now on, see writers.h.
-  bool IsBeingWritten() const { return writers_.HaveItOpenAtFirst(); }
+  // Whether somebody has it open for writing when it is to be trusted from now on, see
+  // writer_detector.h.
+  bool IsBeingWritten() const { return writer_detector_.HasWriterAtFirst(); }
 
   // Whether it has its times of the beginning, and where these may lie, nobody writes to it: what
   // new opens ask for.
@@ -79,7 +80,7 @@ class ArchiveFile : public zip::ByteSource {
   util::UniqueFd fd_;
   handover::Identity identity_;
   handover::Counters* const counters_;
-  const Writers writers_;
+  const WriterDetector writer_detector_;
   mutable PageDropper pages_;
   mutable DirectReader direct_;
   mutable MemberStates members_;

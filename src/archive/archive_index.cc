@@ -58,11 +58,11 @@ size_t ArchiveIndex::memory_bytes() const {
          directory_.names.capacity() + tree_.memory_bytes();
 }
 
-uint64_t ArchiveIndex::Mark() const {
-  uint64_t mark = Crc32(0, std::as_bytes(std::span(directory_.names)));
+uint64_t ArchiveIndex::Fingerprint() const {
+  uint64_t fingerprint = Crc32(0, std::as_bytes(std::span(directory_.names)));
   const auto mix = [&](uint64_t value) {
-    mark = (mark ^ value) * 0x9e3779b97f4a7c15;
-    mark ^= mark >> 32;
+    fingerprint = (fingerprint ^ value) * 0x9e3779b97f4a7c15;
+    fingerprint ^= fingerprint >> 32;
   };
   for (const auto& entry : directory_.entries) {
     mix(static_cast<uint64_t>(entry.header_offset));
@@ -71,7 +71,7 @@ uint64_t ArchiveIndex::Mark() const {
     mix(uint64_t{entry.crc32} << 32 | uint64_t{entry.method} << 16 | entry.flags);
     mix(uint64_t{entry.name_offset} << 32 | entry.raw_name_size);
   }
-  return std::max<uint64_t>(mark, 1);
+  return std::max<uint64_t>(fingerprint, 1);
 }
 
 time_t ModificationTime(const zip::Entry& entry) {

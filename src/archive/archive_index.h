@@ -39,7 +39,7 @@ class ArchiveIndex {
   size_t memory_bytes() const;
 
   // Tells this central directory from others; never 0.
-  uint64_t Mark() const;
+  uint64_t Fingerprint() const;
 
  private:
   zip::CentralDirectory directory_;

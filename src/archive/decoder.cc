@@ -32,18 +32,18 @@ Decoder::Decoder(std::shared_ptr<const zip::ByteSource> source, const Extent& ex
       memory_bytes_(
           sizeof(*this) + KeptOf(extent.size) + DecodeStreamMemory(*source_, extent) +
           (static_cast<size_t>(extent.size / span_) + (extent.size > kKept ? kMostJumps : 0)) *
-              (sizeof(Mark) + CheckpointMemory(extent.method)) +
+              (sizeof(ResumePoint) + CheckpointMemory(extent.method)) +
           source_bytes) {}
 
 // The last place before `offset` to go on from; nullptr for the start of the member.
-const Decoder::Mark* Decoder::NearestMark(uint64_t offset) const {
+const Decoder::ResumePoint* Decoder::NearestResumePoint(uint64_t offset) const {
   const auto after = std::upper_bound(
-      marks_.begin(), marks_.end(), offset,
-      [](uint64_t position, const Mark& mark) { return position < mark.position; });
-  const Mark* nearest = after == marks_.begin() ? nullptr : &*std::prev(after);
-  for (const Mark& mark : jumps_) {
-    if (mark.position <= offset && (nearest == nullptr || mark.position > nearest->position)) {
-      nearest = &mark;
+      resume_points_.begin(), resume_points_.end(), offset,
+      [](uint64_t position, const ResumePoint& point) { return position < point.position; });
+  const ResumePoint* nearest = after == resume_points_.begin() ? nullptr : &*std::prev(after);
+  for (const ResumePoint& point : jumps_) {
+    if (point.position <= offset && (nearest == nullptr || point.position > nearest->position)) {
+      nearest = &point;
     }
   }
   return nearest;
@@ -52,16 +52,16 @@ const Decoder::Mark* Decoder::NearestMark(uint64_t offset) const {
 // Sees to it that what is at `offset` is kept, or will be decoded without a detour.
 void Decoder::GoTo(uint64_t offset) {
   const bool can_go_on = stream_ && offset >= position_ - kept_count_;
-  const Mark* nearest = NearestMark(offset);
+  const ResumePoint* nearest = NearestResumePoint(offset);
   const bool is_shorter = nearest != nullptr && nearest->position > position_;
   if (can_go_on && !is_shorter) return;
   if (stream_) Leave();
-  GoOnFrom(NearestMark(offset));  // Leave() may have let go of that one
+  GoOnFrom(NearestResumePoint(offset));  // Leave() may have let go of that one
 }
 
 // Who reads on where it is now shall not have to decode a span again.
 void Decoder::Leave() {
-  const Mark* nearest = NearestMark(position_);
+  const ResumePoint* nearest = NearestResumePoint(position_);
   if (position_ == extent_.size || (nearest != nullptr && nearest->position == position_)) return;
   auto checkpoint = stream_->Save();
   if (!checkpoint) return;
@@ -69,7 +69,7 @@ void Decoder::Leave() {
   jumps_.push_front({.position = position_, .crc32 = crc32_, .checkpoint = std::move(checkpoint)});
 }
 
-void Decoder::GoOnFrom(const Mark* mark) {
+void Decoder::GoOnFrom(const ResumePoint* point) {
   stream_.reset();
   if (kept_.empty()) {
     const size_t size = KeptOf(extent_.size);
@@ -77,9 +77,10 @@ void Decoder::GoOnFrom(const Mark* mark) {
     kept_ = {memory_.get(), size};
   }
   kept_count_ = not_asked_for_ = 0;
-  position_ = mark != nullptr ? mark->position : 0;
-  crc32_ = mark != nullptr ? mark->crc32 : 0;
-  stream_ = OpenDecodeStream(*source_, extent_, mark != nullptr ? mark->checkpoint.get() : nullptr);
+  position_ = point != nullptr ? point->position : 0;
+  crc32_ = point != nullptr ? point->crc32 : 0;
+  stream_ =
+      OpenDecodeStream(*source_, extent_, point != nullptr ? point->checkpoint.get() : nullptr);
 }
 
 size_t Decoder::NextChunk() const {
@@ -105,15 +106,16 @@ void Decoder::DecodeChunk(std::span<std::byte> chunk) {
   if (position_ == extent_.size) {
     if (crc32_ != extent_.crc32) throw Error(EIO, "bad CRC-32");
   } else if (position_ % span_ == 0) {
-    AddMark();
+    AddResumePoint();
   }
 }
 
-void Decoder::AddMark() {
-  if (!marks_.empty() && marks_.back().position >= position_) return;
+void Decoder::AddResumePoint() {
+  if (!resume_points_.empty() && resume_points_.back().position >= position_) return;
   auto checkpoint = stream_->Save();
   if (!checkpoint) return;
-  marks_.push_back({.position = position_, .crc32 = crc32_, .checkpoint = std::move(checkpoint)});
+  resume_points_.push_back(
+      {.position = position_, .crc32 = crc32_, .checkpoint = std::move(checkpoint)});
 }
 
 // Copies the kept bytes from `from` on that belong into `out`, and returns the end of what it has

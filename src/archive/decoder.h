@@ -43,21 +43,20 @@ class Decoder {
   static constexpr size_t kMostJumps = 16;
   static_assert(kKept % kChunk == 0 && kSpan % kChunk == 0);
 
-  // A place to go on from.
-  struct Mark {
+  struct ResumePoint {
     uint64_t position = 0;
     uint32_t crc32 = 0;  // of all bytes before it
     std::unique_ptr<const Checkpoint> checkpoint;
   };
 
-  const Mark* NearestMark(uint64_t offset) const;
+  const ResumePoint* NearestResumePoint(uint64_t offset) const;
   void GoTo(uint64_t offset);
   void Leave();
-  void GoOnFrom(const Mark* mark);
+  void GoOnFrom(const ResumePoint* point);
   size_t NextChunk() const;
   void DecodeAndKeep();
   void DecodeChunk(std::span<std::byte> chunk);
-  void AddMark();
+  void AddResumePoint();
   uint64_t CopyKept(uint64_t from, uint64_t offset, std::span<std::byte> out);
 
   const std::shared_ptr<const zip::ByteSource> source_;
@@ -73,8 +72,8 @@ class Decoder {
   uint64_t not_asked_for_ = 0;  // of these, about: somebody who is behind will ask for them
   uint64_t position_ = 0;       // of the next byte to decode
   uint32_t crc32_ = 0;          // of all bytes before position_
-  std::vector<Mark> marks_;     // one every span_ bytes, as far as it has been decoded
-  std::list<Mark> jumps_;       // where it was when it jumped, the last ones first
+  std::vector<ResumePoint> resume_points_;  // one every span_ bytes, as far as it has been decoded
+  std::list<ResumePoint> jumps_;            // where it was when it jumped, the last ones first
 };
 
 }  // namespace skopsfs::archive

@@ -25,9 +25,10 @@ DirectReader::Part DirectReader::Read(uint64_t offset, std::span<std::byte> out)
 
 // Whether it jumps, into what is not in the page cache.
 bool DirectReader::IsToBeReadDirectly(uint64_t offset, size_t size) {
-  const auto kind = runs_.Note(offset, size);
+  using Pattern = SequentialReadDetector::Pattern;
+  const auto pattern = detector_.Note(offset, size);
   const bool jumps =
-      kind == ReadRuns::Kind::kJump || (kind == ReadRuns::Kind::kShortRun && size >= kLargeRead);
+      pattern == Pattern::kRandom || (pattern == Pattern::kShortRun && size >= kLargeRead);
   if (!jumps) return false;
   // Where it was found there, it will be there the next time, or else be read in vain for once.
   if (found_cached_.load(std::memory_order_relaxed) > 0) {

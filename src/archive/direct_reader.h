@@ -7,7 +7,7 @@
 #include <span>
 
 #include "archive/direct_file.h"
-#include "archive/read_runs.h"
+#include "archive/sequential_read_detector.h"
 #include "util/long_mutex.h"
 
 namespace skopsfs::archive {
@@ -34,7 +34,7 @@ class DirectReader {
   Part ReadBlocks(const DirectFile& file, uint64_t offset, std::span<std::byte> out) const;
 
   const int fd_;
-  ReadRuns runs_;
+  SequentialReadDetector detector_;
   std::atomic<int> found_cached_ = 0;  // for how many jumps not to look again
   util::LongMutex mutex_;              // guards what follows
   std::optional<bool> is_possible_;

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "archive/crc32.h"
-#include "archive/writers.h"
+#include "archive/writer_detector.h"
 #include "util/error.h"
 #include "zip/format.h"
 #include "zip/local_header.h"
@@ -163,7 +163,7 @@ std::optional<int64_t> MemberReader::ReadUnproven(uint64_t offset, std::span<std
   }
   const auto changed = file_->CheckUnchanged();
   if (changed && changed != trusted) return changed;
-  if (extent_.is_stored()) PassBy(offset, out);
+  if (extent_.is_stored()) AddToCrc(offset, out);
   return std::nullopt;
 }
 
@@ -176,12 +176,12 @@ void MemberReader::ReadBytes(uint64_t offset, std::span<std::byte> out) const {
   file_->pages().Served(extent_.offset + offset, out.size());
 }
 
-void MemberReader::PassBy(uint64_t offset, std::span<const std::byte> bytes) {
+void MemberReader::AddToCrc(uint64_t offset, std::span<const std::byte> bytes) {
   if (state_->right) return;
-  const auto crc = state_->passing.Pass(offset, bytes);
+  const auto crc = state_->running_crc.Add(offset, bytes);
   if (!crc) return;
   if (!extent_.has_crc32 || *crc == extent_.crc32) {
-    state_->passed = *crc;
+    state_->crc32 = *crc;
     state_->right = true;
   } else {
     state_->wrong = true;
@@ -191,7 +191,7 @@ void MemberReader::PassBy(uint64_t offset, std::span<const std::byte> bytes) {
 
 std::optional<uint32_t> MemberReader::Crc32() const {
   if (extent_.has_crc32) return extent_.crc32;
-  return state_->right ? std::optional(state_->passed.load()) : std::nullopt;
+  return state_->right ? std::optional(state_->crc32.load()) : std::nullopt;
 }
 
 void MemberReader::TakeAsItIs() {
@@ -210,10 +210,10 @@ uint32_t MemberReader::LearnCrc32() {
     if (file_->CheckUnchanged().value_or(MemberState::kNone) != trusted_) {
       throw Error(EIO, "the archive is being changed all the time");
     }
-    state_->passed = crc;
+    state_->crc32 = crc;
     state_->right = true;
   }
-  return state_->passed;
+  return state_->crc32;
 }
 
 void MemberReader::CheckCrc() {

@@ -36,9 +36,9 @@ class MemberReader {
   // through for its proof.
   std::optional<size_t> ReadAtOnce(uint64_t offset, std::span<std::byte> out);
 
-  // Where in the archive, as far as is known, what is at `offset` begins: memory that begins in a
+  // Where in the archive, as far as is known, what is at `offset` lies: memory that begins in a
   // block as this does is the fastest to read into, see ArchiveFile.
-  uint64_t PlaceOf(uint64_t offset) const { return extent_.offset + offset; }
+  uint64_t OffsetInFile(uint64_t offset) const { return extent_.offset + offset; }
 
   // Reads the member through, unless that has been done, and throws util::Error(EIO) when its
   // CRC-32, which must be known, is wrong. To be called when the file is current, and counts if it
@@ -61,7 +61,7 @@ class MemberReader {
  private:
   std::optional<int64_t> ReadUnproven(uint64_t offset, std::span<std::byte> out);
   void ReadBytes(uint64_t offset, std::span<std::byte> out) const;
-  void PassBy(uint64_t offset, std::span<const std::byte> bytes);
+  void AddToCrc(uint64_t offset, std::span<const std::byte> bytes);
   void CheckCrc();
   void Prove(int64_t changed);
   void ProveMember(int64_t changed);

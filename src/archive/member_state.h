@@ -10,7 +10,7 @@
 
 #include "archive/decode_stream.h"
 #include "archive/decoder_pool.h"
-#include "archive/passing_crc.h"
+#include "archive/running_crc32.h"
 #include "util/long_mutex.h"
 
 namespace skopsfs::archive {
@@ -24,7 +24,7 @@ struct MemberState {
   static constexpr int64_t kNone = INT64_MIN;
 
   // The pool must live longer.
-  MemberState(uint64_t size, DecoderPool& decoders) : pool(decoders), passing(size) {}
+  MemberState(uint64_t size, DecoderPool& decoders) : pool(decoders), running_crc(size) {}
   ~MemberState() { pool.Drop(decoder); }
   MemberState(const MemberState&) = delete;
   MemberState& operator=(const MemberState&) = delete;
@@ -36,8 +36,8 @@ struct MemberState {
   // Of the version as it was opened: both last as long as the version.
   std::atomic<bool> right = false;
   std::atomic<bool> wrong = false;
-  PassingCrc passing;                // until one of them is known
-  std::atomic<uint32_t> passed = 0;  // the CRC-32 that has gone by, once it is right
+  RunningCrc32 running_crc;         // until one of them is known
+  std::atomic<uint32_t> crc32 = 0;  // of the bytes, once it is right
 
   // Since the change time of the file moved: found right with `proven`, wrong with `disproven`.
   util::LongMutex mutex;  // guards both, and is held while the member is read through

@@ -1,6 +1,6 @@
 // The part of Catalog that opens archives.
 
-#include "archive/writers.h"
+#include "archive/writer_detector.h"
 #include "catalog/catalog.h"
 #include "util/effort.h"
 #include "util/error.h"
@@ -157,7 +157,7 @@ Catalog::File Catalog::OpenFile(Slot& slot) {
   util::UniqueFd fd = source::Source::OpenForReading(*found);
   if (handover::IdentityOf(found->st) != slot.identity) {
     // An upload that is going on is said to be one.
-    if (archive::Writers(fd.get()).HaveItOpen()) throw Error(EIO, kBeingWritten);
+    if (archive::WriterDetector(fd.get()).HasWriter()) throw Error(EIO, kBeingWritten);
     throw Error(ESTALE, Quoted(slot.path) + " is another version by now");
   }
   archive::WaitUntilSettled(slot.identity.ctime);
@@ -178,7 +178,7 @@ Catalog::Index Catalog::IndexOf(Slot& slot, const archive::ArchiveFile& file) {
   const auto turn = open_.WaitForTurn(location.size);
   auto index = std::make_unique<archive::ArchiveIndex>(file, location, LabelOf(slot));
   if (slot.record) {
-    if (!handover::IsMark(slot.record->index_mark, index->Mark())) {
+    if (!handover::IsMark(slot.record->index_mark, index->Fingerprint())) {
       throw Error(EIO, "its central directory has changed");
     }
     slot.record->members = index->node_count();

@@ -245,7 +245,7 @@ int Run(std::span<const char* const> arguments) {
   // A log that nobody reads any more is no reason to end.
   signal(SIGPIPE, SIG_IGN);
   signal(SIGXFSZ, SIG_IGN);  // nor one that has become too large
-  signal(SIGIO, SIG_IGN);    // see archive/writers.h
+  signal(SIGIO, SIG_IGN);    // see archive/writer_detector.h
   OccupyStandardStreams();
   if (supervisor) RunWorker(supervisor->first, options);
   if (getpid() == 1) supervisor::Supervisor::HoldSignals();  // the first process of a container

@@ -87,7 +87,7 @@ std::unique_ptr<CLI::App> MakeApp(Request& request) {
 
 int Run(const std::vector<std::string>& arguments) {
   util::KeepTimeZone();
-  signal(SIGIO, SIG_IGN);  // see archive/writers.h
+  signal(SIGIO, SIG_IGN);  // see archive/writer_detector.h
   // What the libraries log is what is reported here.
   util::SetLogSink([](util::LogLevel, const std::string&) { return true; });
   Request request;

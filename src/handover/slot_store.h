@@ -24,7 +24,7 @@ struct SlotRecord {
   std::atomic<uint32_t> state;  // kLive, or else the record is free or half-written
   std::atomic<uint32_t> superseded;
   std::atomic<uint64_t> lookups;
-  std::atomic<uint64_t> index_mark;  // see ArchiveIndex::Mark(); 0: not known yet
+  std::atomic<uint64_t> index_mark;  // see ArchiveIndex::Fingerprint(); 0: not known yet
   std::atomic<uint64_t> names_mark;  // the same of its NameTree
   // How many nodes it may have, as far as is known: of its index, of its names, and the npz there.
   std::atomic<uint32_t> members;

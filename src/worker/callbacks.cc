@@ -160,7 +160,7 @@ void Read(fuse_req_t request, fuse_ino_t number, size_t size, off_t start, fuse_
     // What takes long does not keep one that others share.
     const bool is_quick = !util::IsWithinLimit(util::Effort::kDecode);
     if (is_quick && size > kSmall) large.emplace(Context(request).read_buffers);
-    const auto buffer = large ? large->At(reader.PlaceOf(offset), size) : ThreadBuffer(size);
+    const auto buffer = large ? large->At(reader.OffsetInFile(offset), size) : ThreadBuffer(size);
     const auto bytes = buffer.first(file_system.Read(member, offset, buffer));
     file_system.counters().Served(reader.kind(), bytes.size());
     IsTaken(fuse_reply_buf(request, reinterpret_cast<const char*>(bytes.data()), bytes.size()));

@@ -1,4 +1,4 @@
-#include "archive/writers.h"
+#include "archive/writer_detector.h"
 
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -29,7 +29,7 @@ void WaitUntilSettled(int64_t ctime) {
   std::this_thread::sleep_for(std::chrono::nanoseconds(kStep - (present - ctime)));
 }
 
-Writers::Writers(int fd) : fd_(fd) {
+WriterDetector::WriterDetector(int fd) : fd_(fd) {
   struct statfs filesystem {};
   const util::Waiting source(util::WaitsFor::kSource);
   // When it does not say what it is, the most is asked of it.
@@ -42,7 +42,7 @@ Writers::Writers(int fd) : fd_(fd) {
   are_elsewhere_ = type == NFS_SUPER_MAGIC || type == kCifsMagic || type == kSmb2Magic;
 }
 
-bool Writers::HaveItOpen() const {
+bool WriterDetector::HasWriter() const {
   const util::Waiting source(util::WaitsFor::kSource);
   // A lease for reading is granted only where nobody writes. It is given back at once.
   if (fcntl(fd_, F_SETLEASE, F_RDLCK) != 0) {
@@ -53,9 +53,9 @@ bool Writers::HaveItOpen() const {
   return false;
 }
 
-bool Writers::HaveItOpenAtFirst() const {
+bool WriterDetector::HasWriterAtFirst() const {
   const util::Waiting source(util::WaitsFor::kSource);
-  if (HaveItOpen()) return true;
+  if (HasWriter()) return true;
   // On overlayfs a map is one of the file in the layer, which a lease knows nothing of.
   if (hide_in_maps_ && fdatasync(fd_) != 0) throw util::ErrnoError("writing out what is mapped");
   return false;

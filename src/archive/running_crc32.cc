@@ -1,4 +1,4 @@
-#include "archive/passing_crc.h"
+#include "archive/running_crc32.h"
 
 #include <zlib.h>
 
@@ -9,12 +9,12 @@
 
 namespace skopsfs::archive {
 
-std::optional<uint32_t> PassingCrc::Pass(uint64_t offset, std::span<const std::byte> bytes) {
+std::optional<uint32_t> RunningCrc32::Add(uint64_t offset, std::span<const std::byte> bytes) {
   const uint64_t end = offset + bytes.size();
   // Before the mutex is taken, since it nearly always is what is needed.
   const uint32_t crc = Crc32(0, bytes);
   const std::lock_guard lock(mutex_);
-  // Where some of them have gone by before, the gaps between these.
+  // Where some of them came before, the gaps between these.
   for (uint64_t at = offset; at < end;) {
     const auto next = runs_.upper_bound(at);
     if (next != runs_.begin() && std::prev(next)->second.end > at) {
@@ -23,7 +23,7 @@ std::optional<uint32_t> PassingCrc::Pass(uint64_t offset, std::span<const std::b
     }
     const uint64_t stop = next == runs_.end() ? end : std::min(end, next->first);
     const bool are_all = at == offset && stop == end;
-    Add(at, stop, are_all ? crc : Crc32(0, bytes.subspan(at - offset, stop - at)));
+    Insert(at, stop, are_all ? crc : Crc32(0, bytes.subspan(at - offset, stop - at)));
     at = stop;
   }
   if (runs_.size() > kMostRuns) runs_.clear();
@@ -33,7 +33,7 @@ std::optional<uint32_t> PassingCrc::Pass(uint64_t offset, std::span<const std::b
 }
 
 // A run that touches none but at its ends.
-void PassingCrc::Add(uint64_t start, uint64_t end, uint32_t crc) {
+void RunningCrc32::Insert(uint64_t start, uint64_t end, uint32_t crc) {
   const auto joined = [](uint32_t first, uint32_t second, uint64_t size_of_second) {
     return static_cast<uint32_t>(
         crc32_combine(first, second, static_cast<z_off_t>(size_of_second)));

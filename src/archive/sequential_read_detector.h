@@ -9,16 +9,16 @@ namespace skopsfs::archive {
 // Tells reads of a file that go on where others ended from those that jump: the kernel's read-ahead
 // serves the first, and for the second brings in what nobody asked for. Knows several readers
 // apart, and what the kernel asks for at once comes in any order. Thread-safe.
-class ReadRuns {
+class SequentialReadDetector {
  public:
-  enum class Kind {
-    kJump,      // nothing beside it was read of late
+  enum class Pattern {
+    kRandom,    // nothing beside it was read of late
     kShortRun,  // it goes on, but what the kernel reads ahead on a mount for one page is as long
     kLongRun,
   };
 
   // Notes a read.
-  Kind Note(uint64_t offset, uint64_t size);
+  Pattern Note(uint64_t offset, uint64_t size);
 
  private:
   struct Run {

@@ -1,4 +1,4 @@
-#include "archive/writers.h"
+#include "archive/writer_detector.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "archive/read_runs.h"
+#include "archive/sequential_read_detector.h"
 
 #include <algorithm>
 
@@ -12,7 +12,7 @@ constexpr uint64_t kLong = 32;
 
 }  // namespace
 
-ReadRuns::Kind ReadRuns::Note(uint64_t offset, uint64_t size) {
+SequentialReadDetector::Pattern SequentialReadDetector::Note(uint64_t offset, uint64_t size) {
   const std::lock_guard lock(mutex_);
   auto run = std::find_if(runs_.begin(), runs_.end(), [&](const Run& known) {
     const uint64_t near = kNear * std::max(size, known.request);
@@ -29,8 +29,8 @@ ReadRuns::Kind ReadRuns::Note(uint64_t offset, uint64_t size) {
   run->end = end;
   run->request = std::max(run->request, size);
   run->used = ++reads_;
-  if (is_new) return Kind::kJump;
-  return run->length > kLong * run->request ? Kind::kLongRun : Kind::kShortRun;
+  if (is_new) return Pattern::kRandom;
+  return run->length > kLong * run->request ? Pattern::kLongRun : Pattern::kShortRun;
 }
 
 }  // namespace skopsfs::archive
