@@ -135,7 +135,7 @@ uint64_t Decoder::CopyKept(uint64_t from, uint64_t offset, std::span<std::byte> 
 
 void Decoder::Read(uint64_t offset, std::span<std::byte> out) {
   if (out.empty()) return;
-  const std::lock_guard lock(mutex_);
+  const util::MutexLock lock(mutex_);
   try {
     GoTo(offset);
     uint64_t done = CopyKept(offset, offset, out);

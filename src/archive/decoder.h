@@ -49,31 +49,36 @@ class Decoder {
     std::unique_ptr<const Checkpoint> checkpoint;
   };
 
-  const ResumePoint* NearestResumePoint(uint64_t offset) const;
-  void GoTo(uint64_t offset);
-  void Leave();
-  void GoOnFrom(const ResumePoint* point);
-  size_t NextChunk() const;
-  void DecodeAndKeep();
-  void DecodeChunk(std::span<std::byte> chunk);
-  void AddResumePoint();
-  uint64_t CopyKept(uint64_t from, uint64_t offset, std::span<std::byte> out);
+  const ResumePoint* NearestResumePoint(uint64_t offset) const REQUIRES(mutex_);
+  void GoTo(uint64_t offset) REQUIRES(mutex_);
+  void Leave() REQUIRES(mutex_);
+  void GoOnFrom(const ResumePoint* point) REQUIRES(mutex_);
+  size_t NextChunk() const REQUIRES(mutex_);
+  void DecodeAndKeep() REQUIRES(mutex_);
+  void DecodeChunk(std::span<std::byte> chunk) REQUIRES(mutex_);
+  void AddResumePoint() REQUIRES(mutex_);
+  uint64_t CopyKept(uint64_t from, uint64_t offset, std::span<std::byte> out) REQUIRES(mutex_);
 
   const std::shared_ptr<const zip::ByteSource> source_;
   const Extent extent_;
   const uint64_t span_;  // between checkpoints
   const bool has_checkpoints_;
   const size_t memory_bytes_;
-  util::LongMutex mutex_;  // guards what follows
-  std::unique_ptr<DecodeStream> stream_;
-  std::unique_ptr<std::byte[]> memory_;  // not touched before it is needed: many read a little
-  std::span<std::byte> kept_;   // in it, a ring: the byte at `position` is at position % size
-  uint64_t kept_count_ = 0;     // decoded bytes before position_ that are in it
-  uint64_t not_asked_for_ = 0;  // of these, about: somebody who is behind will ask for them
-  uint64_t position_ = 0;       // of the next byte to decode
-  uint32_t crc32_ = 0;          // of all bytes before position_
-  std::vector<ResumePoint> resume_points_;  // one every span_ bytes, as far as it has been decoded
-  std::list<ResumePoint> jumps_;            // where it was when it jumped, the last ones first
+  util::LongMutex mutex_;
+  std::unique_ptr<DecodeStream> stream_ GUARDED_BY(mutex_);
+  // Not touched before it is needed: many read a little.
+  std::unique_ptr<std::byte[]> memory_ GUARDED_BY(mutex_);
+  // In it, a ring: the byte at `position` is at position % size.
+  std::span<std::byte> kept_ GUARDED_BY(mutex_);
+  uint64_t kept_count_ GUARDED_BY(mutex_) = 0;  // decoded bytes before position_ that are in it
+  // Of these, about: somebody who is behind will ask for them.
+  uint64_t not_asked_for_ GUARDED_BY(mutex_) = 0;
+  uint64_t position_ GUARDED_BY(mutex_) = 0;  // of the next byte to decode
+  uint32_t crc32_ GUARDED_BY(mutex_) = 0;     // of all bytes before position_
+  // One every span_ bytes, as far as it has been decoded.
+  std::vector<ResumePoint> resume_points_ GUARDED_BY(mutex_);
+  // Where it was when it jumped, the last ones first.
+  std::list<ResumePoint> jumps_ GUARDED_BY(mutex_);
 };
 
 }  // namespace skopsfs::archive

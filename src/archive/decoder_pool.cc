@@ -7,7 +7,7 @@
 namespace skopsfs::archive {
 
 std::shared_ptr<Decoder> DecoderPool::Get(Owner& owner, const Make& make) {
-  std::unique_lock lock(mutex_);
+  util::MutexLock lock(mutex_);
   while (!owner.decoder_) {
     const uint64_t drops = owner.drops_;
     lock.unlock();
@@ -52,7 +52,7 @@ void DecoderPool::Forget(Owner& owner) {
 
 void DecoderPool::Return(std::shared_ptr<Decoder> decoder) {
   {
-    const std::lock_guard lock(mutex_);
+    const util::MutexLock lock(mutex_);
     if (decoder.use_count() == 1) bytes_ -= decoder->memory_bytes();  // dropped meanwhile
     decoder.reset();
   }
@@ -61,7 +61,7 @@ void DecoderPool::Return(std::shared_ptr<Decoder> decoder) {
 
 void DecoderPool::Drop(Owner& owner) {
   {
-    const std::lock_guard lock(mutex_);
+    const util::MutexLock lock(mutex_);
     ++owner.drops_;
     if (owner.decoder_) Forget(owner);
   }
@@ -69,7 +69,7 @@ void DecoderPool::Drop(Owner& owner) {
 }
 
 size_t DecoderPool::bytes() {
-  const std::lock_guard lock(mutex_);
+  const util::MutexLock lock(mutex_);
   return bytes_;
 }
 

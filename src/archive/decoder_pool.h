@@ -6,9 +6,9 @@
 #include <functional>
 #include <list>
 #include <memory>
-#include <mutex>
 
 #include "archive/decoder.h"
+#include "util/mutex.h"
 
 namespace skopsfs::archive {
 
@@ -40,15 +40,16 @@ class DecoderPool {
   size_t bytes();  // of all decoders, used or not
 
  private:
-  bool MakeRoom(size_t bytes);
-  void Forget(Owner& owner);
+  bool MakeRoom(size_t bytes) REQUIRES(mutex_);
+  void Forget(Owner& owner) REQUIRES(mutex_);
   void Return(std::shared_ptr<Decoder> decoder);
 
   const size_t most_bytes_;
-  std::mutex mutex_;  // guards what follows, and all copies of the owners' pointers
-  std::condition_variable returned_;
-  std::list<Owner*> recent_;  // who has a decoder, most recently used first; few: searched in order
-  size_t bytes_ = 0;          // of these decoders, and of dropped ones that are in use
+  util::Mutex mutex_;  // guards what owners have and all copies of their pointers, too
+  std::condition_variable_any returned_;
+  // Who has a decoder, most recently used first; few, so searched in order.
+  std::list<Owner*> recent_ GUARDED_BY(mutex_);
+  size_t bytes_ GUARDED_BY(mutex_) = 0;  // of these, and of dropped ones that are in use
 };
 
 }  // namespace skopsfs::archive

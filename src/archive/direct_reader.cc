@@ -2,8 +2,6 @@
 
 #include <fcntl.h>
 
-#include <mutex>
-
 #include "archive/page_cache.h"
 #include "util/progress.h"
 
@@ -41,7 +39,7 @@ bool DirectReader::IsToBeReadDirectly(uint64_t offset, size_t size) {
 }
 
 const DirectFile* DirectReader::File() {
-  const std::lock_guard lock(mutex_);
+  const util::MutexLock lock(mutex_);
   if (!is_possible_) is_possible_ = DirectFile::IsPossible(fd_);
   if (*is_possible_ && !file_) file_ = DirectFile::Open(fd_);
   return file_.get();

@@ -36,9 +36,9 @@ class DirectReader {
   const int fd_;
   SequentialReadDetector detector_;
   std::atomic<int> found_cached_ = 0;  // for how many jumps not to look again
-  util::LongMutex mutex_;              // guards what follows
-  std::optional<bool> is_possible_;
-  std::unique_ptr<const DirectFile> file_;  // stays once it is there
+  util::LongMutex mutex_;
+  std::optional<bool> is_possible_ GUARDED_BY(mutex_);
+  std::unique_ptr<const DirectFile> file_ GUARDED_BY(mutex_);  // stays once it is there
 };
 
 }  // namespace skopsfs::archive

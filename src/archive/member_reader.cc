@@ -203,7 +203,7 @@ void MemberReader::TakeAsItIs() {
 }
 
 uint32_t MemberReader::LearnCrc32() {
-  const std::lock_guard lock(state_->mutex);
+  const util::MutexLock lock(state_->mutex);
   if (!state_->right) {
     TakeAsItIs();
     const uint32_t crc = CrcOfStored(*file_, extent_);
@@ -225,7 +225,7 @@ void MemberReader::CheckCrc() {
 }
 
 void MemberReader::Verify() {
-  const std::lock_guard lock(state_->mutex);
+  const util::MutexLock lock(state_->mutex);
   if (state_->right) return;
   if (state_->wrong) throw Error(EIO, kWrong);
   try {
@@ -238,7 +238,7 @@ void MemberReader::Verify() {
 }
 
 void MemberReader::Prove(int64_t changed) {
-  const std::lock_guard lock(state_->mutex);
+  const util::MutexLock lock(state_->mutex);
   if (trusted_.load() == changed) return;
   if (state_->proven != changed) {
     ProveMember(changed);

@@ -62,9 +62,9 @@ class MemberReader {
   std::optional<int64_t> ReadUnproven(uint64_t offset, std::span<std::byte> out);
   void ReadBytes(uint64_t offset, std::span<std::byte> out) const;
   void AddToCrc(uint64_t offset, std::span<const std::byte> bytes);
-  void CheckCrc();
+  void CheckCrc() REQUIRES(state_->mutex);
   void Prove(int64_t changed);
-  void ProveMember(int64_t changed);
+  void ProveMember(int64_t changed) REQUIRES(state_->mutex);
 
   const std::shared_ptr<const ArchiveFile> file_;
   const Extent extent_;

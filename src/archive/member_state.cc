@@ -6,7 +6,7 @@ std::shared_ptr<MemberState> MemberStates::Of(const Extent& extent, DecoderPool&
   constexpr size_t kRemembered = 1024;  // before those nobody reads are looked for
   const Position position(extent.within ? std::optional(extent.within->offset) : std::nullopt,
                           extent.offset);
-  const std::lock_guard lock(mutex_);
+  const util::MutexLock lock(mutex_);
   if (states_.size() >= kRemembered) {
     std::erase_if(states_, [](const auto& item) { return item.second.expired(); });
   }

@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <utility>
 
@@ -40,9 +39,10 @@ struct MemberState {
   std::atomic<uint32_t> crc32 = 0;  // of the bytes, once it is right
 
   // Since the change time of the file moved: found right with `proven`, wrong with `disproven`.
-  util::LongMutex mutex;  // guards both, and is held while the member is read through
-  int64_t proven = kNone;
-  int64_t disproven = kNone;
+  // Held while the member is read through, hence taken before those of the pool and decoders.
+  util::LongMutex mutex;
+  int64_t proven GUARDED_BY(mutex) = kNone;
+  int64_t disproven GUARDED_BY(mutex) = kNone;
 };
 
 // The states of the members of one archive version that somebody reads. Does not own them.
@@ -57,8 +57,8 @@ class MemberStates {
   // begins there.
   using Position = std::pair<std::optional<uint64_t>, uint64_t>;
 
-  std::mutex mutex_;
-  std::map<Position, std::weak_ptr<MemberState>> states_;  // guarded by it
+  util::Mutex mutex_;
+  std::map<Position, std::weak_ptr<MemberState>> states_ GUARDED_BY(mutex_);
 };
 
 }  // namespace skopsfs::archive

@@ -13,7 +13,7 @@ std::optional<uint32_t> RunningCrc32::Add(uint64_t offset, std::span<const std::
   const uint64_t end = offset + bytes.size();
   // Before the mutex is taken, since it nearly always is what is needed.
   const uint32_t crc = Crc32(0, bytes);
-  const std::lock_guard lock(mutex_);
+  const util::MutexLock lock(mutex_);
   // Where some of them came before, the gaps between these.
   for (uint64_t at = offset; at < end;) {
     const auto next = runs_.upper_bound(at);

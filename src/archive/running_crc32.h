@@ -3,9 +3,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
-#include <mutex>
 #include <optional>
 #include <span>
+
+#include "util/mutex.h"
 
 namespace skopsfs::archive {
 
@@ -29,11 +30,11 @@ class RunningCrc32 {
   };
   using Runs = std::map<uint64_t, Run>;  // by where they start; neither overlapping nor touching
 
-  void Insert(uint64_t start, uint64_t end, uint32_t crc);
+  void Insert(uint64_t start, uint64_t end, uint32_t crc) REQUIRES(mutex_);
 
   const uint64_t size_;
-  std::mutex mutex_;  // guards what follows
-  Runs runs_;
+  util::Mutex mutex_;
+  Runs runs_ GUARDED_BY(mutex_);
 };
 
 }  // namespace skopsfs::archive

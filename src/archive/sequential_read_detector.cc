@@ -13,7 +13,7 @@ constexpr uint64_t kLong = 32;
 }  // namespace
 
 SequentialReadDetector::Pattern SequentialReadDetector::Note(uint64_t offset, uint64_t size) {
-  const std::lock_guard lock(mutex_);
+  const util::MutexLock lock(mutex_);
   auto run = std::find_if(runs_.begin(), runs_.end(), [&](const Run& known) {
     const uint64_t near = kNear * std::max(size, known.request);
     return known.length > 0 && offset + near >= known.end && offset <= known.end + near;

@@ -2,7 +2,8 @@
 
 #include <array>
 #include <cstdint>
-#include <mutex>
+
+#include "util/mutex.h"
 
 namespace skopsfs::archive {
 
@@ -28,9 +29,9 @@ class SequentialReadDetector {
     uint64_t used = 0;     // when: the number of the last read
   };
 
-  std::mutex mutex_;
-  std::array<Run, 16> runs_;
-  uint64_t reads_ = 0;
+  util::Mutex mutex_;
+  std::array<Run, 16> runs_ GUARDED_BY(mutex_);
+  uint64_t reads_ GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace skopsfs::archive

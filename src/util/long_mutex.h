@@ -1,25 +1,24 @@
 #pragma once
 
-#include <mutex>
-
+#include "util/mutex.h"
 #include "util/progress.h"
 
 namespace skopsfs::util {
 
 // A mutex that may be held for long: for work, or while the source is asked. A thread that has to
 // wait for it says so, since it is whoever holds it that gets on, or does not.
-class LongMutex {
+class CAPABILITY("mutex") LongMutex {
  public:
-  void lock() {
+  void lock() ACQUIRE() {
     if (mutex_.try_lock()) return;
     const Waiting others(WaitsFor::kOthers);
     mutex_.lock();
   }
-  bool try_lock() { return mutex_.try_lock(); }
-  void unlock() { mutex_.unlock(); }
+  bool try_lock() TRY_ACQUIRE(true) { return mutex_.try_lock(); }
+  void unlock() RELEASE() { mutex_.unlock(); }
 
  private:
-  std::mutex mutex_;
+  Mutex mutex_;
 };
 
 }  // namespace skopsfs::util
