@@ -30,7 +30,7 @@ ArchiveFile::~ArchiveFile() {
 size_t ArchiveFile::ReadAt(uint64_t offset, std::span<std::byte> out) const {
   out = zip::Within(size(), offset, out);
   ReadThroughCache(offset, out);
-  CountRead(out.size());
+  if (counters_ != nullptr) counters_->ReadFromSource(out.size());
   return out.size();
 }
 
@@ -40,12 +40,8 @@ size_t ArchiveFile::ReadForPages(uint64_t offset, std::span<std::byte> out) cons
   const auto done = pages_.keeps_all() ? DirectReader::Part() : direct_.Read(offset, out);
   ReadThroughCache(offset, out.first(done.begin));
   ReadThroughCache(offset + done.end, out.subspan(done.end));
-  CountRead(out.size());
+  if (counters_ != nullptr) counters_->ReadFromSource(out.size());
   return out.size();
-}
-
-void ArchiveFile::CountRead(size_t bytes) const {
-  if (counters_ != nullptr) counters_->ReadFromSource(bytes);
 }
 
 void ArchiveFile::ReadThroughCache(uint64_t offset, std::span<std::byte> out) const {

@@ -74,7 +74,6 @@ class ArchiveFile : public zip::ByteSource {
 
  private:
   struct stat Stat() const;
-  void CountRead(size_t bytes) const;
   void ReadThroughCache(uint64_t offset, std::span<std::byte> out) const;
 
   util::UniqueFd fd_;

@@ -21,18 +21,13 @@ constexpr auto kBeingWritten =
     "the archive was changed or touched while open, and is open for writing";
 constexpr auto kUnproven = "the file was changed or touched while open, before all of it was read";
 
-void ReadStored(const zip::ByteSource& file, uint64_t offset, std::span<std::byte> out) {
-  if (file.ReadAt(offset, out) != out.size()) throw Error(EIO, "the archive became shorter");
-}
-
-// Of a small member, what lies beside it is likely to be asked for next.
-void ReadPages(const ArchiveFile& file, const Extent& extent, uint64_t offset,
-               std::span<std::byte> out) {
-  constexpr uint64_t kLargeMember = uint64_t{1} << 20;
+// Leaves no second copy of what is read in memory.
+void ReadStored(const ArchiveFile& file, const Extent& extent, uint64_t offset,
+                std::span<std::byte> out, bool is_for_pages) {
   const uint64_t at = extent.offset + offset;
-  const bool is_large = extent.size >= kLargeMember;
-  const size_t got = is_large ? file.ReadForPages(at, out) : file.ReadAt(at, out);
+  const size_t got = is_for_pages ? file.ReadForPages(at, out) : file.ReadAt(at, out);
   if (got != out.size()) throw Error(EIO, "the archive became shorter");
+  file.pages().Served(at, out.size());
 }
 
 // Reads the member through with `read`, a piece at a time.
@@ -51,11 +46,8 @@ uint32_t CrcOf(const Extent& extent, const Read& read) {
 }
 
 uint32_t CrcOfStored(const ArchiveFile& file, const Extent& extent) {
-  return CrcOf(extent, [&](uint64_t offset, auto part) {
-    ReadStored(file, extent.offset + offset, part);
-    // Not to leave a second copy of it in memory.
-    file.pages().Served(extent.offset + offset, part.size());
-  });
+  return CrcOf(extent,
+               [&](uint64_t offset, auto part) { ReadStored(file, extent, offset, part, false); });
 }
 
 std::shared_ptr<Decoder> MakeDecoder(const std::shared_ptr<const ArchiveFile>& file,
@@ -124,10 +116,6 @@ MemberReader::MemberReader(std::shared_ptr<const ArchiveFile> file, const Extent
       state_(file_->members().Of(extent, pool)),
       decoder_state_(file_->members().Of(extent.decoded(), pool)) {}
 
-handover::Kind MemberReader::kind() const {
-  return extent_.is_decoded() ? handover::Kind::kDecoded : handover::Kind::kStored;
-}
-
 size_t MemberReader::Read(uint64_t offset, std::span<std::byte> out) {
   out = zip::Within(extent_.size, offset, out);
   if (out.empty()) return 0;
@@ -172,8 +160,9 @@ void MemberReader::ReadBytes(uint64_t offset, std::span<std::byte> out) const {
     const uint64_t start = extent_.is_stored() ? extent_.offset : 0;
     return DecoderOf(*decoder_state_, file_, extent_)->Read(start + offset, out);
   }
-  ReadPages(*file_, extent_, offset, out);
-  file_->pages().Served(extent_.offset + offset, out.size());
+  // Of a small member, what lies beside it is likely to be asked for next.
+  constexpr uint64_t kLargeMember = uint64_t{1} << 20;
+  ReadStored(*file_, extent_, offset, out, extent_.size >= kLargeMember);
 }
 
 void MemberReader::AddToCrc(uint64_t offset, std::span<const std::byte> bytes) {

@@ -52,7 +52,9 @@ class MemberReader {
   // Nothing when nobody has said it, and not all bytes have gone by.
   std::optional<uint32_t> Crc32() const;
 
-  handover::Kind kind() const;
+  handover::Kind kind() const {
+    return extent_.is_decoded() ? handover::Kind::kDecoded : handover::Kind::kStored;
+  }
   static size_t memory_bytes() { return sizeof(MemberReader) + sizeof(MemberState); }
 
   // Whether its CRC-32 has been found wrong: this version of it will never be read.

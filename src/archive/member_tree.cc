@@ -182,21 +182,13 @@ Node MemberTree::At(uint32_t index) const {
   return node;
 }
 
-std::string_view MemberTree::Name(const Node& node) const {
-  return std::string_view(directory_.names).substr(node.name_offset, node.name_size);
-}
-
-std::string_view MemberTree::NameOf(const Packed& node) const {
-  return std::string_view(directory_.names).substr(node.name_offset, node.name_size);
-}
-
 std::optional<uint32_t> MemberTree::Find(uint32_t directory, std::string_view name) const {
   const Node parent = At(directory);
   const auto begin = nodes_.begin() + parent.first_child;
   const auto end = begin + parent.child_count;
   const auto found = std::lower_bound(
-      begin, end, name, [&](const Packed& node, std::string_view n) { return NameOf(node) < n; });
-  if (found == end || NameOf(*found) != name) return std::nullopt;
+      begin, end, name, [&](const Packed& node, std::string_view n) { return Name(node) < n; });
+  if (found == end || Name(*found) != name) return std::nullopt;
   return static_cast<uint32_t>(found - nodes_.begin());
 }
 

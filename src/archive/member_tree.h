@@ -43,7 +43,9 @@ class MemberTree {
 
   size_t size() const { return nodes_.size(); }
   Node At(uint32_t index) const;
-  std::string_view Name(const Node& node) const;
+  std::string_view Name(const auto& node) const {
+    return std::string_view(directory_.names).substr(node.name_offset, node.name_size);
+  }
   std::optional<uint32_t> Find(uint32_t directory, std::string_view name) const;
   size_t memory_bytes() const {
     return nodes_.capacity() * sizeof(Packed) + directories_.capacity() * sizeof(Directory);
@@ -67,7 +69,6 @@ class MemberTree {
   };
   struct Pending;  // a directory whose children are still to be made
 
-  std::string_view NameOf(const Packed& node) const;
   void AddChildren(const Pending& pending, std::span<const uint32_t> sorted,
                    std::vector<Pending>& queue, const HiddenReport& report);
 

@@ -1,4 +1,4 @@
-#include "archive/sequential_read_detector.h"
+#include "archive/direct_reader.h"
 
 #include <gtest/gtest.h>
 
