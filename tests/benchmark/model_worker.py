@@ -11,11 +11,15 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 _models = {}
 
 
-def use(module, path):
-    """Has this process use the model, and returns its number."""
+def model_of(module, path):
     if path not in _models:
         _models[path] = importlib.import_module(module).load(path)
-    model = _models[path]
+    return _models[path]
+
+
+def use(module, path):
+    """Has this process use the model, and returns its number."""
+    model = model_of(module, path)
     model.predict(np.ones((1, model.n_features_in_)))
     time.sleep(0.05)  # others shall get the next tasks
     return os.getpid()

@@ -5,6 +5,7 @@
 """
 
 import argparse
+import contextlib
 import http.client
 import os
 import socket
@@ -25,7 +26,11 @@ CLASSES, FEATURES = 32, 1 << 20  # 256 MiB of weights
 WAYS = {"each loads it (skops.io.load)": "skops.io", "mapped (skopsfs.load)": "skopsfs"}
 HERE = os.path.dirname(os.path.abspath(__file__))
 APPLICATION = """
-from model_worker import use
+import os
+from model_worker import model_of, use
+
+if os.environ["LOAD_AT_ONCE"]:
+    model_of({module!r}, {path!r})
 
 def app(environ, start_response):
     start_response("200 OK", [])
@@ -66,28 +71,37 @@ def with_dask(module, path, _, count):
         return all_of(lambda: client.run(use, module, path).values(), count)
 
 
-def with_gunicorn(module, path, own, count):
+@contextlib.contextmanager
+def gunicorn(module, path, own, count, *options):
+    """Its process id, and what asks one of its workers, which then has used the model, for its own."""
     with open(os.path.join(own, "application.py"), "w", encoding="utf-8") as file:
         file.write(APPLICATION.format(module=module, path=path))
     with socket.create_server(("localhost", 0)) as taken:
         port = taken.getsockname()[1]
-    environment = dict(os.environ, PYTHONPATH=f"{own}:{HERE}:{os.environ['PYTHONPATH']}")
-    with subprocess.Popen(["gunicorn", "--workers", str(count), "--bind", f"localhost:{port}",
-                           "--log-level", "error", "application:app"], env=environment) as server:
+    environment = dict(os.environ, PYTHONPATH=f"{own}:{HERE}:{os.environ['PYTHONPATH']}",
+                       LOAD_AT_ONCE="yes" if "--preload" in options else "")
+
+    def ask():
+        connection = http.client.HTTPConnection("localhost", port)
         try:
-            def ask():
-                connection = http.client.HTTPConnection("localhost", port)
-                try:
-                    connection.request("GET", "/")
-                    return [int(connection.getresponse().read())]
-                except ConnectionError:
-                    time.sleep(0.1)  # it starts
-                    return []
-                finally:
-                    connection.close()
-            return all_of(ask, count)
+            connection.request("GET", "/")
+            return [int(connection.getresponse().read())]
+        except ConnectionError:
+            time.sleep(0.1)  # it starts
+            return []
+        finally:
+            connection.close()
+    with subprocess.Popen(["gunicorn", "--workers", str(count), "--bind", f"localhost:{port}",
+                           "--log-level", "error", *options, "application:app"], env=environment) as server:
+        try:
+            yield server.pid, ask
         finally:
             server.terminate()
+
+
+def with_gunicorn(module, path, own, count):
+    with gunicorn(module, path, own, count) as (_, ask):
+        return all_of(ask, count)
 
 
 FRAMEWORKS = {"gunicorn": with_gunicorn, "joblib": with_joblib, "dask": with_dask}
