@@ -16,8 +16,6 @@
 namespace skopsfs::util {
 namespace {
 
-using util::UniqueFd;
-
 int WaitUntilReady(int ready_fd, pid_t child) {
   char yes = 0;
   if (TEMP_FAILURE_RETRY(read(ready_fd, &yes, 1)) == 1) return EXIT_SUCCESS;
@@ -31,11 +29,11 @@ int WaitUntilReady(int ready_fd, pid_t child) {
 
 int RunInBackground(const std::function<int(const std::function<void()>& ready)>& serve) {
   std::array<int, 2> ends{};
-  if (pipe2(ends.data(), O_CLOEXEC) != 0) throw util::ErrnoError("pipe");
+  if (pipe2(ends.data(), O_CLOEXEC) != 0) throw ErrnoError("pipe");
   UniqueFd parent_end(ends[0]);
   UniqueFd child_end(ends[1]);
   const pid_t child = fork();
-  if (child < 0) throw util::ErrnoError("fork");
+  if (child < 0) throw ErrnoError("fork");
   if (child > 0) {
     child_end.Reset();
     return WaitUntilReady(parent_end.get(), child);
@@ -43,7 +41,7 @@ int RunInBackground(const std::function<int(const std::function<void()>& ready)>
   parent_end.Reset();
   signal(SIGPIPE, SIG_IGN);  // the parent may be gone when we are ready
   std::exit(serve([&] {
-    util::UseSyslog("skopsfs");
+    UseSyslog("skopsfs");
     // Not before: an automounter that waits for this mount lets none in but its own process group.
     LeaveTerminal();
     const char yes = 1;
@@ -56,8 +54,7 @@ int RunInBackground(const std::function<int(const std::function<void()>& ready)>
 void LeaveTerminal() {
   setsid();
   if (chdir("/") != 0) {
-    util::LogWarning("cannot leave the working directory: {}",
-                     std::generic_category().message(errno));
+    LogWarning("cannot leave the working directory: {}", std::generic_category().message(errno));
   }
   const UniqueFd null(open("/dev/null", O_RDWR | O_CLOEXEC));
   for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) dup2(null.get(), stream);

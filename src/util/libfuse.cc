@@ -25,7 +25,7 @@ void Take(fuse_log_level level, const char* format, va_list arguments) noexcept 
   text.at(line.size()) = '\0';
   if (level >= FUSE_LOG_DEBUG) return static_cast<void>(fprintf(stderr, "%s\n", text.data()));
   const std::lock_guard lock(last_message_mutex);
-  if (logs) return util::LogError("libfuse: {}", line);
+  if (logs) return LogError("libfuse: {}", line);
   last_message = text;
 }
 

@@ -20,9 +20,6 @@
 namespace skopsfs::util {
 namespace {
 
-using util::ErrnoError;
-using util::Error;
-
 // While it is still allowed to, so before becoming another user.
 void DropCapabilitiesOfPrograms() {
   for (unsigned long capability = 0; capability <= CAP_LAST_CAP; ++capability) {
@@ -56,7 +53,7 @@ void AsUser::BecomeAgain() const {
   const bool is_again = seteuid(uid_) == 0 && setegid(gid_) == 0;
   // Who may not set the groups has not.
   if (!is_again || (setgroups(groups_.size(), groups_.data()) != 0 && errno != EPERM)) {
-    util::LogError("cannot become root again: {}", std::generic_category().message(errno));
+    LogError("cannot become root again: {}", std::generic_category().message(errno));
     _exit(EXIT_FAILURE);
   }
   prctl(PR_SET_PDEATHSIG, end_with_parent_);
@@ -80,7 +77,7 @@ void BecomePowerless() {
   constexpr uid_t kNobody = 65534;
   if (geteuid() == 0 && setgroups(0, nullptr) == 0 && setresgid(kNobody, kNobody, kNobody) == 0 &&
       setresuid(kNobody, kNobody, kNobody) != 0) {
-    throw util::ErrnoError("becoming nobody");
+    throw ErrnoError("becoming nobody");
   }
   DropCapabilities();
   prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
