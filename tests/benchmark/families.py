@@ -49,7 +49,7 @@ def temporary(model, query):
     return resident("VmHWM") - before
 
 
-def measure(way, path, options):
+def measure(way, path):
     """What a model takes of a process that has used a small one of its kind before. In bytes."""
     import skops.io
     import skopsfs
@@ -59,7 +59,7 @@ def measure(way, path, options):
         plain = f"{path}/source/{name}.skops"
         trusted = skops.io.get_untrusted_types(file=plain)
         if way == "skopsfs":
-            return skopsfs.load(f"{path}/mount/{name}.skops", trusted, **options)
+            return skopsfs.load(f"{path}/mount/{name}.skops", trusted)
         return skops.io.load(plain, trusted)
     with open(f"{path}/queries", "rb") as file:
         queries = pickle.load(file)
@@ -76,7 +76,7 @@ def measure(way, path, options):
             "temporary": while_used, "query": len(pickle.dumps(queries["large"]))}
 
 
-def measured(program, build, options):
+def measured(program, build):
     """What each way takes."""
     import skops.io
     with folder("/var/tmp") as own:
@@ -88,7 +88,7 @@ def measured(program, build, options):
         with open(f"{own}/queries", "wb") as file:
             pickle.dump(queries, file)
         with Skopsfs(program, f"{own}/source", f"{own}/mount"):
-            return [json.loads(run(sys.executable, "-B", __file__, "--measure", way, own, json.dumps(options)))
+            return [json.loads(run(sys.executable, "-B", __file__, "--measure", way, own))
                     for way in ("skops.io", "skopsfs")]
 
 
@@ -111,11 +111,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", help="the folder that cmake built in")
     parser.add_argument("--only", nargs="*", help="parts of names of families")
-    parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
-        way, path, more = options.measure
-        print(json.dumps(measure(way, path, json.loads(more))))
+        print(json.dumps(measure(*options.measure)))
         return
     from family_models import FAMILIES
     program = os.path.abspath(os.path.join(options.build, "src/skopsfs"))
@@ -123,7 +122,7 @@ def main():
           "| `skopsfs.load` | what it copies |\n|---|---|---|---|---|---|---|")
     for family in FAMILIES:
         if not options.only or any(part in family.name for part in options.only):
-            found = {name: measured(program, build, family.options) for name, build in family.models.items()}
+            found = {name: measured(program, build) for name, build in family.models.items()}
             for name, ways in found.items():
                 print(f"  {name}: {ways}", file=sys.stderr)
             print(row(family, found), flush=True)

@@ -108,10 +108,10 @@ def _columns():
 
 class Family:
     """One row of the table. `models` has by name what fits it, which is told whether the model shall be small;
-    `note` says what each process copies, and who does it; `options` are for skopsfs.load."""
+    `note` says what each process copies, and who does it."""
 
-    def __init__(self, name, models, note="", **options):
-        self.name, self.models, self.note, self.options = name, models, note, options
+    def __init__(self, name, models, note=""):
+        self.name, self.models, self.note = name, models, note
 
 
 _SMALL = "arrays under 256 KiB are read (`min_bytes`)"
@@ -141,6 +141,7 @@ FAMILIES = [
     Family("naive Bayes", {
         "GaussianNB": _wide(naive_bayes.GaussianNB), "MultinomialNB": _counts(naive_bayes.MultinomialNB),
         "ComplementNB": _counts(naive_bayes.ComplementNB), "BernoulliNB": _counts(naive_bayes.BernoulliNB)}),
+    Family("categorical naive Bayes", {"CategoricalNB": _categorical}),
     Family("Gaussian processes, kernel ridge", {
         "GaussianProcessRegressor": _rows(
             lambda: gaussian_process.GaussianProcessRegressor(optimizer=None, alpha=1e-3), 2500, 10),
@@ -204,15 +205,13 @@ FAMILIES = [
     Family("histogram gradient boosting, usual trees", {
         "HistGradientBoostingClassifier": _noise(lambda small: ensemble.HistGradientBoostingClassifier(
             max_iter=2 if small else 300, early_stopping=False), 20_000)}, f"a tree has 3 KiB: {_SMALL}"),
-    Family("the same, trees of 20,000 leaves", {
+    Family("histogram gradient boosting, trees of 20,000 leaves", {
         "HistGradientBoostingClassifier(max_leaf_nodes=None)": _noise(
             lambda small: ensemble.HistGradientBoostingClassifier(
                 max_iter=2 if small else 10, early_stopping=False, max_leaf_nodes=None, min_samples_leaf=1), 100_000, 20)}),
     Family("bins", {
         "KBinsDiscretizer": _rows(lambda: preprocessing.KBinsDiscretizer(50), 100, 2000)},
            f"edges of each column, as {_SMALL}"),
-    Family("categorical naive Bayes", {"CategoricalNB": _categorical}, f"a column has 0.3 MiB: {_SMALL}"),
-    Family("the same, `min_bytes=2**16`", {"CategoricalNB": _categorical}, min_bytes=1 << 16),
     Family("vocabularies", {"TfidfVectorizer": _words(feature_extraction.text.TfidfVectorizer)},
            "a dict of Python's strings; what is shared is `idf_`"),
     Family("encoders of texts with dtype `object`", {

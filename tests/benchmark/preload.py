@@ -33,7 +33,7 @@ def forest():
     """Its trees are as large as they get, as they learn noise."""
     generator = np.random.default_rng(1)
     data = generator.standard_normal((100_000, 10))
-    return RandomForestClassifier(40, n_jobs=2).fit(data, generator.integers(0, 5, len(data)))
+    return RandomForestClassifier(24, n_jobs=2).fit(data, generator.integers(0, 5, len(data)))
 
 
 MODELS = {"nearest neighbours": nearest_neighbours, "forest": forest}
