@@ -14,7 +14,7 @@ from mount import HANG, MountTest, binary, detach_below, main
 from test_loader import PACKAGE, STAND_IN
 
 NOTEBOOK = pathlib.Path(__file__).resolve().parents[2] / "docs" / "tour.ipynb"
-SIZE = 50_000 * 50 * 8  # of the array of its model
+SIZE = 50_000 * 50 * 8 + 50_000 * 8  # bytes of its rows, as of their labels
 
 
 class Notebook(MountTest):
