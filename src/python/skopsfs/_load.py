@@ -169,6 +169,7 @@ class _Source:
     def __init__(self, archive: Archive) -> None:
         self.archive = archive
         self.members: dict[bytes, str] = {}  # by their marks
+        self.schema: Any = None  # kept to the end: freed before, it leaves holes between the texts of the model
         self._secret = os.urandom(16)
 
     def read(self, name: str) -> bytes:
@@ -181,9 +182,9 @@ class _Source:
 
 
 def _tree(skops: _Skops, source: _Source, trusted: Sequence[str] | None) -> Any:
-    schema = json.loads(source.archive.read("schema.json"))
-    context = skops.LoadContext(src=source, protocol=schema["protocol"])
-    return skops.get_tree(schema, context, trusted=trusted)
+    source.schema = json.loads(source.archive.read("schema.json"))
+    context = skops.LoadContext(src=source, protocol=source.schema["protocol"])
+    return skops.get_tree(source.schema, context, trusted=trusted)
 
 
 def _load_mapped(skops: _Skops, archive: Archive, trusted: Sequence[str] | None, mapping: Mapping) -> Any:
