@@ -56,7 +56,9 @@ class RoomTest : public ::testing::Test {
   std::string Files() const {
     std::string digits;
     for (size_t i = 0; i < slots_.size(); ++i) {
-      if (slots_[i] && slots_[i]->file) digits += std::to_string(i);
+      if (!slots_[i]) continue;
+      const std::lock_guard lock(slots_[i]->mutex);
+      if (slots_[i]->file) digits += std::to_string(i);
     }
     return digits;
   }
@@ -200,6 +202,7 @@ TEST_F(RoomTest, WhoNeedsRoomWaitsForTheCloser) {
   for (size_t i = 0; i < 4; ++i) Open(i, false);
   // The one that gives way is not closed by who needs its room.
   auto done = std::async(std::launch::async, [&] { Open(4, false); });
+  while (Waits(done) && Files() != "123") continue;  // its thread may begin late
   EXPECT_TRUE(Waits(done));
   EXPECT_FALSE(open_.WaitForShortage({}, milliseconds(1))) << "there will be room without more";
   EXPECT_TRUE(open_.WaitForRoom(milliseconds(0)));
