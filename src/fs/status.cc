@@ -31,12 +31,12 @@ const char* NameOf(State state) {
 
 void AddMount(JsonWriter& json, const MountFacts& facts, const std::string& source,
               bool source_is_archive, const handover::Counters& counters) {
+  const int64_t now = util::RealNow();
   json.Key("version").Text(facts.versions.skopsfs);
   json.Key("pid").Number(static_cast<uint64_t>(facts.supervisor));
   json.Key("worker_pid").Number(static_cast<uint64_t>(getpid()));
   json.Key("started").Real(Seconds(counters.started));
-  json.Key("uptime_seconds")
-      .Real(Seconds(std::max<int64_t>(util::RealNow() - counters.started, 0)));
+  json.Key("uptime_seconds").Real(Seconds(now - std::clamp<int64_t>(counters.started, 0, now)));
   json.Key("restarts").Number(counters.restarts);
   json.Key("source").Text(source);
   json.Key("source_is_archive").Bool(source_is_archive);

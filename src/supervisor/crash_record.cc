@@ -20,7 +20,8 @@ const char* NameOf(uint32_t signal) {
 bool WaitedLong(const handover::RequestSeen& request, CrashRecord::Clock::time_point now) {
   constexpr auto kAtOnce = std::chrono::seconds(1);
   const CrashRecord::Clock::time_point got_on{std::chrono::nanoseconds(request.got_on)};
-  return request.waits_for != util::WaitsFor::kNothing && now - got_on > kAtOnce;
+  // A worker may have said any time at all.
+  return request.waits_for != util::WaitsFor::kNothing && got_on < now - kAtOnce;
 }
 
 }  // namespace

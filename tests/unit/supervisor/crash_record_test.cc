@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <csignal>
+#include <limits>
 
 #include "handover/node_id.h"
 
@@ -54,6 +55,16 @@ TEST_F(CrashRecordTest, FaultsLongAgoDoNotCount) {
 TEST_F(CrashRecordTest, FaultsAtDifferentVersions) {
   for (uint64_t slot = 1; slot < 20; ++slot) {
     EXPECT_THAT(Died({At(slot, slot, SIGSEGV)}, start_), IsEmpty());
+  }
+}
+
+TEST_F(CrashRecordTest, OfTimesThatMakeNoSense) {
+  for (const int64_t time :
+       {std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max()}) {
+    auto waiting = At(5, 1);
+    waiting.waits_for = util::WaitsFor::kSource;
+    waiting.got_on = time;
+    EXPECT_THAT(Died({waiting}, start_), IsEmpty());
   }
 }
 
