@@ -50,8 +50,8 @@ FileSystem::FileSystem(source::Source source, const Options& options,
     : options_(options),
       own_counters_(options.counters != nullptr ? nullptr : std::make_unique<handover::Counters>()),
       counters_(options.counters != nullptr ? *options.counters : *own_counters_),
-      catalog_(std::move(source), Counting(options.budget, counters_), std::move(store), keeper),
       decoders_(options.decoder_bytes),
+      catalog_(std::move(source), Counting(options.budget, counters_), std::move(store), keeper),
       status_texts_(counters_.status_texts) {}
 
 bool FileSystem::IsSingleRoot(const NodeId& node) const {

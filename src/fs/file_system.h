@@ -258,8 +258,8 @@ class FileSystem {
   const Options options_;
   const std::unique_ptr<handover::Counters> own_counters_;
   handover::Counters& counters_;
+  archive::DecoderPool decoders_;  // outlives the slots of the catalogue, whose readers use it
   catalog::Catalog catalog_;
-  archive::DecoderPool decoders_;
   FolderListings listings_;
   // The versions of a single archive whose root was listed in part, and how many calls of Tidy()
   // ago; the latest first. The kernel may have forgotten one that is listed still. Bounded.
