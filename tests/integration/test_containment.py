@@ -103,6 +103,7 @@ class Containment(MountTest):
         self.link("../../blobs/5e1f", "snapshots", "abc", "model.skops")
         mount = self.mount(source=snapshot)
         self.assertEqual(os.listdir(self.mountpoint), [])
+        mount.wait_for_log(line)
         self.assertIn(line, mount.log().splitlines())
         alone = self.make_folder("alone")
         self.mount(source=os.path.join(snapshot, "model.skops"), mountpoint=alone)
