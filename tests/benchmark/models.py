@@ -1,12 +1,13 @@
 """Whole models, loaded from a mount by skopsfs and from archives by skops. Wants skops and scikit-learn:
 PYTHONPATH=<a checkout of skops>."""
 
+import functools
 import os
 import shutil
 
 import python_workers as python
 from peers import Skopsfs
-from rows import Row, ratios
+from rows import Row, interleaved, ratios
 
 # By kind, the part of what skops.io.load takes that is wanted, warm and cold.
 WANTED = {"random forest of 100 trees": (0.6, 1.0), "gradient boosting of 300 trees": (0.4, 1.0),
@@ -14,8 +15,8 @@ WANTED = {"random forest of 100 trees": (0.6, 1.0), "gradient boosting of 300 tr
 
 
 def rows(bench):
-    """Each round is a process that has loaded another model of the kind before, so that it measures the
-    first load of this one, but no imports."""
+    """Each load is one of a process that has loaded another model of the kind before in the same way, so that
+    it measures the first load of this one, but no imports."""
     try:
         import skops.io
     except ImportError:
@@ -31,10 +32,11 @@ def rows(bench):
     with Skopsfs(bench.program, source, point):
         for kind, wanted in WANTED.items():
             for state, most in zip(("warm", "cold"), wanted):
-                python.call(python.load_model, point, plain, kind, False, False)  # into memory
-                found = [python.call(python.load_model, point, plain, kind, number % 2, state == "cold")
-                         for number in range(bench.cold_rounds)]
-                values = {way: [seconds[way] for seconds in found] for way in found[0]}
+                ways = {f"{module}.load":
+                        functools.partial(python.call, python.load_model, module, folder, kind, state == "cold")
+                        for module, folder in (("skopsfs", point), ("skops.io", plain))}
+                interleaved(ways, 1)  # into memory
+                values = interleaved(ways, bench.cold_rounds)
                 yield Row("15", f"{kind}, loaded {state}: time over skops.io.load", "seconds",
                           ("<=", most), values, ratios(values["skopsfs.load"], values["skops.io.load"]))
     shutil.rmtree(source)

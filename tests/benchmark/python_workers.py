@@ -136,25 +136,20 @@ def predict(path, mapped):
     return time.perf_counter() - begin, answer
 
 
-def load_model(mounted, plain, kind, turned, cold):
-    """Seconds that each way takes to load a model, after another one of its kind."""
+def load_model(module, folder, kind, cold):
+    """Seconds that module.load takes for a model, after another one of its kind."""
     sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../src/python"))
-    import skops.io
-    import skopsfs
+    import importlib
     from machine import drop_caches
-    trusted = skops.io.get_untrusted_types(file=os.path.join(plain, f"{kind}1.skops"))
-    ways = {"skopsfs.load": (skopsfs.load, mounted), "skops.io.load": (skops.io.load, plain)}
-    for load, folder in ways.values():
-        load(os.path.join(folder, f"{kind}0.skops"), trusted)
-    seconds = {}
-    for way in reversed(ways) if turned else ways:
-        load, folder = ways[way]
-        if cold:
-            drop_caches()
-        begin = time.perf_counter()
-        _kept.append(load(os.path.join(folder, f"{kind}1.skops"), trusted))
-        seconds[way] = time.perf_counter() - begin
-    return seconds
+    loader = importlib.import_module(module)
+    model = os.path.join(folder, f"{kind}1.skops")
+    trusted = loader.get_untrusted_types(**{"path" if module == "skopsfs" else "file": model})
+    _kept.append(loader.load(os.path.join(folder, f"{kind}0.skops"), trusted))
+    if cold:
+        drop_caches()
+    begin = time.perf_counter()
+    _kept.append(loader.load(model, trusted))
+    return time.perf_counter() - begin
 
 
 def use_forest(module, path, options):
