@@ -3,12 +3,15 @@
 skops is the real one or a stand-in, as in test_loader.py.
 """
 
+import contextlib
+import gc
 import io
 import json
 import os
 import mmap
 import sys
 import warnings
+import zipfile
 from collections import Counter
 from functools import partial
 
@@ -19,6 +22,7 @@ import archives
 from mount import MountTest, main
 from processes import in_child
 from test_loader import is_mapped, skops, skopsfs
+from skopsfs import _memory
 
 
 class Limits(MountTest):
@@ -89,7 +93,8 @@ class Limits(MountTest):
                 self.assertEqual((type(found), repr(found)), (type(plain), repr(plain)))
 
     def test_members_are_opened_once(self):
-        """And the archive is listed once, which is what loading may cost beside skops's own work."""
+        """In the order in which they lie in the archive, so that the kernel reads ahead. And the archive is listed
+        once, which is what loading may cost beside skops's own work."""
         skops.io.dump([numpy.full(600, float(number)) for number in range(50)], self.in_source("m.skops"))
         self.mount()
 
@@ -98,15 +103,40 @@ class Limits(MountTest):
 
             def seen(event, arguments):
                 if event == "open" and str(arguments[0]).endswith((".npy", "schema.json")):
-                    opened[arguments[0]] += 1
+                    opened[os.path.basename(arguments[0])] += 1
                 elif event in ("os.listdir", "os.scandir"):
                     listed.append(arguments)
             skopsfs.load(self.in_mount("m.skops"))  # with what it imports
             sys.addaudithook(seen)
             skopsfs.load(self.in_mount("m.skops"))
             skopsfs.load(self.in_mount("m.skops"), min_bytes=1)
-            return len(opened), set(opened.values()), len(listed)
-        self.assertEqual(in_child(load), (51, {2}, 2))
+            return list(opened), set(opened.values()), len(listed)
+        with zipfile.ZipFile(self.in_source("m.skops")) as archive:
+            names = [name for name in archive.namelist() if name.endswith(".npy")]
+        self.assertEqual(in_child(load), (["schema.json", *names], {2}, 2))
+        self.assertEqual(len(names), 50)
+
+    def test_the_garbage_collector_rests(self):
+        """While models are loaded, and no longer; where it does not run, that stays so."""
+        skops.io.dump([numpy.full(600, float(number)) for number in range(3)], self.in_source("m.skops"))
+        archives.write_members(self.in_source("bad.skops"), {"schema.json": b"{}"})
+        self.mount()
+
+        def load():
+            seen, after = [], []
+            sys.addaudithook(lambda event, arguments: seen.append(gc.isenabled())
+                             if event == "open" and str(arguments[0]).endswith("npy") else None)
+            for name in ("m.skops", "bad.skops", "m.skops"):
+                with contextlib.suppress(KeyError):
+                    skopsfs.load(self.in_mount(name))
+                after.append(gc.isenabled())
+            with _memory.loading():
+                skopsfs.load(self.in_mount("m.skops"))
+                after.append(gc.isenabled())
+            gc.disable()
+            skopsfs.load(self.in_mount("m.skops"))
+            return seen, after, gc.isenabled()
+        self.assertEqual(in_child(load), ([False] * 12, [True, True, True, False], False))
 
     def test_arrays_of_every_kind(self):
         """What is read or mapped of them has the same type, order, bytes, and right to be written."""

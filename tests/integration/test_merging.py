@@ -6,6 +6,7 @@ skops is the real one or a stand-in, as in test_loader.py.
 import contextlib
 import ctypes
 import errno
+import gc
 import os
 import subprocess
 import sys
@@ -115,20 +116,22 @@ class Merging(MountTest):
                 self.assertEqual(self.run_python(text, settings), f"{is_mapped}\n")
 
     def test_a_child_that_is_forked_while_another_thread_loads(self):
-        """It has not that thread: neither its threshold nor its lock."""
+        """It has not that thread: neither its threshold nor its lock, and its garbage collector runs."""
         def check():
             found = []
-            for context in (_memory.pages_of_its_own(), _memory._lock):
+            for context in (_memory.pages_of_its_own(), _memory.loading(), _memory._lock):
                 with in_another_thread(context):
                     found += in_child(self.is_as_after_loading)
             return found
-        self.assertEqual(in_child(check), [True] * 4)
+        self.assertEqual(in_child(check), [True] * 12)
 
     def is_as_after_loading(self):
         """At once, and after loading."""
-        found = [heap_end() - 64 * MIB < address(numpy.ones(MIB)) < heap_end()]
+        def found():
+            return [heap_end() - 64 * MIB < address(numpy.ones(MIB)) < heap_end(), gc.isenabled()]
+        before = found()
         self.load()
-        return [*found, heap_end() - 64 * MIB < address(numpy.ones(MIB)) < heap_end()]
+        return before + found()
 
     def test_what_the_user_has_set_of_trimming_is_kept(self):
         """As dask does for its workers, so that they give memory back. glibc then keeps its other threshold, too."""

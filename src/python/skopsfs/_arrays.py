@@ -13,9 +13,11 @@ import numpy as np
 
 from ._archive import Archive, read_all, read_into, with_archive
 from ._maps import map_array
-from ._memory import LARGE
 from ._npy import ENOUGH, Header, parse_header
 
+
+_FIRST = 16 << 10  # bytes that are read at once: a small member whole, and of others the header
+assert _FIRST >= ENOUGH
 
 Mode = Literal["r", "c"]
 
@@ -53,13 +55,11 @@ def array_or_bytes(archive: Archive, member: str, mapping: Mapping) -> np.ndarra
     """The array in a member: a map if the member is large enough and it can be mapped, else read.
     For NumPy to judge, all bytes of a member that holds no such array, or not all of it."""
     with archive.open(member) as descriptor:
-        size = os.fstat(descriptor).st_size
-        data = read_all(descriptor, size if size < LARGE else ENOUGH)
+        data = os.read(descriptor, _FIRST)
         header = parse_header(data)
-        if header is not None and (header.size > size - header.start or header.dtype.itemsize == 0):
-            header = None
-        if header is None:
-            return data + read_all(descriptor, size - len(data))
+        size = len(data) if len(data) < _FIRST else os.fstat(descriptor).st_size
+        if header is None or header.size > size - header.start or header.dtype.itemsize == 0:
+            return data + read_all(descriptor, os.fstat(descriptor).st_size - len(data))
         if size >= mapping.min_bytes and header.size > 0 and header.shape != ():
             mapped = _map(archive, member, descriptor, size, header, mapping)
             if mapped is not None:

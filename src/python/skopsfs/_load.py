@@ -15,8 +15,8 @@ import numpy as np
 from ._archive import Archive, with_archive
 from ._arrays import Mapping, Mode, UnmappedWarning, array_or_bytes, check_mode
 from ._hints import archive_above, hint_of_file
+from ._memory import loading, pages_of_its_own
 from ._memory import merge as merge_memory
-from ._memory import pages_of_its_own
 from ._mounts import mounted_archive
 from ._sparse import map_sparse
 from ._versions import remember, version_of
@@ -68,13 +68,14 @@ def load(path: str | os.PathLike[str], trusted: Sequence[str] | None = None, *, 
     if isinstance(trusted, bool) and trusted:
         return skops.load(path, trusted=trusted)  # says why not
     mapping = Mapping(mmap_mode, max(1, min_bytes), require_mapped)
-    with pages_of_its_own(is_trimmed=merge):
+    with loading():
         if os.path.isfile(path):
             version = version_of(os.stat(path))
-            model = _load_unmapped(skops, path, trusted, require_mapped)
+            with pages_of_its_own(is_trimmed=merge):
+                model = _load_unmapped(skops, path, trusted, require_mapped)
         else:
             model, version = with_archive(path, lambda archive: (
-                _load_mapped(skops, archive, trusted, mapping), archive.version))
+                _load_mapped(skops, archive, trusted, mapping, merge), archive.version))
     if merge:
         merge_memory(model)
     remember(model, os.path.abspath(os.fspath(path)), version)
@@ -187,18 +188,20 @@ def _tree(skops: _Skops, source: _Source, trusted: Sequence[str] | None) -> Any:
     return skops.get_tree(source.schema, context, trusted=trusted)
 
 
-def _load_mapped(skops: _Skops, archive: Archive, trusted: Sequence[str] | None, mapping: Mapping) -> Any:
+def _load_mapped(skops: _Skops, archive: Archive, trusted: Sequence[str] | None, mapping: Mapping,
+                 merge: bool) -> Any:
     source = _Source(archive)
     tree = _tree(skops, source, trusted)
     skops.audit(tree, trusted)
-    _put_arrays(skops, tree, source, mapping)
-    try:
-        return tree.construct()
-    except ValueError as error:
-        if mapping.mode == "r" and "read-only" in str(error):
-            raise ValueError(f"{archive.path}: the model writes to an array while it is loaded "
-                             f"({error}): load it with mmap_mode='c'") from error
-        raise
+    with pages_of_its_own(is_trimmed=merge):
+        _put_arrays(skops, tree, source, mapping)
+        try:
+            return tree.construct()
+        except ValueError as error:
+            if mapping.mode == "r" and "read-only" in str(error):
+                raise ValueError(f"{archive.path}: the model writes to an array while it is loaded "
+                                 f"({error}): load it with mmap_mode='c'") from error
+            raise
 
 
 def _largest_in(npz: bytes) -> int:
@@ -212,17 +215,17 @@ def _largest_in(npz: bytes) -> int:
 
 def _put_arrays(skops: _Skops, tree: Any, source: _Source, mapping: Mapping) -> None:
     """Has each node that has read a mark construct its array or matrix, or gives it the bytes."""
-    archive, left = source.archive, dict(source.members)
-    folders: dict[str, str] | None = None
+    archive = source.archive
+    readers: dict[bytes, Any] = {}  # nodes by their marks
     for node in skops.nodes(tree):
         content = node.children.get("content")
-        if not isinstance(content, io.BytesIO):
-            continue
-        mark = content.getvalue()
-        member = source.members.get(mark)
-        if member is None:
-            continue
-        left.pop(mark, None)
+        if isinstance(content, io.BytesIO):
+            readers[content.getvalue()] = node
+    folders: dict[str, str] | None = None
+    for mark, member in source.members.items():  # as skops wrote them: the kernel reads ahead of who goes forward
+        node = readers.get(mark)
+        if node is None:
+            raise ImportError("this skops reads members in a way that skopsfs.load does not know: " + member)
         found: Any = None
         why = f"skops makes a {node.class_name} of what it reads"
         if isinstance(node, skops.SparseMatrixNode):
@@ -248,6 +251,3 @@ def _put_arrays(skops: _Skops, tree: Any, source: _Source, mapping: Mapping) -> 
             node.children["content"] = io.BytesIO(found)
         else:
             node._construct = lambda found=found: found
-    if left:
-        raise ImportError("this skops reads members in a way that skopsfs.load does not know: "
-                          f"{sorted(left.values())[0]}")

@@ -1,10 +1,12 @@
-"""Memory that a loaded model takes for itself, laid so that the kernel can merge what is equal in several processes."""
+"""How a process makes memory while it loads a model: with no look for garbage, and laid so that the kernel can merge
+what is equal in several processes."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
 import errno
+import gc
 import mmap
 import os
 import threading
@@ -26,35 +28,60 @@ _madvise = _libc.madvise
 _madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 
 _lock = threading.Lock()  # guards what follows
-_loading: list[int] = []  # a thread for each
+_loading: list[int] = []  # threads, one for each loading()
+_with_pages: list[int] = []  # likewise
+_has_stopped_collector = False
 _has_warned = False
+
+
+@contextlib.contextmanager
+def loading() -> Iterator[None]:
+    """Python's collector of cyclic garbage does not run meanwhile, in all threads. All that is made for a model
+    stays, so that the collector would look through the whole process in vain. If it did not run before, it does not
+    afterwards. From now on temporaries stay in the heap, as they do in a process that has run for a while."""
+    with _entered(_loading):
+        yield
 
 
 @contextlib.contextmanager
 def pages_of_its_own(is_trimmed: bool = False) -> Iterator[None]:
     """What malloc gives meanwhile for LARGE and more begins with a page of its own, in all threads, unless the
     heap has room for it; it has less if it is trimmed before. So equal arrays of several processes are equal pages,
-    and what is freed goes back. Afterwards temporaries stay in the heap, as they do in a process that has run for a
-    while. Where malloc is not glibc's, nothing changes."""
+    and what is freed goes back. Where malloc is not glibc's, nothing changes."""
     if is_trimmed and hasattr(_libc, "malloc_trim"):
         _libc.malloc_trim(ctypes.c_size_t(0))
+    with _entered(_with_pages):
+        yield
+
+
+@contextlib.contextmanager
+def _entered(threads: list[int]) -> Iterator[None]:
+    """The calling thread is one of these meanwhile."""
     with _lock:
-        _loading.append(threading.get_ident())
-        _set_thresholds()
+        threads.append(threading.get_ident())
+        _set_up()
     try:
         yield
     finally:
         with _lock:
-            _loading.remove(threading.get_ident())
-            _set_thresholds()
+            threads.remove(threading.get_ident())
+            _set_up()
 
 
-def _set_thresholds() -> None:
+def _set_up() -> None:
+    """The process, as the threads want it that are in _loading and _with_pages."""
+    global _has_stopped_collector
+    if _loading and gc.isenabled():
+        gc.disable()
+        _has_stopped_collector = True
+    elif not _loading and _has_stopped_collector:
+        gc.enable()
+        _has_stopped_collector = False
     mallopt: Any = getattr(_libc, "mallopt", None)
     if mallopt is None or _has_set("mmap_threshold"):  # who has set it keeps it
         return
     may_rise = not any(map(_has_set, ("trim_threshold", "top_pad", "mmap_max")))
-    mallopt(_M_MMAP_THRESHOLD, LARGE if _loading else _LARGEST if may_rise else _DEFAULT)
+    mallopt(_M_MMAP_THRESHOLD, LARGE if _with_pages else _LARGEST if may_rise else _DEFAULT)
     if may_rise:
         mallopt(_M_TRIM_THRESHOLD, 2 * _LARGEST)
 
@@ -69,9 +96,10 @@ def _after_fork() -> None:
     """In the child, which has none of the other threads."""
     global _lock
     is_changing, _lock = _lock.locked(), threading.Lock()
-    if _loading or is_changing:
-        _loading[:] = [thread for thread in _loading if thread == threading.get_ident()]
-        _set_thresholds()
+    if _loading or _with_pages or is_changing:
+        for threads in (_loading, _with_pages):
+            threads[:] = [thread for thread in threads if thread == threading.get_ident()]
+        _set_up()
 
 
 os.register_at_fork(after_in_child=_after_fork)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import ast
-import copy
 import functools
 import math
 import re
-from typing import Any, NamedTuple
+from typing import Any, Callable, NamedTuple
 
 import numpy as np
 
+_descr_to_dtype: Callable[[Any], np.dtype[Any]] = np.lib.format.descr_to_dtype
 _MAGIC = b"\x93NUMPY"
 _LENGTHS = {b"\x01\x00": 2, b"\x02\x00": 4}  # bytes of the length of a header, by the version
 _LONGEST = 10_000  # bytes; NumPy refuses longer ones
@@ -42,21 +42,28 @@ def parse_header(data: bytes) -> Header | None:
     begin = 8 + length_size
     start = begin + int.from_bytes(data[8:begin], "little")
     fields = _FIELDS.fullmatch(data, begin, start) if begin < start <= min(len(data), begin + _LONGEST) else None
-    dtype = None if fields is None else _parse_dtype(fields["descr"])
+    dtype = None if fields is None else _dtype_of(fields["descr"])
     if fields is None or dtype is None:
         return None
-    if dtype.names is not None:
-        dtype = copy.deepcopy(dtype)  # its names can be set, which shall not change other arrays
     shape = tuple(map(int, filter(None, fields["shape"].split(b","))))
     return Header(shape, fields["order"] == b"True", dtype, start, math.prod(shape) * dtype.itemsize)
 
 
+def _dtype_of(text: bytes) -> np.dtype[Any] | None:
+    found = _parse(text)
+    if found is None:
+        return None
+    description, dtype = found
+    # Names can be set, which shall not change other arrays.
+    return dtype if dtype.names is None else _descr_to_dtype(description)
+
+
 @functools.lru_cache(maxsize=1024)
-def _parse_dtype(text: bytes) -> np.dtype[Any] | None:
-    descr_to_dtype: Any = np.lib.format.descr_to_dtype  # which has no type
+def _parse(text: bytes) -> tuple[Any, np.dtype[Any]] | None:
+    """A description, and what it describes."""
     try:
         [description] = ast.literal_eval(f"[{text.decode('latin-1')}]")  # and nothing behind it
-        dtype: np.dtype[Any] = descr_to_dtype(description)
+        dtype = _descr_to_dtype(description)
     except Exception:  # of whatever kind: it is a stranger's text
         return None
-    return None if dtype.hasobject or dtype.subdtype is not None else dtype
+    return None if dtype.hasobject or dtype.subdtype is not None else (description, dtype)
