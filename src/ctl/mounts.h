@@ -3,8 +3,9 @@
 #include <sys/types.h>
 
 #include <string>
-#include <string_view>
 #include <vector>
+
+#include "util/mount_table.h"
 
 namespace skopsfs::ctl {
 
@@ -18,9 +19,8 @@ struct MountPoint {
   bool is_certain = true;   // else only its answer tells
 };
 
-// The mounts of type fuse.skopsfs, or fuse, in the text of /proc/self/mountinfo, without those that
-// another mount covers.
-std::vector<MountPoint> ParseMounts(std::string_view mountinfo);
+// The mounts of type fuse.skopsfs, or fuse, in the table, without those that another mount covers.
+std::vector<MountPoint> FindMounts(const std::vector<util::MountEntry>& table);
 
 // Those of this process. Touches none of them, since they may be dead. Throws util::Error.
 std::vector<MountPoint> ReadMounts();

@@ -8,13 +8,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
-#include <fstream>
 #include <new>
-#include <sstream>
-#include <string>
 #include <thread>
+
+#include "util/mount_table.h"
 
 namespace skopsfs::supervisor {
 namespace {
@@ -23,13 +23,9 @@ constexpr size_t kMostRemembered = 64;  // mounts
 
 // Whether a FUSE filesystem is mounted with that number; if it is not mounted any more it may be.
 bool IsFuse(uint64_t mount) {
-  std::ifstream mounts("/proc/self/mountinfo");
-  for (std::string line; std::getline(mounts, line);) {
-    uint64_t number = 0;
-    std::istringstream(line) >> number;
-    if (number == mount) return line.find(" - fuse") != std::string::npos;
-  }
-  return true;
+  const auto mounts = util::ReadMountTable();
+  const auto found = std::ranges::find(mounts, mount, &util::MountEntry::id);
+  return found == mounts.end() || found->type.starts_with("fuse");
 }
 
 }  // namespace

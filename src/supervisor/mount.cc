@@ -1,6 +1,7 @@
 #include "supervisor/mount.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <linux/capability.h>
 #include <poll.h>
 #include <sys/mount.h>
@@ -13,7 +14,6 @@
 #include <array>
 #include <cerrno>
 #include <fstream>
-#include <sstream>
 #include <string_view>
 #include <utility>
 
@@ -148,13 +148,8 @@ Mount::~Mount() {
 int Mount::descriptor() const { return is_passed() ? passed_.get() : fuse_session_fd(session_); }
 
 dev_t Mount::device() const {
-  unsigned major = 0;
+  if (found_) return found_->device;
   unsigned minor = 0;
-  char colon = 0;
-  if (found_) {
-    std::istringstream(found_->device) >> major >> colon >> minor;
-    return makedev(major, minor);
-  }
   std::ifstream facts("/proc/self/fdinfo/" + std::to_string(descriptor()));
   for (std::string name; facts >> name;) {
     if (name == "fuse_connection:" && facts >> minor) return makedev(0, minor);
@@ -186,7 +181,10 @@ void Mount::Abort() const {
 }
 
 void Mount::SetReadAhead(std::optional<dev_t> source) const {
-  if (found_) return supervisor::SetReadAhead(found_->device, read_ahead_, source);
+  if (found_) {
+    const auto device = fmt::format("{}:{}", major(found_->device), minor(found_->device));
+    return supervisor::SetReadAhead(device, read_ahead_, source);
+  }
   if (read_ahead_) util::LogWarning("the read-ahead of a mount that was passed is not set");
 }
 

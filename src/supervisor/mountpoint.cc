@@ -9,13 +9,12 @@
 
 #include <array>
 #include <filesystem>
-#include <fstream>
 #include <optional>
-#include <sstream>
 #include <system_error>
 
 #include "util/error.h"
 #include "util/log.h"
+#include "util/mount_table.h"
 
 namespace skopsfs::supervisor {
 namespace {
@@ -69,20 +68,6 @@ std::optional<uint64_t> UniqueId(const std::string& path) {
   return (st.stx_mask & kUniqueId) != 0 ? std::optional<uint64_t>(st.stx_mnt_id) : std::nullopt;
 }
 
-// mountinfo writes spaces, tabs, newlines and backslashes as octal.
-std::string Unescaped(const std::string& text) {
-  std::string out;
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '\\' && i + 3 < text.size()) {
-      out += static_cast<char>(std::stoi(text.substr(i + 1, 3), nullptr, 8));
-      i += 3;
-    } else {
-      out += text[i];
-    }
-  }
-  return out;
-}
-
 }  // namespace
 
 bool DetachMount(const std::string& path) {
@@ -90,17 +75,11 @@ bool DetachMount(const std::string& path) {
 }
 
 std::optional<FoundMount> TopMount(const std::string& path) {
-  std::ifstream mounts("/proc/self/mountinfo");
   std::optional<FoundMount> top;
-  for (std::string line; std::getline(mounts, line);) {
-    std::istringstream fields(line);
-    FoundMount mount;
-    std::string skipped;
-    std::string target;
-    fields >> mount.id >> skipped >> mount.device >> skipped >> target;
-    if (Unescaped(target) != path) continue;
-    const bool ours = line.find(" - fuse.skopsfs ") != std::string::npos;
-    top = ours ? std::optional(mount) : std::nullopt;
+  for (const auto& mount : util::ReadMountTable()) {
+    if (mount.mountpoint != path) continue;
+    top.reset();
+    if (mount.type == "fuse.skopsfs") top = {.id = mount.id, .device = mount.device};
   }
   if (top) top->unique_id = UniqueId(path);
   return top;

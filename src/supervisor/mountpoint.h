@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -16,9 +18,9 @@ std::optional<std::string> AnyNameIn(const std::string& path);
 
 // A skopsfs that is mounted.
 struct FoundMount {
-  uint64_t id = 0;     // the kernel's number; once a mount is gone, another may be given it
-  std::string device;  // "MAJOR:MINOR"; likewise
-  std::optional<uint64_t> unique_id;  // given once; since Linux 6.8
+  uint64_t id = 0;   // the kernel's number; once a mount is gone, another may be given it
+  dev_t device = 0;  // likewise
+  std::optional<uint64_t> unique_id = {};  // given once; since Linux 6.8
 };
 
 // The one that is mounted topmost at the canonical `path`; nothing when none is.

@@ -92,12 +92,12 @@ TEST(ServerStatus, WhetherAMemberIsReadWhenItIsOpened) {
 }
 
 TEST(Mounts, OfSkopsfsOnly) {
-  const auto mounts = ParseMounts(
+  const auto mounts = FindMounts(util::ParseMountTable(
       "22 1 0:20 / /proc rw - proc proc rw\n"
       "40 1 0:50 / /mnt/with\\040space ro,nosuid shared:5 - fuse.skopsfs /models ro,user_id=0\n"
       "41 1 0:51 /sub /mnt/part ro - fuse.skopsfs /mo\\134dels ro\n"
       "42 1 0:52 / /mnt/csi ro - fuse /dev/fuse ro\n"
-      "43 1 0:53 / /mnt/other ro - fuse.sshfs host: ro\n");
+      "43 1 0:53 / /mnt/other ro - fuse.sshfs host: ro\n"));
   ASSERT_THAT(mounts, SizeIs(3));
   EXPECT_TRUE(mounts[1].is_certain);
   EXPECT_FALSE(mounts[2].is_certain);
@@ -113,11 +113,10 @@ TEST(Mounts, OfSkopsfsOnly) {
 }
 
 TEST(Mounts, CoveredOnesAreLeftOut) {
-  EXPECT_THAT(ParseMounts("40 1 0:50 / /mnt/a ro - fuse.skopsfs /models ro\n"
-                          "41 40 0:52 / /mnt/a rw - tmpfs tmpfs rw\n"),
+  EXPECT_THAT(FindMounts(util::ParseMountTable("40 1 0:50 / /mnt/a ro - fuse.skopsfs /models ro\n"
+                                               "41 40 0:52 / /mnt/a rw - tmpfs tmpfs rw\n")),
               IsEmpty());
-  EXPECT_THAT(ParseMounts(""), IsEmpty());
-  EXPECT_THAT(ParseMounts("odd"), IsEmpty());
+  EXPECT_THAT(FindMounts({}), IsEmpty());
 }
 
 constexpr auto kSmaps =
