@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <sys/stat.h>
 
+#include <optional>
 #include <utility>
 
 #include "by_name/name_tree.h"
@@ -91,8 +92,8 @@ uint64_t ArchiveTarget::Read(size_t number, std::span<std::byte> buffer, const R
       advanced = place;
     }
     if (node == catalog::SchemaOf(index)) {
-      std::unique_lock turn(memory_.large_schema, std::defer_lock);
-      if (entry.size > catalog::kLargeSchema) turn.lock();
+      std::optional<util::MutexLock<util::Mutex>> turn;
+      if (entry.size > catalog::kLargeSchema) turn.emplace(memory_.large_schema);
       CheckSchema(reader, report);
     }
   } catch (const Error& error) {

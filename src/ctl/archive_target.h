@@ -2,7 +2,6 @@
 
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <semaphore>
 #include <string>
 #include <vector>
@@ -12,6 +11,7 @@
 #include "archive/decoder_pool.h"
 #include "archive/member_reader.h"
 #include "ctl/target.h"
+#include "util/mutex.h"
 
 namespace skopsfs::ctl {
 
@@ -37,7 +37,7 @@ class ArchiveTarget : public Target {
   struct Memory {
     archive::DecoderPool decoders{};
     std::binary_semaphore large_index{1};  // taken from Open() to Close()
-    std::mutex large_schema{};
+    util::Mutex large_schema{};            // held while one is read
   };
 
   // `memory` must live longer.

@@ -74,7 +74,7 @@ void Progress::ArchiveDone() {
 }
 
 void Progress::Around(const std::function<void()>& print) {
-  const std::lock_guard lock(mutex_);
+  const util::MutexLock lock(mutex_);
   Clear();
   print();
 }
@@ -84,9 +84,9 @@ double Progress::seconds() const {
 }
 
 void Progress::DrawNowAndThen() {
-  if (terminal_ < 0) return;
-  const std::unique_lock lock(mutex_, std::try_to_lock);
-  if (!lock || Clock::now() - drawn_ < kBetweenDraws) return;
+  if (terminal_ < 0 || !mutex_.try_lock()) return;
+  const util::MutexLock lock(mutex_, std::adopt_lock);
+  if (Clock::now() - drawn_ < kBetweenDraws) return;
   drawn_ = Clock::now();
   Draw();
 }

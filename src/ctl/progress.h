@@ -4,8 +4,9 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
-#include <mutex>
 #include <string>
+
+#include "util/mutex.h"
 
 namespace skopsfs::ctl {
 
@@ -45,8 +46,8 @@ class Progress {
   using Clock = std::chrono::steady_clock;
 
   void DrawNowAndThen();
-  void Draw();
-  void Clear();
+  void Draw() REQUIRES(mutex_);
+  void Clear() REQUIRES(mutex_);
 
   const int terminal_;  // -1: none
   const Clock::time_point start_ = Clock::now();
@@ -55,9 +56,9 @@ class Progress {
   std::atomic<uint64_t> archives_ = 0;
   std::atomic<uint64_t> known_archives_ = 0;
   std::atomic<uint64_t> all_archives_ = 0;
-  std::mutex mutex_;  // of the terminal and what follows
-  Clock::time_point drawn_{};
-  bool is_shown_ = false;
+  util::Mutex mutex_;  // of the terminal; taken last
+  Clock::time_point drawn_ GUARDED_BY(mutex_){};
+  bool is_shown_ GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace skopsfs::ctl

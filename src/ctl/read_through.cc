@@ -6,9 +6,10 @@
 #include <deque>
 #include <exception>
 #include <map>
-#include <mutex>
 #include <new>
 #include <thread>
+
+#include "util/mutex.h"
 
 namespace skopsfs::ctl {
 namespace {
@@ -32,21 +33,22 @@ class Readers {
     try {
       Work();
     } catch (...) {
-      const std::lock_guard lock(mutex_);
+      const util::MutexLock lock(mutex_);
       if (!failure_) failure_ = std::current_exception();
       changed_.notify_all();
     }
   }
 
   // When all threads have ended: throws what one of them has thrown.
-  void Check() const {
+  void Check() {
+    const util::MutexLock lock(mutex_);
     if (failure_) std::rethrow_exception(failure_);
   }
 
  private:
   void Work() {
     std::vector<std::byte> buffer(kBuffer);
-    std::unique_lock lock(mutex_);
+    util::MutexLock lock(mutex_);
     while (!failure_) {
       if (const auto job = TakeMember()) {
         lock.unlock();
@@ -69,22 +71,21 @@ class Readers {
   struct Running {
     size_t number = 0;
     std::unique_ptr<Target> target;
-    size_t next_member = 0;              // guarded by the readers' mutex
+    size_t members = 0;
     std::atomic<size_t> left = 0;        // members that are not done
     std::atomic<uint64_t> advanced = 0;  // of the work
-    std::mutex mutex;                    // guards the report
-    Report report;
+    util::Mutex mutex;                   // before that of the readers
+    Report report GUARDED_BY(mutex);
   };
   struct Job {
     std::shared_ptr<Running> running;
     size_t member;
   };
 
-  std::optional<Job> TakeMember() {
+  std::optional<Job> TakeMember() REQUIRES(mutex_) {
     if (opened_.empty()) return std::nullopt;
-    auto running = opened_.front();
-    Job job{running, running->next_member++};
-    if (running->next_member == running->target->member_count()) opened_.pop_front();
+    Job job = opened_.front();
+    if (++opened_.front().member == job.running->members) opened_.pop_front();
     return job;
   }
 
@@ -100,14 +101,14 @@ class Readers {
     } catch (const std::exception& error) {
       reason = error.what();
     }
-    const std::lock_guard lock(running.mutex);
+    const util::MutexLock lock(running.mutex);
     if (running.report.unchecked.empty()) running.report.unchecked = reason;
     return false;
   }
 
   static ReportFault FaultsOf(Running& running) {
     return [&running](Fault fault) {
-      const std::lock_guard lock(running.mutex);
+      const util::MutexLock lock(running.mutex);
       if (running.report.fault_count++ < Report::kMostFaults) {
         running.report.faults.push_back(std::move(fault));
       }
@@ -118,19 +119,16 @@ class Readers {
     auto running = std::make_shared<Running>();
     running->number = number;
     running->target = std::move(targets_[number]);
-    running->report.path = running->target->path();
     const bool was_known = running->target->work().has_value();
-    size_t members = 0;
     Try(*running, [&] {
       running->target->Open(FaultsOf(*running));
-      members = running->target->member_count();
+      running->members = running->target->member_count();
     });
     if (!was_known) progress_.Expect(running->target->work().value_or(0));
-    running->report.members = members;
-    running->left = members;
-    if (members == 0) return Finish(*running);
-    const std::lock_guard lock(mutex_);
-    opened_.push_back(std::move(running));
+    running->left = running->members;
+    if (running->members == 0) return Finish(*running);
+    const util::MutexLock lock(mutex_);
+    opened_.push_back({std::move(running), 0});
     changed_.notify_all();
   }
 
@@ -144,7 +142,7 @@ class Readers {
       });
     });
     {
-      const std::lock_guard lock(running.mutex);
+      const util::MutexLock lock(running.mutex);
       running.report.bytes += bytes;
     }
     if (--running.left == 0) Finish(running);
@@ -152,18 +150,21 @@ class Readers {
 
   void Finish(Running& running) {
     const bool counts = Try(running, [&] { running.target->Close(); });
+    const util::MutexLock report_lock(running.mutex);
+    Report& report = running.report;
+    report.path = running.target->path();
+    report.members = running.members;
     const uint64_t work = running.target->work().value_or(0);
     running.target.reset();
     if (work > running.advanced) progress_.Add(work - running.advanced);
     progress_.ArchiveDone();
-    Report& report = running.report;
     if (!counts) {
       report.faults.clear();
       report.fault_count = 0;
     }
     std::sort(report.faults.begin(), report.faults.end(),
               [](const Fault& a, const Fault& b) { return a.member < b.member; });
-    const std::lock_guard lock(mutex_);
+    const util::MutexLock lock(mutex_);
     done_[running.number] = std::move(report);
     for (auto next = done_.find(taken_); next != done_.end(); next = done_.find(++taken_)) {
       take_(next->second);
@@ -176,14 +177,14 @@ class Readers {
   std::vector<std::unique_ptr<Target>> targets_;
   Progress& progress_;
   const std::function<void(const Report&)>& take_;
-  std::mutex mutex_;  // guards what follows
-  std::condition_variable changed_;
-  size_t next_target_ = 0;
-  size_t open_ = 0;                              // archives, those being opened among them
-  std::deque<std::shared_ptr<Running>> opened_;  // those with members that nobody has taken
-  std::map<size_t, Report> done_;                // which wait for others before them
-  size_t taken_ = 0;                             // reports
-  std::exception_ptr failure_;                   // after which nobody goes on
+  util::Mutex mutex_;  // before that of the progress, which `take_` shows
+  std::condition_variable_any changed_;
+  size_t next_target_ GUARDED_BY(mutex_) = 0;
+  size_t open_ GUARDED_BY(mutex_) = 0;         // archives, those being opened among them
+  std::deque<Job> opened_ GUARDED_BY(mutex_);  // of each the next member that nobody has taken
+  std::map<size_t, Report> done_ GUARDED_BY(mutex_);  // which wait for others before them
+  size_t taken_ GUARDED_BY(mutex_) = 0;               // reports
+  std::exception_ptr failure_ GUARDED_BY(mutex_);     // after which nobody goes on
 };
 
 }  // namespace

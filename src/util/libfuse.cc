@@ -3,18 +3,19 @@
 #include <array>
 #include <cstdarg>
 #include <cstdio>
-#include <mutex>
 #include <string_view>
 #include <utility>
 
 #include "util/log.h"
+#include "util/mutex.h"
 
 namespace skopsfs::util {
 namespace {
 
-std::mutex last_message_mutex;
-std::array<char, 1024> last_message{};  // nothing may throw into libfuse
-bool logs = false;
+Mutex last_message_mutex;  // before the log's
+// An array, since nothing may throw into libfuse.
+std::array<char, 1024> last_message GUARDED_BY(last_message_mutex){};
+bool logs GUARDED_BY(last_message_mutex) = false;
 
 void Take(fuse_log_level level, const char* format, va_list arguments) noexcept {
   std::array<char, 1024> text;
@@ -24,7 +25,7 @@ void Take(fuse_log_level level, const char* format, va_list arguments) noexcept 
   if (line.empty()) return;
   text.at(line.size()) = '\0';
   if (level >= FUSE_LOG_DEBUG) return static_cast<void>(fprintf(stderr, "%s\n", text.data()));
-  const std::lock_guard lock(last_message_mutex);
+  const MutexLock lock(last_message_mutex);
   if (logs) return LogError("libfuse: {}", line);
   last_message = text;
 }
@@ -32,12 +33,12 @@ void Take(fuse_log_level level, const char* format, va_list arguments) noexcept 
 }  // namespace
 
 std::string TakeLastMessage() {
-  const std::lock_guard lock(last_message_mutex);
+  const MutexLock lock(last_message_mutex);
   return std::exchange(last_message, {}).data();
 }
 
 void TakeMessages(bool to_log) {
-  const std::lock_guard lock(last_message_mutex);
+  const MutexLock lock(last_message_mutex);
   logs = to_log;
   fuse_set_log_func(Take);
 }

@@ -11,10 +11,10 @@
 #include <cerrno>
 #include <cstdint>
 #include <exception>
-#include <mutex>
 #include <optional>
 #include <utility>
 
+#include "util/mutex.h"
 #include "util/syslog_socket.h"
 #include "util/utf8.h"
 
@@ -28,36 +28,27 @@ constexpr size_t kMostDifferentOfWorkers = 4 * kMostDifferent;
 constexpr size_t kLongestLine = 3500;   // bytes; a pipe with room has room for 4096
 constexpr int kMostWithoutMemory = 20;  // lines a period for which there was none
 
-struct LogState;
-void Emit(LogState& state, LogLevel level, const std::string& line);
-
 struct LogState {
   LogState() {
     BeginBudgets();
     spare.reserve(kLongestLine);
   }
 
-  void BeginBudgets() {
-    const auto write = [this](LogLevel level, const std::string& line) {
-      Emit(*this, level, line);
-    };
-    own.emplace(kMostDifferent, write);
-    workers.emplace(kMostDifferentOfWorkers, write);
-    spare_lines = 0;
-    without_memory = 0;
-  }
+  void BeginBudgets() REQUIRES(mutex);
 
-  std::mutex mutex;
-  std::optional<SyslogSocket> syslog;
-  std::string subject;  // in syslog
-  LogSink sink;
-  std::optional<LineBudget> own;
-  std::optional<LineBudget> workers;
-  uint64_t unwritten = 0;  // lines that nobody took, and that were not told of
-  std::string spare;       // for a line when there is no memory for another one
-  LineBudget::Clock::time_point spare_since;
-  int spare_lines = 0;
-  uint64_t without_memory = 0;  // lines that were left out
+  Mutex mutex;  // taken last: whoever logs may hold others
+  std::optional<SyslogSocket> syslog GUARDED_BY(mutex);
+  std::string subject GUARDED_BY(mutex);  // in syslog
+  LogSink sink GUARDED_BY(mutex);
+  std::optional<LineBudget> own GUARDED_BY(mutex);
+  std::optional<LineBudget> workers GUARDED_BY(mutex);
+  // Lines that nobody took, and that were not told of.
+  uint64_t unwritten GUARDED_BY(mutex) = 0;
+  // For a line when there is no memory for another one.
+  std::string spare GUARDED_BY(mutex);
+  LineBudget::Clock::time_point spare_since GUARDED_BY(mutex);
+  int spare_lines GUARDED_BY(mutex) = 0;
+  uint64_t without_memory GUARDED_BY(mutex) = 0;  // lines that were left out
 };
 
 LogState& State() {
@@ -93,13 +84,13 @@ bool WriteToStderr(std::string_view line) {
   return written >= 0 || errno != EAGAIN;
 }
 
-bool Write(LogState& state, LogLevel level, const std::string& line) {
+bool Write(LogState& state, LogLevel level, const std::string& line) REQUIRES(state.mutex) {
   if (state.sink) return state.sink(level, line);
   if (state.syslog) return state.syslog->Send(level, state.subject + line);
   return WriteToStderr(line);
 }
 
-void TellUnwritten(LogState& state) {
+void TellUnwritten(LogState& state) REQUIRES(state.mutex) {
   if (state.unwritten == 0) return;
   if (Write(state, LogLevel::kWarning,
             fmt::format("{} lines before this one were lost: nobody read them", state.unwritten))) {
@@ -107,9 +98,18 @@ void TellUnwritten(LogState& state) {
   }
 }
 
-void Emit(LogState& state, LogLevel level, const std::string& line) {
+void Emit(LogState& state, LogLevel level, const std::string& line) REQUIRES(state.mutex) {
   TellUnwritten(state);
   if (state.unwritten > 0 || !Write(state, level, line)) ++state.unwritten;
+}
+
+void LogState::BeginBudgets() {
+  const auto write = [this](LogLevel level, const std::string& line)
+                         REQUIRES(mutex) { Emit(*this, level, line); };
+  own.emplace(kMostDifferent, write);
+  workers.emplace(kMostDifferentOfWorkers, write);
+  spare_lines = 0;
+  without_memory = 0;
 }
 
 // Nothing here allocates, but for syslog, and where lines found no reader.
@@ -117,7 +117,7 @@ void WriteWithoutMemory(LogLevel level, fmt::string_view format,
                         fmt::format_args arguments) noexcept {
   try {
     LogState& state = State();
-    const std::lock_guard lock(state.mutex);
+    const MutexLock lock(state.mutex);
     const auto now = LineBudget::Clock::now();
     if (now - state.spare_since > LineBudget::kPeriod) {
       state.spare_since = now;
@@ -160,7 +160,7 @@ void WriteLog(LogLevel level, const std::string& text, LogOrigin origin) noexcep
   try {
     const std::string line = Printable(text);
     LogState& state = State();
-    const std::lock_guard lock(state.mutex);
+    const MutexLock lock(state.mutex);
     auto& budget = origin == LogOrigin::kWorker ? state.workers : state.own;
     budget->Take(level, line, LineBudget::Clock::now());
   } catch (const std::exception&) {
@@ -181,7 +181,7 @@ void WriteLog(LogLevel level, fmt::string_view format, fmt::format_args argument
 void TellLeftOutLines() noexcept {
   try {
     LogState& state = State();
-    const std::lock_guard lock(state.mutex);
+    const MutexLock lock(state.mutex);
     const auto now = LineBudget::Clock::now();
     for (auto* budget : {&state.own, &state.workers}) (*budget)->EndPeriod(now);
     TellUnwritten(state);
@@ -197,19 +197,19 @@ void TellLeftOutLines() noexcept {
 
 void UseSyslog(const char* program) {
   LogState& state = State();
-  const std::lock_guard lock(state.mutex);
+  const MutexLock lock(state.mutex);
   state.syslog.emplace(program);
 }
 
 void SetLogSubject(std::string subject) {
   LogState& state = State();
-  const std::lock_guard lock(state.mutex);
+  const MutexLock lock(state.mutex);
   state.subject = std::move(subject);
 }
 
 void SetLogSink(LogSink sink) {
   LogState& state = State();
-  const std::lock_guard lock(state.mutex);
+  const MutexLock lock(state.mutex);
   state.sink = std::move(sink);
   state.BeginBudgets();
 }

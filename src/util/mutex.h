@@ -37,6 +37,8 @@ template <typename M>
 class SCOPED_CAPABILITY MutexLock {
  public:
   explicit MutexLock(M& mutex) ACQUIRE(mutex) : mutex_(mutex) { mutex.lock(); }
+  // One that the thread has locked already, as with try_lock().
+  MutexLock(M& mutex, std::adopt_lock_t) REQUIRES(mutex) : mutex_(mutex) {}
   ~MutexLock() RELEASE() {
     if (is_held_) mutex_.unlock();
   }

@@ -40,7 +40,7 @@ ReadBuffers::~ReadBuffers() {
 
 std::byte* ReadBuffers::Take() {
   {
-    const std::lock_guard lock(mutex_);
+    const util::MutexLock lock(mutex_);
     if (!free_.empty()) {
       std::byte* const start = free_.back();
       free_.pop_back();
@@ -53,7 +53,7 @@ std::byte* ReadBuffers::Take() {
 void ReadBuffers::GiveBack(std::byte* start) noexcept {
   const bool is_kept = start >= kept_.data() && start < kept_.data() + kept_.size();
   if (!is_kept) return ::operator delete (start, std::align_val_t{kPage});
-  const std::lock_guard lock(mutex_);
+  const util::MutexLock lock(mutex_);
   free_.push_back(start);  // there is room: it was reserved
 }
 

@@ -1,9 +1,10 @@
 #pragma once
 
 #include <cstddef>
-#include <mutex>
 #include <span>
 #include <vector>
+
+#include "util/mutex.h"
 
 namespace skopsfs::worker {
 
@@ -41,8 +42,9 @@ class ReadBuffers {
   void GiveBack(std::byte* start) noexcept;
 
   std::span<std::byte> kept_;  // all of those that are kept
-  std::mutex mutex_;
-  std::vector<std::byte*> free_;  // the one that was used last, and is in the caches, at the end
+  util::Mutex mutex_;          // taken alone
+  // The one that was used last, and is in the caches, at the end.
+  std::vector<std::byte*> free_ GUARDED_BY(mutex_);
 };
 
 }  // namespace skopsfs::worker

@@ -39,19 +39,19 @@ void SlowLane::ShowOldest() {
   if (record_->unique != oldest.unique) Write(*record_, oldest);
 }
 
-void SlowLane::RunNext(Kind& kind, std::unique_lock<std::mutex>& lock) {
+void SlowLane::RunNext(Kind& kind) {
   const auto group = kind.waiting.begin();
   kind.running.splice(kind.running.end(), kind.waiting, group);
   const auto& next = group->jobs.front();
   const handover::RequestSeen request = next.at->second;
   queue_.erase(next.at);
   ShowOldest();
-  lock.unlock();
+  mutex_.unlock();  // nothing throws until it is held again
   {
     const AtRequest at(request);
     next.job();
   }
-  lock.lock();
+  mutex_.lock();
   group->jobs.pop_front();
   if (group->jobs.empty()) {
     kind.running.erase(group);
@@ -65,7 +65,7 @@ void SlowLane::Run(const util::TooMuchEffort& what, const handover::RequestSeen&
   arrived.push_back({what.of, {}});
   arrived.front().jobs.push_back({std::move(job), {}});
 
-  std::unique_lock lock(mutex_);
+  const util::MutexLock lock(mutex_);
   arrived.front().jobs.front().at = queue_.emplace(request.asked, request);
   auto& [waiting, running] = kinds_[what.effort == util::Effort::kOpen ? 0 : 1];
   if (!Append(running, arrived.front()) && !Append(waiting, arrived.front())) {
@@ -74,7 +74,7 @@ void SlowLane::Run(const util::TooMuchEffort& what, const handover::RequestSeen&
   if (is_inside || threads_ == most_) return ShowOldest();
   is_inside = true;
   ++threads_;
-  while (Kind* next = Next()) RunNext(*next, lock);
+  while (Kind* next = Next()) RunNext(*next);
   ShowOldest();
   --threads_;
   is_inside = false;

@@ -6,10 +6,10 @@
 #include <functional>
 #include <list>
 #include <map>
-#include <mutex>
 
 #include "handover/session_state.h"
 #include "util/effort.h"
+#include "util/mutex.h"
 
 namespace skopsfs::worker {
 
@@ -54,17 +54,17 @@ class SlowLane {
   };
 
   static bool Append(Groups& groups, Group& arrived);
-  Kind* Next();
-  void RunNext(Kind& kind, std::unique_lock<std::mutex>& lock);
-  void ShowOldest();
+  Kind* Next() REQUIRES(mutex_);
+  void RunNext(Kind& kind) REQUIRES(mutex_);
+  void ShowOldest() REQUIRES(mutex_);
 
   const size_t most_;
   const size_t most_of_a_kind_;
   handover::RequestRecord* record_ = nullptr;
-  std::mutex mutex_;
-  size_t threads_ = 0;  // in the lane
-  std::array<Kind, 2> kinds_;
-  Queue queue_;
+  util::Mutex mutex_;                      // taken alone
+  size_t threads_ GUARDED_BY(mutex_) = 0;  // in the lane
+  std::array<Kind, 2> kinds_ GUARDED_BY(mutex_);
+  Queue queue_ GUARDED_BY(mutex_);
 };
 
 }  // namespace skopsfs::worker

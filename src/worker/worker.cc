@@ -8,7 +8,6 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
-#include <mutex>
 #include <new>
 #include <optional>
 #include <sstream>
@@ -165,7 +164,7 @@ bool KeptBySupervisor::ReserveOneMore() noexcept {
 }
 
 uint64_t KeptBySupervisor::Keep(uint64_t slot_id, int fd) noexcept {
-  const std::lock_guard lock(mutex_);
+  const util::MutexLock lock(mutex_);
   if (held_ >= most_) return 0;  // it is still to be told of those that were dropped
   const uint64_t number = ++last_;
   if (ReserveOneMore() && supervisor_.TrySend(Tell::kKeep, number, slot_id, fd)) {
@@ -182,7 +181,7 @@ uint64_t KeptBySupervisor::Keep(uint64_t slot_id, int fd) noexcept {
 }
 
 void KeptBySupervisor::Drop(uint64_t number) noexcept {
-  const std::lock_guard lock(mutex_);
+  const util::MutexLock lock(mutex_);
   undropped_.push_back(number);  // there is room: it was reserved
   SendDrops();
 }
@@ -196,13 +195,13 @@ void KeptBySupervisor::SendDrops() noexcept {
 }
 
 void KeptBySupervisor::TryAgain() noexcept {
-  const std::lock_guard lock(mutex_);
+  const util::MutexLock lock(mutex_);
   SendDrops();
   if (std::exchange(too_many_, false)) Channel::TellOfTooMany();
 }
 
 void KeptBySupervisor::SendRest() noexcept {
-  const std::lock_guard lock(mutex_);
+  const util::MutexLock lock(mutex_);
   for (const uint64_t number : undropped_) supervisor_.Send(Tell::kDrop, number);
   undropped_.clear();
 }

@@ -2,7 +2,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <mutex>
 #include <string>
 #include <vector>
 
@@ -10,6 +9,7 @@
 #include "handover/channel.h"
 #include "handover/identity.h"
 #include "source/source.h"
+#include "util/mutex.h"
 #include "util/serving_user.h"
 #include "util/unique_fd.h"
 
@@ -74,17 +74,17 @@ class KeptBySupervisor : public catalog::DescriptorKeeper {
   void SendRest() noexcept;
 
  private:
-  // The caller holds mutex_.
-  bool ReserveOneMore() noexcept;
-  void SendDrops() noexcept;
+  bool ReserveOneMore() noexcept REQUIRES(mutex_);
+  void SendDrops() noexcept REQUIRES(mutex_);
 
   handover::Channel& supervisor_;
   const size_t most_;
-  std::mutex mutex_;  // guards what follows
-  uint64_t last_;
-  bool too_many_ = false;            // descriptors were under way at the last try
-  size_t held_;                      // by the supervisor
-  std::vector<uint64_t> undropped_;  // that it is still to be told; has room for all of them
+  util::Mutex mutex_;  // before the log's
+  uint64_t last_ GUARDED_BY(mutex_);
+  bool too_many_ GUARDED_BY(mutex_) = false;  // descriptors were under way at the last try
+  size_t held_ GUARDED_BY(mutex_);            // by the supervisor
+  // That it is still to be told; has room for all of them.
+  std::vector<uint64_t> undropped_ GUARDED_BY(mutex_);
 };
 
 }  // namespace skopsfs::worker

@@ -40,6 +40,9 @@ ONLY_IN = {
 }
 LONGEST_FILE = 400  # lines
 
+# Where a std::mutex may stand. All others are annotated, so that style.clang-tidy checks what they guard.
+RAW_MUTEX_IN = ("util/mutex.h", "catalog/", "fs/", "handover/")
+
 TOP_LEVEL = {"CMakeLists.txt", "src", "tests", "packaging", "docs", "README.md", "LICENSE"}
 
 
@@ -85,6 +88,15 @@ def faults_of_headers(src: pathlib.Path) -> "list[str]":
     return faults
 
 
+def faults_of_mutexes(src: pathlib.Path) -> "list[str]":
+    return [
+        f"{path.relative_to(src)} has a std::mutex: use util::Mutex"
+        for path in [*sorted(src.rglob("*.cc")), *sorted(src.rglob("*.h"))]
+        if not str(path.relative_to(src)).startswith(RAW_MUTEX_IN)
+        and re.search(r"std::(\w+_)?mutex\b", path.read_text())
+    ]
+
+
 def faults_of_length(repository: pathlib.Path) -> "list[str]":
     faults = []
     for folder in ("src", "tests", "packaging"):
@@ -108,6 +120,7 @@ def faults_of_top_level(repository: pathlib.Path) -> "list[str]":
 def main() -> int:
     repository = pathlib.Path(sys.argv[1])
     faults = (faults_of_graph(repository) + faults_of_headers(repository / "src")
+              + faults_of_mutexes(repository / "src")
               + faults_of_length(repository)
               + faults_of_top_level(repository))
     for fault in faults:
