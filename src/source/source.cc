@@ -91,7 +91,8 @@ Source::Source(const std::string& path, OwnMount own)
   canonical_path_ = std::filesystem::read_symlink(ProcPath(root.fd), error);
   if (error) throw ErrnoError("source " + Quoted(path), error.value());
   if (root.is_folder()) {
-    beneath_ = std::make_unique<Beneath>(std::move(root.fd), canonical_path_, path_, own_);
+    resolver_ =
+        std::make_unique<ContainedResolver>(std::move(root.fd), canonical_path_, path_, own_);
   }
 }
 
@@ -107,7 +108,7 @@ UniqueFd Source::OpenForSource(const std::string& path) const {
 }
 
 Source::Parts Source::Share() const {
-  const int folder = beneath_ ? beneath_->root() : parent_.get();
+  const int folder = resolver_ ? resolver_->root() : parent_.get();
   const auto canonical_folder = is_single_archive()
                                     ? std::filesystem::path(canonical_path_).parent_path()
                                     : std::filesystem::path(canonical_path_);
@@ -129,13 +130,14 @@ Source::Source(Parts parts)
   if (parts.is_single_archive) {
     parent_ = std::move(parts.folder);
   } else {
-    beneath_ = std::make_unique<Beneath>(std::move(parts.folder), canonical_path_, path_, own_);
+    resolver_ =
+        std::make_unique<ContainedResolver>(std::move(parts.folder), canonical_path_, path_, own_);
   }
 }
 
 Found Source::OpenRoot() const {
   const util::Waiting waiting(util::WaitsFor::kSource);
-  UniqueFd fd = beneath_ ? beneath_->Open("") : OpenForSource(name_.empty() ? "." : name_);
+  UniqueFd fd = resolver_ ? resolver_->Open("") : OpenForSource(name_.empty() ? "." : name_);
   Found found = StatOf(std::move(fd));
   found.st.st_mode = WithinAccessList(found.fd.get(), found.st.st_mode);
   return found;
@@ -168,7 +170,7 @@ void Source::CheckReadable() const {
 
 Found Source::Open(const std::string& path) const {
   const util::Waiting waiting(util::WaitsFor::kSource);
-  return path.empty() ? OpenRoot() : StatOf(beneath_->Open(path));
+  return path.empty() ? OpenRoot() : StatOf(resolver_->Open(path));
 }
 
 std::optional<Found> Source::OpenChild(const Found& folder, const std::string& folder_path,
@@ -202,8 +204,8 @@ std::optional<struct stat> Source::StatFile(const Found& folder, const std::stri
 std::optional<Found> Source::FollowLink(const std::string& path) const {
   try {
     std::vector<struct stat> folders;
-    std::optional<Found> found =
-        StatOf(beneath_->Walk(path, [&](const struct stat& folder) { folders.push_back(folder); }));
+    std::optional<Found> found = StatOf(
+        resolver_->Walk(path, [&](const struct stat& folder) { folders.push_back(folder); }));
     for (const auto& folder : folders) found->st.st_mode = WithinFolder(found->st, folder);
     return found;
   } catch (const Error& error) {

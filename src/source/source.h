@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "source/beneath.h"
+#include "source/contained_resolver.h"
 #include "util/unique_fd.h"
 
 namespace skopsfs::source {
@@ -53,7 +53,7 @@ class Source {
   // Shows folders and archives alone.
   void HideOthers() { shows_others_ = false; }
 
-  bool is_single_archive() const { return beneath_ == nullptr; }
+  bool is_single_archive() const { return resolver_ == nullptr; }
   const std::string& path() const { return path_; }  // absolute, as it was given
   const std::string& canonical_path() const { return canonical_path_; }
 
@@ -98,7 +98,7 @@ class Source {
   // Of a single archive, the folder that its name is looked up in: not by its path, which may lead
   // to our own mount once that is there.
   util::UniqueFd parent_;
-  std::unique_ptr<Beneath> beneath_;  // of a folder
+  std::unique_ptr<ContainedResolver> resolver_;  // of a folder
   bool shows_others_ = true;
 };
 

@@ -1,4 +1,4 @@
-#include "source/beneath.h"
+#include "source/contained_resolver.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -28,9 +28,9 @@ struct Case {
   int code = 0;
 };
 
-class BeneathTest : public ::testing::Test {
+class ContainedResolverTest : public ::testing::Test {
  protected:
-  BeneathTest() {
+  ContainedResolverTest() {
     namespace fs = std::filesystem;
     fs::create_directories(source_ + "/dir/deeper");
     fs::create_directories(folder_ / "source2");
@@ -46,7 +46,7 @@ class BeneathTest : public ::testing::Test {
     }
   }
 
-  Beneath MakeBeneath() const {
+  ContainedResolver MakeResolver() const {
     return {util::UniqueFd(open(source_.c_str(), O_PATH | O_CLOEXEC)), source_};
   }
 
@@ -65,10 +65,10 @@ class BeneathTest : public ::testing::Test {
 
   // The kernel's walk and our own must agree.
   void Expect(const std::vector<Case>& cases) {
-    const Beneath beneath = MakeBeneath();
+    const ContainedResolver resolver = MakeResolver();
     for (const auto& expected : cases) {
-      Expect(expected, "Open", [&] { return beneath.Open(expected.path); });
-      Expect(expected, "Walk", [&] { return beneath.Walk(expected.path); });
+      Expect(expected, "Open", [&] { return resolver.Open(expected.path); });
+      Expect(expected, "Walk", [&] { return resolver.Walk(expected.path); });
     }
   }
 
@@ -112,7 +112,7 @@ class BeneathTest : public ::testing::Test {
   };
 };
 
-TEST_F(BeneathTest, PathsWithoutLinks) {
+TEST_F(ContainedResolverTest, PathsWithoutLinks) {
   Expect({{"", "."},
           {"file", "file"},
           {"dir", "dir"},
@@ -128,14 +128,14 @@ TEST_F(BeneathTest, PathsWithoutLinks) {
           {std::string(300, 'n'), "", ENAMETOOLONG}});
 }
 
-TEST_F(BeneathTest, NothingIsReachedAboveTheFolder) {
+TEST_F(ContainedResolverTest, NothingIsReachedAboveTheFolder) {
   Expect({{"..", "", EXDEV},
           {"../outside/secret", "", EXDEV},
           {"dir/../..", "", EXDEV},
           {"dir/../../source/file", "", EXDEV}});
 }
 
-TEST_F(BeneathTest, AFileIsNoFolder) {
+TEST_F(ContainedResolverTest, AFileIsNoFolder) {
   Expect({{"file/x", "", ENOTDIR},
           {"file/", "", ENOTDIR},
           {"file/.", "", ENOTDIR},
@@ -147,7 +147,7 @@ TEST_F(BeneathTest, AFileIsNoFolder) {
           {"file_slash", "", ENOTDIR}});
 }
 
-TEST_F(BeneathTest, LinksThatStayInside) {
+TEST_F(ContainedResolverTest, LinksThatStayInside) {
   Expect({{"relative", "dir/inner"},
           {"to_folder", "dir"},
           {"to_folder/inner", "dir/inner"},
@@ -163,7 +163,7 @@ TEST_F(BeneathTest, LinksThatStayInside) {
           {"twice", "file"}});
 }
 
-TEST_F(BeneathTest, AbsoluteLinksThatStayInside) {
+TEST_F(ContainedResolverTest, AbsoluteLinksThatStayInside) {
   Expect({{"absolute", "dir/inner"},
           {"absolute_folder/deeper/f", "dir/deeper/f"},
           {"absolute_folder/../file", "file"},
@@ -173,7 +173,7 @@ TEST_F(BeneathTest, AbsoluteLinksThatStayInside) {
           {"absolute_twice", "dir/inner"}});
 }
 
-TEST_F(BeneathTest, LinksThatLeave) {
+TEST_F(ContainedResolverTest, LinksThatLeave) {
   Expect({{"out", "", EXDEV},
           {"out_folder", "", EXDEV},
           {"out_folder/secret", "", EXDEV},
@@ -187,7 +187,7 @@ TEST_F(BeneathTest, LinksThatLeave) {
           {"dir/parent/../outside", "", EXDEV}});
 }
 
-TEST_F(BeneathTest, LinksThatLeadNowhere) {
+TEST_F(ContainedResolverTest, LinksThatLeadNowhere) {
   Expect({{"dangling", "", ENOENT},
           {"dangling_absolute", "", ENOENT},
           {"loop", "", ELOOP},
@@ -195,23 +195,23 @@ TEST_F(BeneathTest, LinksThatLeadNowhere) {
           {"ping", "", ELOOP}});
 }
 
-TEST_F(BeneathTest, AsManyLinksAsTheKernelFollows) {
+TEST_F(ContainedResolverTest, AsManyLinksAsTheKernelFollows) {
   Expect({{"chain1", "file"},
           {"chain" + std::to_string(kLinksTheKernelFollows), "file"},
           {"chain" + std::to_string(kLinksTheKernelFollows + 1), "", ELOOP}});
 }
 
-TEST_F(BeneathTest, StaysWithTheFolderWhenItIsMoved) {
-  const Beneath beneath = MakeBeneath();
+TEST_F(ContainedResolverTest, StaysWithTheFolderWhenItIsMoved) {
+  const ContainedResolver resolver = MakeResolver();
   std::filesystem::rename(source_, folder_ / "moved");
-  EXPECT_TRUE(beneath.Open("dir/inner"));
-  EXPECT_TRUE(beneath.Walk("dir/inner"));
-  EXPECT_TRUE(beneath.Open("relative"));
-  EXPECT_EQ(ErrnoOf([&] { beneath.Open(".."); }), EXDEV);
+  EXPECT_TRUE(resolver.Open("dir/inner"));
+  EXPECT_TRUE(resolver.Walk("dir/inner"));
+  EXPECT_TRUE(resolver.Open("relative"));
+  EXPECT_EQ(ErrnoOf([&] { resolver.Open(".."); }), EXDEV);
 }
 
 // A tree may be deeper than a path the kernel takes in one piece.
-TEST_F(BeneathTest, PathsLongerThanTheKernelTakes) {
+TEST_F(ContainedResolverTest, PathsLongerThanTheKernelTakes) {
   const std::string name(250, 'd');
   std::string path;
   util::UniqueFd folder(open(source_.c_str(), O_PATH | O_CLOEXEC));
@@ -222,39 +222,39 @@ TEST_F(BeneathTest, PathsLongerThanTheKernelTakes) {
   }
   struct stat wanted;
   ASSERT_EQ(fstat(folder.get(), &wanted), 0);
-  const Beneath beneath = MakeBeneath();
+  const ContainedResolver resolver = MakeResolver();
   for (const bool by_open : {true, false}) {
     SCOPED_TRACE(by_open ? "Open" : "Walk");
     util::UniqueFd fd;
-    EXPECT_EQ(ErrnoOf([&] { fd = by_open ? beneath.Open(path) : beneath.Walk(path); }), 0);
+    EXPECT_EQ(ErrnoOf([&] { fd = by_open ? resolver.Open(path) : resolver.Walk(path); }), 0);
     struct stat st {};
     fstat(fd.get(), &st);
     EXPECT_EQ(st.st_ino, wanted.st_ino);
   }
 }
 
-TEST_F(BeneathTest, WalkTellsWhichFoldersItWentThrough) {
-  const Beneath beneath = MakeBeneath();
+TEST_F(ContainedResolverTest, WalkTellsWhichFoldersItWentThrough) {
+  const ContainedResolver resolver = MakeResolver();
   std::vector<ino_t> visited;
   const auto visit = [&](const struct stat& folder) { visited.push_back(folder.st_ino); };
   const auto inode = [&](const std::string& path) { return StatOf(source_ + "/" + path).st_ino; };
 
-  beneath.Walk("dir/deeper/f", visit);
+  resolver.Walk("dir/deeper/f", visit);
   EXPECT_EQ(visited, (std::vector{inode("dir"), inode("dir/deeper")}));
   visited.clear();
-  beneath.Walk("relative", visit);
+  resolver.Walk("relative", visit);
   EXPECT_EQ(visited, std::vector{inode("dir")});
   visited.clear();
-  beneath.Walk("dir/up", visit);
+  resolver.Walk("dir/up", visit);
   EXPECT_EQ(visited, std::vector{inode("dir")});
   visited.clear();
-  beneath.Walk("dir", visit);
+  resolver.Walk("dir", visit);
   EXPECT_TRUE(visited.empty()) << "it went to the folder, not through it";
 }
 
 // A rename anywhere makes the kernel give up on "..", and then our own walk takes over.
-TEST_F(BeneathTest, WhileFoldersAreRenamed) {
-  const Beneath beneath = MakeBeneath();
+TEST_F(ContainedResolverTest, WhileFoldersAreRenamed) {
+  const ContainedResolver resolver = MakeResolver();
   std::atomic<bool> stop = false;
   std::thread mover([&] {
     const std::string names[] = {folder_ / "source2", folder_ / "source3"};
@@ -264,8 +264,8 @@ TEST_F(BeneathTest, WhileFoldersAreRenamed) {
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&] {
       for (int i = 0; i < 1000; ++i) {
-        EXPECT_EQ(ErrnoOf([&] { beneath.Open("dir/deeper/../deeper/far_up"); }), 0);
-        EXPECT_EQ(ErrnoOf([&] { beneath.Open("dir/../../outside/secret"); }), EXDEV);
+        EXPECT_EQ(ErrnoOf([&] { resolver.Open("dir/deeper/../deeper/far_up"); }), 0);
+        EXPECT_EQ(ErrnoOf([&] { resolver.Open("dir/../../outside/secret"); }), EXDEV);
       }
     });
   }

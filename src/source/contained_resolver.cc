@@ -1,4 +1,4 @@
-#include "source/beneath.h"
+#include "source/contained_resolver.h"
 
 #include <fcntl.h>
 #include <linux/openat2.h>
@@ -38,13 +38,14 @@ std::optional<std::string_view> Below(std::string_view target, std::string_view 
 
 }  // namespace
 
-Beneath::Beneath(UniqueFd root, std::string root_path, std::string given_path, OwnMount own)
+ContainedResolver::ContainedResolver(UniqueFd root, std::string root_path, std::string given_path,
+                                     OwnMount own)
     : root_(std::move(root)),
       root_path_(std::move(root_path)),
       given_path_(std::move(given_path)),
       own_(own) {}
 
-UniqueFd Beneath::Open(const std::string& path) const {
+UniqueFd ContainedResolver::Open(const std::string& path) const {
   if (path.empty()) {  // nothing is looked up, which its mode could forbid
     UniqueFd root(fcntl(root_.get(), F_DUPFD_CLOEXEC, 0));
     if (!root) throw ErrnoError("opening the source");
@@ -66,7 +67,7 @@ UniqueFd Beneath::Open(const std::string& path) const {
   throw ErrnoError("opening " + Quoted(path));
 }
 
-UniqueFd Beneath::Walk(const std::string& path, const Visit& visit) const {
+UniqueFd ContainedResolver::Walk(const std::string& path, const Visit& visit) const {
   std::deque<std::string> components;
   PutFirst(components, path);
   std::vector<UniqueFd>

@@ -13,12 +13,12 @@ namespace skopsfs::source {
 // A folder that paths are resolved in and never leave: symbolic links are followed while they stay
 // inside. Links to absolute paths count as inside when they name something below the folder's own
 // path. Immutable and thread-safe.
-class Beneath {
+class ContainedResolver {
  public:
   // `root` is an O_PATH descriptor of the folder, `root_path` its canonical absolute path,
   // `given_path` another one that links may use for it. Nothing of `own` is opened (EDEADLK).
-  Beneath(util::UniqueFd root, std::string root_path, std::string given_path = {},
-          OwnMount own = OwnMount());
+  ContainedResolver(util::UniqueFd root, std::string root_path, std::string given_path = {},
+                    OwnMount own = OwnMount());
 
   // An O_PATH descriptor of what `path` (relative; empty for the folder itself) leads to. Throws
   // util::Error: EXDEV where a link leaves the folder, else the errno of the walk.
