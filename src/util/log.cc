@@ -40,13 +40,13 @@ struct LogState {
   std::optional<SyslogSocket> syslog GUARDED_BY(mutex);
   std::string subject GUARDED_BY(mutex);  // in syslog
   LogSink sink GUARDED_BY(mutex);
-  std::optional<LineBudget> own GUARDED_BY(mutex);
-  std::optional<LineBudget> workers GUARDED_BY(mutex);
+  std::optional<LogRateLimiter> own GUARDED_BY(mutex);
+  std::optional<LogRateLimiter> workers GUARDED_BY(mutex);
   // Lines that nobody took, and that were not told of.
   uint64_t unwritten GUARDED_BY(mutex) = 0;
   // For a line when there is no memory for another one.
   std::string spare GUARDED_BY(mutex);
-  LineBudget::Clock::time_point spare_since GUARDED_BY(mutex);
+  LogRateLimiter::Clock::time_point spare_since GUARDED_BY(mutex);
   int spare_lines GUARDED_BY(mutex) = 0;
   uint64_t without_memory GUARDED_BY(mutex) = 0;  // lines that were left out
 };
@@ -118,8 +118,8 @@ void WriteWithoutMemory(LogLevel level, fmt::string_view format,
   try {
     LogState& state = State();
     const MutexLock lock(state.mutex);
-    const auto now = LineBudget::Clock::now();
-    if (now - state.spare_since > LineBudget::kPeriod) {
+    const auto now = LogRateLimiter::Clock::now();
+    if (now - state.spare_since > LogRateLimiter::kPeriod) {
       state.spare_since = now;
       state.spare_lines = 0;
     }
@@ -162,7 +162,7 @@ void WriteLog(LogLevel level, const std::string& text, LogOrigin origin) noexcep
     LogState& state = State();
     const MutexLock lock(state.mutex);
     auto& budget = origin == LogOrigin::kWorker ? state.workers : state.own;
-    budget->Take(level, line, LineBudget::Clock::now());
+    budget->Take(level, line, LogRateLimiter::Clock::now());
   } catch (const std::exception&) {
     WriteWithoutMemory(level, "{}", fmt::make_format_args(text));
   }
@@ -182,7 +182,7 @@ void TellLeftOutLines() noexcept {
   try {
     LogState& state = State();
     const MutexLock lock(state.mutex);
-    const auto now = LineBudget::Clock::now();
+    const auto now = LogRateLimiter::Clock::now();
     for (auto* budget : {&state.own, &state.workers}) (*budget)->EndPeriod(now);
     TellUnwritten(state);
     if (state.without_memory == 0) return;

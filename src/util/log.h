@@ -6,10 +6,10 @@
 #include <string>
 #include <string_view>
 
-#include "util/line_budget.h"
+#include "util/log_rate_limiter.h"
 
 // The program's log: one line an event, to stderr until UseSyslog() is called, as many as a
-// LineBudget allows. Nobody who logs ever waits for who reads it: lines that nobody takes are
+// LogRateLimiter allows. Nobody who logs ever waits for who reads it: lines that nobody takes are
 // counted, and their number is said as soon as somebody does. Nor does what writes a line throw:
 // where there is no memory for it, it is written all the same, with a small budget of its own. All
 // functions are thread-safe.

@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "util/line_budget.h"
+#include "util/log_rate_limiter.h"
 #include "util/unique_fd.h"
 
 namespace skopsfs::util {

@@ -13,7 +13,7 @@ PAGES = 20
 SCHEMA = (b'{"__class__": "ndarray", "__module__": "numpy", "__loader__": "NdArrayNode", "type": '
           b'"numpy", "file": "a.npy", "__id__": 1}')
 STRIDE = int(os.environ.get("SKOPSFS_ALLOCATION_STRIDE", "5"))
-MOST_OF_ONE = 5  # lines a minute that are the same, as in line_budget.h
+MOST_OF_ONE = 5  # lines a minute that are the same, as in log_rate_limiter.h
 MOST = 2000  # of one request chain; a guard against counting without end
 
 

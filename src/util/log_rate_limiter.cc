@@ -1,10 +1,10 @@
-#include "util/line_budget.h"
+#include "util/log_rate_limiter.h"
 
 #include <fmt/format.h>
 
 namespace skopsfs::util {
 
-void LineBudget::Take(LogLevel level, const std::string& line, Clock::time_point now) {
+void LogRateLimiter::Take(LogLevel level, const std::string& line, Clock::time_point now) {
   EndPeriod(now);
   if (lines_.empty()) since_ = now;
   const bool has_room = lines_.size() < most_different_;
@@ -18,7 +18,7 @@ void LineBudget::Take(LogLevel level, const std::string& line, Clock::time_point
   if (++known->second.times <= kMostOfOne) write_(level, line);
 }
 
-void LineBudget::EndPeriod(Clock::time_point now) {
+void LogRateLimiter::EndPeriod(Clock::time_point now) {
   if (lines_.empty() || now - since_ < kPeriod) return;
   for (const auto& [text, line] : lines_) {
     if (line.times <= kMostOfOne) continue;

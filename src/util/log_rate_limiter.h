@@ -15,7 +15,7 @@ enum class LogLevel { kError, kWarning, kInfo };
 // Which lines of a log are written: names in them come from strangers, who have many. In a period
 // of a minute the same line is written at most five times, and at most so many different ones are;
 // what was left out is said when the period is over. Not thread-safe.
-class LineBudget {
+class LogRateLimiter {
  public:
   using Clock = std::chrono::steady_clock;
   using Write = std::function<void(LogLevel, const std::string&)>;
@@ -23,7 +23,7 @@ class LineBudget {
   static constexpr auto kPeriod = std::chrono::minutes(1);
   static constexpr int kMostOfOne = 5;
 
-  LineBudget(size_t most_different, Write write)
+  LogRateLimiter(size_t most_different, Write write)
       : most_different_(most_different), write_(std::move(write)) {}
 
   // A line that is logged at `now`, which never goes back.
