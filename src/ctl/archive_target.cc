@@ -50,20 +50,20 @@ OpenedArchive OpenArchiveFile(const std::string& path, std::string& why,
 }
 
 // Who checks the one that has its turn needs nobody else for it, so the wait ends.
-void ArchiveTarget::WaitForTurn(const zip::DirectoryLocation& directory) {
+void ArchiveTarget::AcquireLargeIndex(const zip::DirectoryLocation& directory) {
   if (directory.size <= kLargeIndex) return;
   memory_.large_index.acquire();
   is_large_ = true;
 }
 
-void ArchiveTarget::LetGo() {
+void ArchiveTarget::Release() {
   archive_ = {};
   if (std::exchange(is_large_, false)) memory_.large_index.release();
 }
 
 void ArchiveTarget::Open(const ReportFault& report) {
   std::string why;
-  archive_ = OpenArchiveFile(path(), why, [&](const auto& where) { WaitForTurn(where); });
+  archive_ = OpenArchiveFile(path(), why, [&](const auto& where) { AcquireLargeIndex(where); });
   if (!archive_.index) return report({.member = "", .reason = why});
   members_ = archive_.index->MembersInFileOrder();
   // Made once more, to be told what is not in it.
@@ -123,7 +123,7 @@ void ArchiveTarget::CheckSchema(archive::MemberReader& reader, const ReportFault
 void ArchiveTarget::Close() {
   if (!archive_.file) return;
   const bool is_current = archive_.file->IsCurrent();
-  LetGo();
+  Release();
   if (!is_current) throw Error(EBUSY, "it was changed meanwhile; try again");
 }
 

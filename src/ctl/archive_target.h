@@ -43,7 +43,7 @@ class ArchiveTarget : public Target {
   // `memory` must live longer.
   ArchiveTarget(std::string path, uint64_t size, Memory& memory)
       : Target(std::move(path)), size_(size), memory_(memory) {}
-  ~ArchiveTarget() override { LetGo(); }
+  ~ArchiveTarget() override { Release(); }
 
   std::optional<uint64_t> work() const override { return size_; }
   void Open(const ReportFault& report) override;
@@ -55,8 +55,8 @@ class ArchiveTarget : public Target {
  private:
   void CheckSchema(archive::MemberReader& reader, const ReportFault& report) const;
 
-  void WaitForTurn(const zip::DirectoryLocation& directory);
-  void LetGo();
+  void AcquireLargeIndex(const zip::DirectoryLocation& directory);
+  void Release();
 
   const uint64_t size_;
   Memory& memory_;
