@@ -14,7 +14,7 @@
 #include "cli/run.h"
 #include "util/serving_user.h"
 #include "worker/sandbox.h"
-#include "worker/system_calls.h"
+#include "worker/seccomp_filter.h"
 
 namespace skopsfs::cli {
 namespace {

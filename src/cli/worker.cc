@@ -1,7 +1,5 @@
 // The part of the program that runs as a worker.
 
-#include "worker/worker.h"
-
 #include <malloc.h>
 #include <pthread.h>
 #include <sys/resource.h>
@@ -20,9 +18,11 @@
 #include "util/clock.h"
 #include "util/error.h"
 #include "util/log.h"
-#include "worker/at_request.h"
+#include "worker/current_request.h"
+#include "worker/kept_by_supervisor.h"
 #include "worker/sandbox.h"
 #include "worker/session.h"
+#include "worker/setup.h"
 
 namespace skopsfs::cli {
 namespace {
@@ -83,7 +83,7 @@ void Serve(handover::Channel& supervisor, const Options& options) {
   auto store = std::make_unique<handover::SlotStore>(std::move(setup.slots));
   auto& counters =
       *new handover::SharedCounters(setup.metrics, handover::SharedCounters::Access::kWrite);
-  auto inheritance = worker::WaitForTurn(supervisor);
+  auto inheritance = worker::ReceiveInheritance(supervisor);
 
   // What follows is never destroyed, whatever is thrown: that would undo what a successor needs.
   store->Hold();

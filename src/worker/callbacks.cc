@@ -15,7 +15,7 @@
 #include "handover/session_state.h"
 #include "util/effort.h"
 #include "util/thread_memory.h"
-#include "worker/at_request.h"
+#include "worker/current_request.h"
 #include "worker/reply.h"
 
 namespace skopsfs::worker {
@@ -83,7 +83,7 @@ void AnswerInTurn(fuse_req_t request, const char* operation, const Body& body,
     } catch (const util::TooMuchEffort& effort) {
       more = effort;
     }
-    Context(request).slow_lane.Run(*more, AtRequest::HandOn(),
+    Context(request).slow_lane.Run(*more, CurrentRequest::HandOn(),
                                    [=] { AnswerInTurn(request, operation, body, more->effort); });
   });
 }

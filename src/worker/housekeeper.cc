@@ -10,7 +10,7 @@
 #include "util/clock.h"
 #include "util/libfuse.h"
 #include "util/log.h"
-#include "worker/at_request.h"
+#include "worker/current_request.h"
 #include "worker/reply.h"
 
 namespace skopsfs::worker {
@@ -42,11 +42,11 @@ void OrderByTurn(Items& items, uint64_t last, Number number) {
 }  // namespace
 
 Housekeeper::Housekeeper(CallbackContext& context, SessionState& state, ::fuse_session* session,
-                         NameDropper dropper, const handover::Channel& supervisor)
+                         CacheInvalidator invalidator, const handover::Channel& supervisor)
     : file_system_(context.file_system),
       state_(state),
       session_(session),
-      dropper_(dropper),
+      invalidator_(invalidator),
       supervisor_(supervisor),
       thread_([this](const std::stop_token& stop) { Run(stop); }),
       source_thread_([&catalog = file_system_.catalog()](const std::stop_token& stop) {
@@ -169,12 +169,12 @@ uint64_t Housekeeper::LetGo(const std::shared_ptr<catalog::Slot>& slot, bool by_
   for (uint64_t i = first; i < std::min(known.size(), first + most); ++i) {
     nodes.push_back(known.At(i).number());
   }
-  dropper_.Prune(nodes);
+  invalidator_.Prune(nodes);
   // A name below that was asked for and is not there is in the kernel's cache, too, but is no node:
   // that goes with the name above.
   auto& catalog = file_system_.catalog();
   if (by_name && !catalog.source().is_single_archive() && catalog.IsNamed(*slot)) {
-    dropper_.Drop({{.slot = slot->id}, {.slot = slot->parent->id}, slot->name});
+    invalidator_.InvalidateEntry({{.slot = slot->id}, {.slot = slot->parent->id}, slot->name});
   }
   return nodes.size();
 }
@@ -184,10 +184,12 @@ uint64_t Housekeeper::LetGo(const std::shared_ptr<catalog::Slot>& slot, bool by_
 void Housekeeper::DropNames(const std::shared_ptr<catalog::Slot>& slot, uint64_t first) {
   const uint64_t own = fs::KnownNodes(*slot).size() - 1;
   const handover::NodeId node{.slot = slot->id, .index = 0};
-  const AtRequest at({.unique = handover::kUnasked | slot->id, .node = node.number()});
+  const CurrentRequest at({.unique = handover::kUnasked | slot->id, .node = node.number()});
   try {
-    for (const auto& named : file_system_.NamesOf(slot, own, 1)) dropper_.Drop(named);
-    for (const auto& named : file_system_.NamesOf(slot, first, kNamedAtOnce)) dropper_.Drop(named);
+    for (const auto& named : file_system_.NamesOf(slot, own, 1))
+      invalidator_.InvalidateEntry(named);
+    for (const auto& named : file_system_.NamesOf(slot, first, kNamedAtOnce))
+      invalidator_.InvalidateEntry(named);
   } catch (const util::Error&) {
     // Who reads it has been told. What of it is in use goes when the kernel is short of memory, but
     // its descriptor does not have to wait for that.

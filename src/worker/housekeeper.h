@@ -9,8 +9,8 @@
 
 #include "handover/channel.h"
 #include "handover/session_state.h"
+#include "worker/cache_invalidator.h"
 #include "worker/callbacks.h"
-#include "worker/name_dropper.h"
 struct fuse_session;  // libfuse's
 
 namespace skopsfs::worker {
@@ -22,7 +22,7 @@ namespace skopsfs::worker {
 class Housekeeper {
  public:
   Housekeeper(CallbackContext& context, handover::SessionState& state, ::fuse_session* session,
-              NameDropper dropper, const handover::Channel& supervisor);
+              CacheInvalidator invalidator, const handover::Channel& supervisor);
   // Does not wait for the source. The catalogue must stay.
   ~Housekeeper();
   Housekeeper(const Housekeeper&) = delete;
@@ -43,7 +43,7 @@ class Housekeeper {
   fs::FileSystem& file_system_;
   handover::SessionState& state_;
   ::fuse_session* const session_;
-  const NameDropper dropper_;
+  const CacheInvalidator invalidator_;
   const handover::Channel& supervisor_;  // is told when the source is gone
   // Slots of a predecessor that the kernel did not know, when they were last asked for.
   std::vector<catalog::SlotTable::Doubtful> unknown_;

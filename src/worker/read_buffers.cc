@@ -17,8 +17,8 @@ static_assert(kHugePage >= ReadBuffers::kMost + kPage);
 
 }  // namespace
 
-std::span<std::byte> ReadBuffers::Buffer::At(size_t place, size_t size) const {
-  return {start_ + place % kPage, size};
+std::span<std::byte> ReadBuffers::Buffer::At(size_t offset, size_t size) const {
+  return {start_ + offset % kPage, size};
 }
 
 ReadBuffers::ReadBuffers() {

@@ -24,8 +24,9 @@ class ReadBuffers {
     Buffer(const Buffer&) = delete;
     Buffer& operator=(const Buffer&) = delete;
 
-    // Up to kMost bytes that begin in a block of archive::DirectFile::kBlock where `place` says.
-    std::span<std::byte> At(size_t place, size_t size) const;
+    // `size` bytes, at most kMost. They begin as far into a block of archive::DirectFile::kBlock as
+    // `offset` does in a file.
+    std::span<std::byte> At(size_t offset, size_t size) const;
 
    private:
     ReadBuffers& buffers_;

@@ -11,7 +11,7 @@
 #include "util/error.h"
 #include "util/libfuse.h"
 #include "util/log.h"
-#include "worker/at_request.h"
+#include "worker/current_request.h"
 
 namespace skopsfs::worker {
 

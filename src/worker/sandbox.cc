@@ -14,7 +14,7 @@
 #include "util/error.h"
 #include "util/log.h"
 #include "util/unique_fd.h"
-#include "worker/system_calls.h"
+#include "worker/seccomp_filter.h"
 
 namespace skopsfs::worker {
 namespace {

@@ -16,8 +16,8 @@
 #include "util/error.h"
 #include "util/log.h"
 #include "util/unique_fd.h"
-#include "worker/at_request.h"
 #include "worker/callbacks.h"
+#include "worker/current_request.h"
 #include "worker/housekeeper.h"
 #include "worker/reply.h"
 
@@ -124,7 +124,7 @@ void Session::Process(fuse_buf& buffer) {
   const std::span request(static_cast<const std::byte*>(buffer.mem), buffer.size);
   fuse_in_header header;
   std::memcpy(&header, request.data(), sizeof(header));
-  const AtRequest at({header.unique, header.nodeid, 0, header.opcode, 0});
+  const CurrentRequest at({header.unique, header.nodeid, 0, header.opcode, 0});
   if (header.opcode == FUSE_INIT) state_.SaveInit(request);
   // The hello went to somebody else, who is gone. What the kernel was told then is not known.
   if (state_.init().empty()) error_ = EPROTO;
@@ -190,7 +190,8 @@ bool Session::Run() {
   if (!ended) throw ErrnoError("eventfd");
   if (options_.generation > 1) TakeOver();
   auto housekeeper = std::make_unique<Housekeeper>(
-      *context_, state_, session_, NameDropper(options_.mount, options_.notifier), supervisor_);
+      *context_, state_, session_, CacheInvalidator(options_.mount, options_.notifier),
+      supervisor_);
   StartWorkers(ended.get());
   const bool unmounted = WaitForEnd(ended.get());
   // It ends while the workers still answer: it may be waiting for them.

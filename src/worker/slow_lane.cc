@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "worker/at_request.h"
+#include "worker/current_request.h"
 
 namespace skopsfs::worker {
 namespace {
@@ -48,7 +48,7 @@ void SlowLane::RunNext(Kind& kind) {
   ShowOldest();
   mutex_.unlock();  // nothing throws until it is held again
   {
-    const AtRequest at(request);
+    const CurrentRequest at(request);
     next.job();
   }
   mutex_.lock();

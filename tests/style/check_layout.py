@@ -28,7 +28,7 @@ USES = {
 ONLY_IN = {
     r"fuse(3/.*|_.*)?\.h": ["util/libfuse.h"],
     r"systemd/.*": ["supervisor/service_manager.cc"],
-    r"seccomp\.h": ["worker/system_calls.cc"],
+    r"seccomp\.h": ["worker/seccomp_filter.cc"],
     r"zip\.h": ["archive/libzip_stream.cc", "archive/decode_stream.cc"],
     r"lzma\.h": ["archive/lzma_stream.cc"],
     r"libdeflate\.h": ["archive/crc32.h"],

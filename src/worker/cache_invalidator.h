@@ -9,10 +9,10 @@ namespace skopsfs::worker {
 
 // Has the kernel drop nodes of old versions that it has in its cache and nobody uses, so that it
 // forgets them. Thread-safe.
-class NameDropper {
+class CacheInvalidator {
  public:
   // `mount` (/dev/fuse) and `notifier` (see NotifierProcess) stay the caller's.
-  NameDropper(int mount, int notifier) : mount_(mount), notifier_(notifier) {}
+  CacheInvalidator(int mount, int notifier) : mount_(mount), notifier_(notifier) {}
 
   // Those of these nodes that it knows. Waits for no folder's lock, but for pages that are being
   // read of what it drops. Those below others come first. Only where SessionState::OffersPrune().
@@ -20,7 +20,7 @@ class NameDropper {
 
   // The node that a name leads to, if the name is known. That takes the lock of the folder above
   // it, so another process does it, later; or nobody, when there is too much to do.
-  void Drop(const fs::NamedNode& named) const;
+  void InvalidateEntry(const fs::NamedNode& named) const;
 
  private:
   const int mount_;

@@ -1,4 +1,4 @@
-#include "worker/name_dropper.h"
+#include "worker/cache_invalidator.h"
 
 #include <linux/fuse.h>
 #include <sys/uio.h>
@@ -30,14 +30,14 @@ void Notify(int to, int code, std::array<iovec, 4> parts) {
 
 }  // namespace
 
-void NameDropper::Prune(std::span<const uint64_t> nodes) const {
+void CacheInvalidator::Prune(std::span<const uint64_t> nodes) const {
   if (nodes.empty()) return;
   const PruneOut prune{.count = static_cast<uint32_t>(nodes.size())};
   Notify(mount_, kNotifyPrune,
          {iovec{}, PartOf(&prune, sizeof(prune)), PartOf(nodes.data(), nodes.size_bytes())});
 }
 
-void NameDropper::Drop(const fs::NamedNode& named) const {
+void CacheInvalidator::InvalidateEntry(const fs::NamedNode& named) const {
   fuse_notify_inval_entry_out entry{};
   entry.parent = named.parent.number();
   entry.namelen = static_cast<uint32_t>(named.name.size());

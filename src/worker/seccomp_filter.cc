@@ -1,4 +1,4 @@
-#include "worker/system_calls.h"
+#include "worker/seccomp_filter.h"
 
 #include <fcntl.h>
 #include <sched.h>

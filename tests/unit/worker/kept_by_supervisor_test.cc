@@ -1,4 +1,4 @@
-#include "worker/worker.h"
+#include "worker/kept_by_supervisor.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -8,45 +8,10 @@
 #include <utility>
 #include <vector>
 
-#include "support/errors.h"
+#include "util/unique_fd.h"
 
 namespace skopsfs::worker {
 namespace {
-
-class WaitForTurnTest : public ::testing::Test {
- protected:
-  std::pair<handover::Channel, handover::Channel> ends_ = handover::Channel::Pair();
-  handover::Channel& supervisor_ = ends_.first;
-  handover::Channel& worker_ = ends_.second;
-};
-
-// Not before: who looks for a source that is gone, again and again, takes no number.
-TEST_F(WaitForTurnTest, AGenerationIsGivenWithTheTurn) {
-  supervisor_.Send(handover::Tell::kServe, 7);
-  EXPECT_EQ(WaitForTurn(worker_).generation, 7U);
-  EXPECT_EQ(supervisor_.Receive()->tell, handover::Tell::kPrepared);
-}
-
-TEST_F(WaitForTurnTest, ASupervisorThatGivesNoneIsOfAnotherVersion) {
-  supervisor_.Send(handover::Tell::kServe);
-  EXPECT_EQ(testing::ErrnoOf([&] { WaitForTurn(worker_); }), EPROTO);
-}
-
-TEST_F(WaitForTurnTest, ToldToEndBefore) {
-  supervisor_.Send(handover::Tell::kEnd);
-  EXPECT_EQ(testing::ErrnoOf([&] { WaitForTurn(worker_); }), ECANCELED);
-}
-
-TEST_F(WaitForTurnTest, OfAnotherProtocolNothingIsTaken) {
-  supervisor_.Send(handover::Tell::kHello, handover::kProtocolVersion + 1);
-  EXPECT_EQ(testing::ErrnoOf([&] { ReceiveSetup(worker_); }), EPROTO);
-}
-
-TEST_F(WaitForTurnTest, ItSaysItsProtocol) {
-  supervisor_.Send(handover::Tell::kServe, 1);
-  WaitForTurn(worker_);
-  EXPECT_EQ(supervisor_.Receive()->number, handover::kProtocolVersion);
-}
 
 // A supervisor that takes nothing for a while.
 class KeptBySupervisorTest : public ::testing::Test {

@@ -1,4 +1,4 @@
-#include "worker/at_request.h"
+#include "worker/current_request.h"
 
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -81,7 +81,7 @@ void CountFailure(int error) noexcept {
   }
 }
 
-AtRequest::AtRequest(const RequestSeen& request)
+CurrentRequest::CurrentRequest(const RequestSeen& request)
     : asked_(request.asked != 0 ? request.asked : util::MonotonicNow()) {
   handed_on = false;
   if (current == nullptr) return;
@@ -93,7 +93,7 @@ AtRequest::AtRequest(const RequestSeen& request)
 }
 
 // One that ran on the same thread meanwhile, after this was handed on, has left no record.
-AtRequest::~AtRequest() {
+CurrentRequest::~CurrentRequest() {
   if (current == nullptr) return;
   if (counting != nullptr && current->unique != 0 && !handed_on) {
     counting->Finished(handover::OperationOf(current->operation), util::MonotonicNow() - asked_);
@@ -101,7 +101,7 @@ AtRequest::~AtRequest() {
   Write(*current, {});
 }
 
-RequestSeen AtRequest::HandOn() {
+RequestSeen CurrentRequest::HandOn() {
   if (current == nullptr) return {};
   handed_on = true;
   return {current->unique, current->node, current->since, current->operation, 0, current->asked};

@@ -20,12 +20,12 @@ void CountFailure(int error) noexcept;
 // Says what the calling thread is at for as long as it lives, then that it is at nothing. When the
 // thread crashes meanwhile, the request is marked with the signal. Then the request is counted with
 // the time that it took, unless it was handed on.
-class AtRequest {
+class CurrentRequest {
  public:
-  explicit AtRequest(const handover::RequestSeen& request);
-  ~AtRequest();
-  AtRequest(const AtRequest&) = delete;
-  AtRequest& operator=(const AtRequest&) = delete;
+  explicit CurrentRequest(const handover::RequestSeen& request);
+  ~CurrentRequest();
+  CurrentRequest(const CurrentRequest&) = delete;
+  CurrentRequest& operator=(const CurrentRequest&) = delete;
 
   // What the calling thread is at, and another one will go on with, or this one later.
   static handover::RequestSeen HandOn();
