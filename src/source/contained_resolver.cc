@@ -69,7 +69,7 @@ UniqueFd ContainedResolver::Open(const std::string& path) const {
 
 UniqueFd ContainedResolver::Walk(const std::string& path, const Visit& visit) const {
   std::deque<std::string> components;
-  PutFirst(components, path);
+  PrependComponents(components, path);
   std::vector<UniqueFd>
       below_root;  // the folders walked through, so that '..' is never the kernel's
   const auto here = [&] { return below_root.empty() ? root_.get() : below_root.back().get(); };
@@ -101,14 +101,14 @@ UniqueFd ContainedResolver::Walk(const std::string& path, const Visit& visit) co
     const std::string target = ReadLink(next);
     if (++links > kMostLinks) throw ErrnoError("opening " + Quoted(path), ELOOP);
     if (!target.starts_with('/')) {
-      PutFirst(components, target);
+      PrependComponents(components, target);
       continue;
     }
     auto inside = Below(target, root_path_);
     if (!inside) inside = Below(target, given_path_);
     if (!inside) throw Error(EXDEV, Quoted(path) + " leads out of the source");
     below_root.clear();
-    PutFirst(components, *inside);
+    PrependComponents(components, *inside);
   }
   if (!below_root.empty()) return std::move(below_root.back());
   UniqueFd root = OpenStep(root_.get(), ".");

@@ -42,7 +42,7 @@ void OwnMount::Refuse(int fd, const std::string& path) const {
 
 UniqueFd OwnMount::OpenPath(int folder, const std::string& path) const {
   std::deque<std::string> steps;
-  PutFirst(steps, path);
+  PrependComponents(steps, path);
   UniqueFd here = path.starts_with('/') ? OpenStep(AT_FDCWD, "/") : OpenStep(folder, ".");
   const auto check = [&](const UniqueFd& fd) {
     if (!fd) throw ErrnoError("opening " + Quoted(path));
@@ -75,7 +75,7 @@ UniqueFd OwnMount::OpenPath(int folder, const std::string& path) const {
     const std::string target = ReadLink(next);
     if (target.starts_with('/')) here = OpenStep(AT_FDCWD, "/");
     check(here);
-    PutFirst(steps, target);
+    PrependComponents(steps, target);
   }
   return here;
 }

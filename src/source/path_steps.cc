@@ -24,7 +24,7 @@ std::string ReadLink(const UniqueFd& fd) {
   return target;
 }
 
-void PutFirst(std::deque<std::string>& components, std::string_view path) {
+void PrependComponents(std::deque<std::string>& components, std::string_view path) {
   if (path.ends_with('/')) components.emplace_front(".");
   while (!path.empty()) {
     const size_t begin = path.rfind('/') + 1;  // 0 where there is none

@@ -8,11 +8,11 @@
 
 namespace skopsfs::source {
 
-// Steps of a path that is walked one component at a time.
+// What a walk along a path does, one component at a time.
 
-inline constexpr int kMostLinks = 40;  // that are followed, as in the kernel
+inline constexpr int kMostLinks = 40;  // a walk follows, as in the kernel
 
-// An O_PATH descriptor, of a link itself if `name` is one; none, with errno, when it fails.
+// An O_PATH descriptor of `name`, which may be a link. None, with errno, when it fails.
 util::UniqueFd OpenStep(int folder, const std::string& name);
 
 // Where the link leads. Throws util::Error.
@@ -20,6 +20,6 @@ std::string ReadLink(const util::UniqueFd& fd);
 
 // Puts the components of `path` in front of those still to be walked. A slash at the end stands for
 // a folder, as "/." does.
-void PutFirst(std::deque<std::string>& components, std::string_view path);
+void PrependComponents(std::deque<std::string>& components, std::string_view path);
 
 }  // namespace skopsfs::source

@@ -28,29 +28,29 @@ struct Found {
 };
 
 // What a SOURCE argument names: a folder of archives, or one archive. Gives access to what lies in
-// it and to nothing else. The folder (for one archive: that it lies in) is opened once, whatever
-// becomes of its path. Thread-safe.
+// it and to nothing else. Opens the folder once, whatever becomes of its path; of one archive, that
+// is the folder it lies in. Owns its descriptor. Thread-safe.
 class Source {
  public:
-  // Throws util::Error when `path` is neither a folder nor a regular file. Not explicit: a path is
-  // what a source is. The mount that is to show it, where there is one already, is `own`.
+  // `own` is the mount that is to show it, where there is one already. Not explicit: a path is what
+  // a source is. Throws util::Error when `path` is neither a folder nor a regular file.
   Source(const std::string& path, OwnMount own = OwnMount());
 
-  // What another process needs to see the same source, whatever becomes of its path.
+  // What another process needs, to see the same source whatever becomes of its path.
   struct Parts {
     std::string path;
     std::string canonical_path;
     bool is_single_archive = false;
     util::UniqueFd folder;  // O_PATH: the source, or for a single archive what it lies in
-    // The same of its canonical path, which differs when the single archive is a link. Opened here,
-    // because later the path may lead to our own mount.
+    // The folder of its canonical path. It is another one when the single archive is a link. It is
+    // opened here, because later the path may lead to our own mount.
     util::UniqueFd canonical_folder;
     OwnMount own;
   };
   Parts Share() const;
   explicit Source(Parts parts);
 
-  // Shows folders and archives alone.
+  // From now on only folders and archives are shown. To be called before there are threads.
   void HideOthers() { shows_others_ = false; }
 
   bool is_single_archive() const { return resolver_ == nullptr; }
@@ -60,23 +60,24 @@ class Source {
   // The folder or single archive itself.
   Found OpenRoot() const;
 
-  // Throws util::Error when that cannot be read now.
+  // Throws util::Error when the root cannot be read now.
   void CheckReadable() const;
 
-  // Opens it, as who this process is just now, and reads nothing. Throws likewise.
+  // Opens the root as the user that this process is just now. Reads nothing. Throws likewise.
   util::UniqueFd OpenToRead() const;
 
-  // What `path`, relative to the source, leads to; throws util::Error, EXDEV when out of it.
+  // What `path`, relative to the source, leads to. Throws util::Error: EXDEV where it leads out.
   Found Open(const std::string& path) const;
 
-  // The child `name` of the open folder, whose path is `folder_path`. Nothing when it is not there
-  // or not shown: other files where they are hidden, sockets, pipes and devices, links that lead
-  // nowhere or (logged) out of the source, and (logged) the mount that shows it.
+  // The child `name` of the open folder, whose path is `folder_path`. Nothing when it is not there,
+  // or not shown. Not shown are sockets, pipes, devices, links that lead nowhere, and other files
+  // where they are hidden. Nor are links that lead out of the source and the mount that shows the
+  // source; these two are logged.
   std::optional<Found> OpenChild(const Found& folder, const std::string& folder_path,
                                  const std::string& name) const;
 
-  // The child's attributes when it is a regular file that is shown; nothing otherwise. Without
-  // opening it, and so with the mode that it has in the source.
+  // The attributes of the child when it is a regular file that is shown; nothing otherwise. Does
+  // not open it, so the mode is the one that it has in the source.
   std::optional<struct stat> StatFile(const Found& folder, const std::string& name) const;
 
   // Opens the regular file `found` for reading.
@@ -95,8 +96,8 @@ class Source {
   std::string canonical_path_;
   OwnMount own_;
   std::string name_;  // the last part of the path
-  // Of a single archive, the folder that its name is looked up in: not by its path, which may lead
-  // to our own mount once that is there.
+  // Of a single archive: the folder that its name is looked up in. A path could lead to our own
+  // mount once that is there.
   util::UniqueFd parent_;
   std::unique_ptr<ContainedResolver> resolver_;  // of a folder
   bool shows_others_ = true;
