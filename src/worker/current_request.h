@@ -7,19 +7,19 @@
 
 namespace skopsfs::worker {
 
-// Says in `record` that a request waits, or with the number 0 that none does.
+// Writes to `record` what request a thread is at; one with the number 0 stands for none.
 void Write(handover::RequestRecord& record, const handover::RequestSeen& request);
 
-// The record that the calling thread keeps from now on, and what its requests are counted in;
-// nullptr for none. Where its stack overflows, that is noted, too, from now on.
+// From now on the calling thread keeps `record`, and counts its requests in `counters`; nullptr for
+// neither. A crash is noted from now on even when the thread's stack has overflowed.
 void KeepRecord(handover::RequestRecord* record, handover::Counters* counters = nullptr);
 
-// What the calling thread is at is answered with this error.
+// Counts that the request of the calling thread is answered with this error.
 void CountFailure(int error) noexcept;
 
-// Says what the calling thread is at for as long as it lives, then that it is at nothing. When the
-// thread crashes meanwhile, the request is marked with the signal. Then the request is counted with
-// the time that it took, unless it was handed on.
+// The request that the calling thread is at for as long as this lives. It stands in the thread's
+// record, which is marked with the signal if the thread crashes. At the end the request is counted
+// with the time that it took, unless it was handed on. For the thread that made it.
 class CurrentRequest {
  public:
   explicit CurrentRequest(const handover::RequestSeen& request);
@@ -27,14 +27,14 @@ class CurrentRequest {
   CurrentRequest(const CurrentRequest&) = delete;
   CurrentRequest& operator=(const CurrentRequest&) = delete;
 
-  // What the calling thread is at, and another one will go on with, or this one later.
+  // The request of the calling thread. Another thread goes on with it, or this one later.
   static handover::RequestSeen HandOn();
 
  private:
   const int64_t asked_;
 };
 
-// From now on a thread that crashes says so in its request, and then crashes as it would have.
+// From now on a thread that crashes marks its record first. Then it crashes as it would have.
 void MarkCrashes();
 
 }  // namespace skopsfs::worker

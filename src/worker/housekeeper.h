@@ -15,15 +15,16 @@ struct fuse_session;  // libfuse's
 
 namespace skopsfs::worker {
 
-// Runs the filesystem's housekeeping once a second for as long as it lives, and has the kernel let
-// go of archives: of old versions, and of what was read least recently when somebody waits for
-// descriptors. On threads of its own: dropping a node waits for requests that concern it, which
-// other threads must answer meanwhile, and the source may not answer at all.
+// Runs the filesystem's housekeeping once a second for as long as it lives. It has the kernel let
+// go of old versions, and of what was read least recently when somebody waits for descriptors. It
+// owns two threads. One drops nodes, which waits for requests that other threads must answer
+// meanwhile. The other asks the source, which may not answer at all. Make and destroy it on one
+// thread.
 class Housekeeper {
  public:
   Housekeeper(CallbackContext& context, handover::SessionState& state, ::fuse_session* session,
               CacheInvalidator invalidator, const handover::Channel& supervisor);
-  // Does not wait for the source. The catalogue must stay.
+  // Does not wait for the source, whose thread goes on. So the catalogue must stay.
   ~Housekeeper();
   Housekeeper(const Housekeeper&) = delete;
   Housekeeper& operator=(const Housekeeper&) = delete;
@@ -45,7 +46,7 @@ class Housekeeper {
   ::fuse_session* const session_;
   const CacheInvalidator invalidator_;
   const handover::Channel& supervisor_;  // is told when the source is gone
-  // Slots of a predecessor that the kernel did not know, when they were last asked for.
+  // Slots of a predecessor that the kernel did not know when it was last asked.
   std::vector<catalog::SlotTable::Doubtful> unknown_;
   int64_t unknown_since_ = 0;
   std::chrono::steady_clock::time_point counted_{};  // when the gauges were

@@ -11,8 +11,8 @@
 namespace skopsfs::worker {
 
 // Has the supervisor keep descriptors. Waits for nobody: what the supervisor does not take at once,
-// or has no room for, is not kept, and each that was is dropped one day: what has no name any more
-// would go on filling a disk.
+// or has no room for, is not kept. It is told of each one that is to be dropped, since a file that
+// has no name any more would go on filling a disk. Owns no descriptor. Thread-safe.
 class KeptBySupervisor : public catalog::DescriptorKeeper {
  public:
   // `inherited`: how many a predecessor had kept. The supervisor has room for `most`.
@@ -23,8 +23,8 @@ class KeptBySupervisor : public catalog::DescriptorKeeper {
   void Drop(uint64_t number) noexcept override;
   void TryAgain() noexcept override;
 
-  // Says all that was not said, and waits for that. To be called at the end, when nobody else uses
-  // it.
+  // Tells all that was not told, and waits for that. To be called at the end, when no other thread
+  // uses it.
   void SendRest() noexcept;
 
  private:

@@ -5,8 +5,8 @@
 
 namespace skopsfs::worker {
 
-// What the running kernel, or the container around this process, has of what skopsfs uses where it
-// is there. Nothing of it depends on a mount.
+// What skopsfs can use here, by the running kernel and the container around this process. None of
+// it depends on a mount.
 struct KernelFeatures {
   std::string release;
   std::string device;          // empty: /dev/fuse can be used; else why not

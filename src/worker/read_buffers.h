@@ -8,14 +8,14 @@
 
 namespace skopsfs::worker {
 
-// Memory for answers to large reads, in huge pages where there are any: what the kernel does for
-// each page of it, it then does once. A few pieces are kept; more than those at a time come from
-// the heap and go back to it. Thread-safe.
+// Memory for answers to large reads. It lies in huge pages where there are any, since the kernel
+// works on each page of it. It owns a few buffers. Those that are needed beyond them come from the
+// heap, and go back to it. Thread-safe.
 class ReadBuffers {
  public:
   static constexpr size_t kMost = size_t{1} << 20;  // bytes, of one answer
 
-  // One piece, given back when it goes.
+  // One of them, given back when this goes. For one thread.
   class Buffer {
    public:
     // Throws std::bad_alloc.

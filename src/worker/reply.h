@@ -15,9 +15,9 @@
 
 namespace skopsfs::worker {
 
-// What a fuse_reply function made of it: whether the kernel has taken the answer. Else nobody waits
-// for it any more. An answer that the kernel refuses is a request that hangs: then this process
-// ends, and the kernel asks its successor.
+// Whether the kernel has taken an answer, by the result of a fuse_reply function. If not, nobody
+// waits for the answer any more. A request whose answer the kernel refuses would hang. So this
+// process then ends, and the kernel asks its successor.
 inline bool IsTaken(int result) {
   if (result == 0) return true;
   if (result == -ENOENT) return false;
@@ -30,12 +30,12 @@ inline bool IsTaken(int result) {
   _exit(EXIT_FAILURE);
 }
 
-// The errno to answer. Users and the next start take ENOTCONN for a mount whose server is gone:
-// when the source is such a mount, ours is not.
+// The errno to answer. ENOTCONN tells users, and the next start, that the server of a mount is
+// gone. When the source is such a mount, ours is not.
 inline int AnswerFor(int code) { return code == ENOTCONN || code == ECONNABORTED ? EIO : code; }
 
-// Runs the body of one callback. It replies itself when all is well; whatever it throws becomes the
-// error reply, so nothing escapes into C and no request stays unanswered. `operation` is its name
+// Runs the body of one callback. The body replies when all is well. What it throws becomes the
+// error reply. So nothing escapes into C, and no request stays unanswered. `operation` is its name
 // for the log.
 template <typename Body>
 void Answer(fuse_req_t request, const char* operation, const Body& body) noexcept {

@@ -20,8 +20,8 @@ namespace skopsfs::worker {
 
 struct CallbackContext;
 
-// The serving of one mount by a worker: takes the mount over from its predecessor, if there was
-// one. Use from one thread.
+// Serves one mount for a worker. Takes it over from the predecessor, if there was one. Owns the
+// threads that answer requests. Use from one thread.
 class Session {
  public:
   struct Options {
@@ -40,8 +40,8 @@ class Session {
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
-  // Serves requests until the filesystem is unmounted (true) or the supervisor says to end; tells
-  // it when it serves. Throws util::Error when it cannot go on.
+  // Tells the supervisor when it serves. Returns when the filesystem is unmounted (true), or when
+  // the supervisor says to end. Throws util::Error when it cannot go on.
   bool Run();
 
  private:

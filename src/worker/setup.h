@@ -47,14 +47,14 @@ WorkerSetup ReceiveSetup(handover::Channel& supervisor);
 // likewise.
 Inheritance ReceiveInheritance(handover::Channel& supervisor);
 
-// Opens the source by its path, which may lead elsewhere than when the supervisor opened it, and
-// has the supervisor know of it. Where the path may not be opened, but what was opened before may,
-// that stays the source. To be called by the user who serves, so that nobody gets to see what that
-// user may not reach, and before the sandbox is entered. Throws util::Error.
+// Opens the source by its path, which may lead elsewhere than when the supervisor opened it. Tells
+// the supervisor of it. If the path may not be opened, but what was opened before may, that stays
+// the source. To be called by the user who serves, so that nobody sees what that user may not
+// reach, and before the sandbox is entered. Throws util::Error.
 void OpenSourceAnew(const handover::Channel& supervisor, WorkerSetup& setup);
 
-// Makes the calling process a worker: it ends with its parent, and what it logs goes to the
-// supervisor, which must live as long as the process.
+// Makes the calling process a worker: it ends with its parent, and its log goes to `supervisor`,
+// which must live as long as the process.
 void BecomeWorker(const handover::Channel& supervisor);
 
 }  // namespace skopsfs::worker

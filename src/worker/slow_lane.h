@@ -13,11 +13,11 @@
 
 namespace skopsfs::worker {
 
-// Keeps requests that may take long from occupying all threads. It has no threads of its own: a
-// thread that brings a job works in the lane until nothing is left to do there, unless as many as
-// the lane takes are in it already; then the job is put off for them, and the thread is free again.
-// There are two kinds of jobs, those that open and those that take longer, and neither takes all
-// threads. Jobs that would only wait for each other are run one at a time; these groups take turns.
+// Keeps requests that may take long from occupying all threads. It owns no threads: one that brings
+// a job works in the lane until nothing is left to do there. If the lane is full, the job is put
+// off for the threads in it, and the one that brought it is free again. There are two kinds of
+// jobs, those that open and those that take longer, and neither takes all threads. Jobs that would
+// only wait for each other form a group. Of a group one job runs at a time, and groups take turns.
 // Thread-safe.
 class SlowLane {
  public:
@@ -26,12 +26,12 @@ class SlowLane {
   SlowLane(size_t most_threads, size_t most_of_a_kind)
       : most_(most_threads), most_of_a_kind_(most_of_a_kind) {}
 
-  // `record` says from now on which of the jobs that wait came first. To be called before all else.
+  // From now on `record` says which of the waiting jobs came first. To be called before all else.
   void KeepRecord(handover::RequestRecord& record) { record_ = &record; }
 
-  // Runs `job`, which makes that effort for `request`, now or later, and others that were put off.
-  // A job may call it, too: then it only puts off. Throws std::bad_alloc, and then has not taken
-  // the job.
+  // Runs `job` now or later, and others that were put off. It makes the effort `what` for
+  // `request`. A job may call this, too, which then only puts off. Throws std::bad_alloc, and then
+  // has not taken the job.
   void Run(const util::TooMuchEffort& what, const handover::RequestSeen& request, Job job);
 
  private:
