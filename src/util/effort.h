@@ -12,19 +12,19 @@ enum class Effort {
   kHuge,    // either of these with very much data
 };
 
-// Thrown instead of an effort that the calling thread is not to make. Nothing has failed, so it is
-// no util::Error: whoever runs the request lets another thread begin it anew.
+// Thrown instead of making an effort that the calling thread is not to make. It is no util::Error,
+// since nothing has failed: whoever runs the request has another thread begin it anew.
 struct TooMuchEffort {
   Effort effort;
   uint64_t of;  // requests of this effort with an equal number would only wait for each other
 };
 
-// The numbers of those that are huge: of each of these two, one is made at a time.
+// The numbers of huge efforts. Of each of these two kinds, one is made at a time.
 inline constexpr uint64_t kHugeIndexes = UINT64_MAX;
 inline constexpr uint64_t kHugeSchemas = UINT64_MAX - 1;
 
-// For as long as it lives, the calling thread makes no more than `most` of an effort. Without any,
-// a thread may make all.
+// For as long as it lives, the calling thread makes no more than the effort `most`. A thread
+// without a limit may make all. For the thread that made it.
 class EffortLimit {
  public:
   explicit EffortLimit(Effort most);
@@ -38,7 +38,8 @@ class EffortLimit {
 
 bool IsWithinLimit(Effort effort);
 
-// To be called before the effort is made, and before waiting for others who make it.
+// Throws TooMuchEffort when the effort is above the thread's limit. To be called before the effort
+// is made, and before waiting for others who make it.
 void CheckEffort(Effort effort, uint64_t of);
 
 }  // namespace skopsfs::util

@@ -7,9 +7,9 @@
 
 namespace skopsfs::util {
 
-// The one failure type: an errno that fits plus a sentence for the log. Absence is never an Error
-// (it is nullptr or an empty optional). Caught only where a request is answered or where the
-// catalogue records why an archive cannot be shown.
+// The one type of failure: an errno that fits, and a sentence for the log. Absence is never an
+// Error; it is nullptr or an empty optional. An Error is caught only where a request is answered,
+// or where the catalogue records why an archive cannot be shown.
 class Error : public std::runtime_error {
  public:
   Error(int code, const std::string& message) : std::runtime_error(message), code_(code) {}

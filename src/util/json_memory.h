@@ -6,7 +6,8 @@
 
 namespace skopsfs::util {
 
-// Memory for RapidJSON, which by itself writes to address 0 when there is none.
+// An allocator for RapidJSON that throws when there is no memory. RapidJSON's own returns nullptr,
+// which RapidJSON then writes to.
 class JsonMemory {
  public:
   static constexpr bool kNeedFree = true;

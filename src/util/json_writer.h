@@ -12,8 +12,8 @@
 
 namespace skopsfs::util {
 
-// Writes one JSON document, on one line, in the order of the calls. Text may be any bytes, as paths
-// may: what is no UTF-8 is replaced.
+// Writes one JSON document on one line, in the order of the calls. Text may be any bytes, as paths
+// may; what is no UTF-8 is replaced. Not thread-safe.
 class JsonWriter {
  public:
   JsonWriter& BeginObject() { return Done(writer_.StartObject()); }

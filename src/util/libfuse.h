@@ -8,14 +8,14 @@
 
 namespace skopsfs::util {
 
-// What libfuse said last, which is the reason when something fails; and forgets it.
+// Takes what libfuse said last. When something has failed, that is the reason. Thread-safe.
 std::string TakeLastMessage();
 
-// From now on what libfuse has to say goes there, or to the log; or to stderr when it is about
-// debugging.
+// From now on what libfuse says goes to the log, or is kept for TakeLastMessage(). What it says for
+// debugging goes to stderr. Thread-safe.
 void TakeMessages(bool to_log);
 
-// libfuse's argument list.
+// Owns an argument list of libfuse. Not thread-safe.
 class Arguments {
  public:
   Arguments() { fuse_opt_add_arg(&list_, "skopsfs"); }

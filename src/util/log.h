@@ -8,24 +8,24 @@
 
 #include "util/log_rate_limiter.h"
 
-// The program's log: one line an event, to stderr until UseSyslog() is called, as many as a
-// LogRateLimiter allows. Nobody who logs ever waits for who reads it: lines that nobody takes are
-// counted, and their number is said as soon as somebody does. Nor does what writes a line throw:
-// where there is no memory for it, it is written all the same, with a small budget of its own. All
+// The program's log: one line an event. It goes to stderr until UseSyslog() is called. A
+// LogRateLimiter bounds it. Nobody who logs waits for who reads the log: lines that nobody takes
+// are counted, and their number is logged as soon as somebody reads on. No function that writes a
+// line throws: without memory it is written all the same, within a small bound of its own. All
 // functions are thread-safe.
 namespace skopsfs::util {
 
-// Whose line it is. Each has a budget of its own, so that neither can silence the other.
+// Whose line it is. Each has a rate limiter of its own, so that neither can silence the other.
 enum class LogOrigin { kThisProcess, kWorker };
 
 void WriteLog(LogLevel level, const std::string& line,
               LogOrigin origin = LogOrigin::kThisProcess) noexcept;
 
-// The same for a line that is made here.
+// The same for a line that it formats.
 void WriteLog(LogLevel level, fmt::string_view format, fmt::format_args arguments) noexcept;
 
-// To be called every few seconds: says how many lines were left out or found no reader, when it is
-// time to.
+// Logs how many lines were left out, or found no reader, when it is time to. To be called every few
+// seconds.
 void TellLeftOutLines() noexcept;
 
 template <typename... Args>
@@ -41,22 +41,22 @@ void LogInfo(fmt::format_string<Args...> format, Args&&... args) noexcept {
   WriteLog(LogLevel::kInfo, format, fmt::make_format_args(args...));
 }
 
-// From now on lines go to syslog (facility daemon), named `program`.
+// From now on lines go to syslog (facility daemon) under the name `program`.
 void UseSyslog(const char* program);
 
-// What each line begins with in syslog, where those of several mounts may lie side by side.
+// Sets what each line begins with in syslog, where lines of several mounts stand side by side.
 void SetLogSubject(std::string subject);
 
-// Lines go to `sink`, one at a time, until it is set back to nullptr. It must not wait, and says
-// whether it took the line. All budgets begin anew.
+// From now on lines go to `sink`, one at a time, until it is set to nullptr. It must not wait, and
+// returns whether it took the line. All rate limiters begin anew.
 using LogSink = std::function<bool(LogLevel, const std::string&)>;
 void SetLogSink(LogSink sink);
 
-// `text` on one line, with '?' for what a terminal would act on, whoever has made it.
+// `text` on one line, with '?' for what a terminal would act on.
 std::string Printable(std::string_view text);
 
-// `text` in double quotes with control characters, quotes, backslashes and invalid UTF-8 escaped,
-// cut after 200 bytes: names come from strangers and must stay on one line of the log.
+// `text` in double quotes, cut after 200 bytes. Control characters, quotes, backslashes and invalid
+// UTF-8 are escaped: names come from strangers, and must stay on one line of the log.
 std::string Quoted(std::string_view text);
 
 }  // namespace skopsfs::util

@@ -12,9 +12,9 @@ namespace skopsfs::util {
 
 enum class LogLevel { kError, kWarning, kInfo };
 
-// Which lines of a log are written: names in them come from strangers, who have many. In a period
-// of a minute the same line is written at most five times, and at most so many different ones are;
-// what was left out is said when the period is over. Not thread-safe.
+// Bounds how many lines a log takes. Names in them come from strangers, who have many. In a period
+// of a minute, it writes the same line at most five times, and at most so many different lines.
+// When the period is over, it writes how many were left out. Not thread-safe.
 class LogRateLimiter {
  public:
   using Clock = std::chrono::steady_clock;
@@ -26,10 +26,11 @@ class LogRateLimiter {
   LogRateLimiter(size_t most_different, Write write)
       : most_different_(most_different), write_(std::move(write)) {}
 
-  // A line that is logged at `now`, which never goes back.
+  // Writes the line if there is room for it. `now` never goes back.
   void Take(LogLevel level, const std::string& line, Clock::time_point now);
 
-  // To be called now and then, or what was left out is said with the next line only.
+  // Ends the period if it is over. To be called now and then, or what was left out is written with
+  // the next line only.
   void EndPeriod(Clock::time_point now);
 
  private:

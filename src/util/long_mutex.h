@@ -5,8 +5,8 @@
 
 namespace skopsfs::util {
 
-// A mutex that may be held for long: for work, or while the source is asked. A thread that has to
-// wait for it says so, since it is whoever holds it that gets on, or does not.
+// A mutex that may be held for long: for work, or while the source is asked. A thread that waits
+// for it says so, because it is the holder that gets on, or does not.
 class CAPABILITY("mutex") LongMutex {
  public:
   void lock() ACQUIRE() {

@@ -2,7 +2,7 @@
 
 #include <mutex>
 
-// What clang's -Wthread-safety holds the code to, as in leveldb and abseil; nothing to others.
+// Annotations for clang's -Wthread-safety, as in leveldb and abseil. Other compilers see nothing.
 #ifdef __clang__
 #define SKOPSFS_THREAD_SAFETY(attribute) __attribute__((attribute))
 #else
@@ -31,8 +31,8 @@ class CAPABILITY("mutex") Mutex {
   std::mutex mutex_;
 };
 
-// Holds a Mutex or LongMutex for as long as it lives, but between unlock() and lock(). For one
-// thread. To wait with, std::condition_variable_any takes it.
+// Holds a Mutex or LongMutex for as long as it lives, except between unlock() and lock(). For one
+// thread. std::condition_variable_any waits with it.
 template <typename M>
 class SCOPED_CAPABILITY MutexLock {
  public:

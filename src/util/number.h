@@ -6,8 +6,8 @@
 
 namespace skopsfs::util {
 
-// The number that all of `text` is, in that base if one is given; nothing where it is none, or too
-// large for its type.
+// The number that all of `text` is, in base 10 if none is given. Nothing where it is no number, or
+// too large for its type.
 template <typename T, typename... Base>
 std::optional<T> ParseNumber(std::string_view text, Base... base) {
   T number{};

@@ -11,14 +11,15 @@ struct UserIds {
   gid_t gid = 0;
 };
 
-// Whom a worker that root has started serves as. It is decided once a mount, by the supervisor.
+// The user as whom a worker serves that root has started. The supervisor decides it once a mount.
 struct ServingUser {
-  UserIds ids;         // whom it becomes
-  bool stays = false;  // it does not, but stays root, without capabilities; `ids` own the source
+  UserIds ids;  // whom it becomes
+  // It becomes nobody, but stays root without capabilities. Then `ids` own the source.
+  bool stays = false;
 };
 
 // While it lives, the calling thread opens files as another user would, of that one group and
-// without capabilities. For root; use from one thread, in a process that has no others.
+// without capabilities. For root. Use from one thread, in a process that has no other.
 class AsUser {
  public:
   // Throws util::Error(EPERM) when this root may not, as in a container without CAP_SETUID.
@@ -37,12 +38,12 @@ class AsUser {
   int dumpable_ = 0;         // likewise
 };
 
-// Takes all capabilities from the calling process for good, also for programs that it might run;
-// one that root has started becomes `user`. To be called before there are threads. Throws
+// Takes all capabilities from the calling process for good, and from programs that it might run. A
+// process that root has started becomes `user`. To be called before there are threads. Throws
 // util::Error.
 void GiveUpPowers(const ServingUser& user);
 
-// Makes this a process of the supervisor's that needs no file and no power, and ends with its
+// Makes the calling process one that can open no file, has no capabilities, and ends with its
 // parent. To be called before there are threads. Throws util::Error.
 void BecomePowerless();
 

@@ -7,13 +7,13 @@
 
 namespace skopsfs::util {
 
-// Sends lines to the system's log (facility daemon), as syslog(3) does, but never waits for who
-// receives them. Not thread-safe.
+// Sends lines to the system's log (facility daemon), as syslog(3) does. Unlike that it never waits
+// for the receiver. Owns its socket. Not thread-safe.
 class SyslogSocket {
  public:
   explicit SyslogSocket(std::string program, std::string path = "/dev/log");
 
-  // False when nobody takes the line now: no receiver is there, or it does not read.
+  // False when nobody takes the line now: there is no receiver, or it does not read.
   bool Send(LogLevel level, const std::string& line);
 
  private:

@@ -7,9 +7,9 @@
 
 namespace skopsfs::util {
 
-// A piece of memory for each thread that asks for it, until the thread ends. Not a thread_local
-// with a destructor: the C library notes that one in memory of its own, and ends the process when
-// there is none. Lives for ever. Thread-safe.
+// A piece of memory for each thread that asks for it, freed when the thread ends. It is no
+// thread_local with a destructor: the C library notes those in memory of its own, and ends the
+// process when there is none. Lives for ever. Thread-safe.
 class ThreadMemory {
  public:
   static constexpr size_t kBlock = 4096;  // bytes; a multiple of this is its size, and its address

@@ -5,7 +5,7 @@
 
 namespace skopsfs::util {
 
-// Has conversions of local time keep to the zone that there is now: else each of them would look
+// From now on conversions of local time keep to the present zone. Without this, each of them looks
 // whether /etc/localtime has changed. To be called before there are threads.
 inline void KeepTimeZone() {
   setenv("TZ", ":/etc/localtime", 0);

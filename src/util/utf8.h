@@ -10,10 +10,10 @@ namespace skopsfs::util {
 // nothing above U+10FFFF.
 bool IsUtf8(std::string_view text);
 
-// Bytes of the first character of `text`, which is not empty; 0 when it is no such UTF-8.
+// How many bytes the first character of `text` has, which is not empty; 0 when it is no such UTF-8.
 size_t SizeOfFirst(std::string_view text);
 
-// Appends one character; of a surrogate that stands alone the three bytes that it would have.
+// Appends one character. A surrogate that stands alone gets the three bytes that it would have.
 void AppendUtf8(std::string& text, char32_t character);
 
 bool IsAscii(std::string_view text);
