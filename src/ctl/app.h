@@ -29,7 +29,7 @@ struct Request {
   bool tree_json = false;
 };
 
-// The subcommands with their options, which are parsed into `request`; it must live longer.
+// The subcommands and their options. They are parsed into `request`, which must live longer.
 std::unique_ptr<CLI::App> MakeApp(Request& request);
 
 // Does what the arguments say, without the program's name. Returns the exit code.

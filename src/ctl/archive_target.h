@@ -21,19 +21,19 @@ struct OpenedArchive {
   std::unique_ptr<const archive::ArchiveIndex> index;
 };
 
-// Opens the file at `path`. If half of its pages are in the page cache already, all of them stay.
-// Throws util::Error when it cannot be opened. An archive that cannot be read has a file but no
-// index, and `why` is the reason. `wait` is called before its central directory is read.
+// Opens the file at `path`. If half of its pages are in the page cache already, all of them stay
+// there. An archive that cannot be read has a file but no index, and `why` is the reason. `wait` is
+// called before its central directory is read. Throws util::Error when it cannot be opened.
 OpenedArchive OpenArchiveFile(
     const std::string& path, std::string& why,
     const std::function<void(const zip::DirectoryLocation&)>& wait = [](const auto&) {});
 
-// An archive file, checked without a mount: that Python's zipfile can read it, and so a mount can
-// show it; the CRC-32 of every member; and that schema.json can be read and names no member that
-// is missing.
+// An archive file, checked without a mount. Checks that Python's zipfile can read it, so that a
+// mount can show it; the CRC-32 of every member; and that schema.json can be read and names no
+// member that is missing.
 class ArchiveTarget : public Target {
  public:
-  // What bounds the memory of all that are checked at the same time.
+  // Bounds the memory of all archives that are checked at the same time. Thread-safe.
   struct Memory {
     archive::DecoderPool decoders{};
     std::binary_semaphore large_index{1};  // taken from Open() to Close()

@@ -11,9 +11,9 @@
 
 namespace skopsfs::ctl {
 
-// Finds the archives that paths lead to. A path on a mount of skopsfs is read through the mount, a
-// file elsewhere as an archive. Of a folder, all .skops files in it and its sub-folders are read.
-// Links to files are followed, those to folders are not. Not thread-safe.
+// Finds the archives that paths lead to. A path on a mount of skopsfs is read through the mount. A
+// file elsewhere is read as an archive. Of a folder, all .skops files in it and in its sub-folders
+// are read. Links to files are followed, those to folders are not. Not thread-safe.
 class Collector {
  public:
   using Problem = std::function<void(const std::string& path, const std::string& reason)>;
@@ -23,8 +23,8 @@ class Collector {
     bool only_mounts = false;  // what lies elsewhere is a problem
   };
 
-  // `memory` and what `problem` refers to must outlive the targets. `problem` is called with what
-  // cannot be looked at.
+  // Calls `problem` with what cannot be looked at. `memory`, and what `problem` refers to, must
+  // outlive the targets.
   Collector(std::vector<MountPoint> mounts, const Options& options, ArchiveTarget::Memory& memory,
             Problem problem)
       : mounts_(std::move(mounts)),

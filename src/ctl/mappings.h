@@ -20,8 +20,8 @@ struct Mapping {
   uint64_t resident = 0;  // bytes of the file's pages in the process's page tables
 };
 
-// The mappings of files on `devices` in the text of a /proc/PID/smaps, or of a maps, where all
-// `resident` are 0. Pages that the process has written to, which are its own, are not counted.
+// The mappings of files on `devices` in the text of a /proc/PID/smaps. In that of a maps, all
+// `resident` are 0. Pages that the process has written to are its own, and are not counted.
 std::vector<Mapping> ParseMappings(std::string_view smaps, const std::set<dev_t>& devices);
 
 struct Mappings {
@@ -31,11 +31,11 @@ struct Mappings {
   bool are_of_all_processes = true;         // else there may be others outside this PID namespace
 };
 
-// Those of all processes in `proc`. Processes that end meanwhile are left out.
+// The mappings of all processes in `proc`. Processes that end meanwhile are left out.
 Mappings ReadMappings(const std::set<dev_t>& devices, const std::string& proc = "/proc");
 
-// The paths below a folder by-name of files on `devices` that somebody has mapped, by device.
-// These are arrays in an npz, which have names only there.
+// By device, the paths below a folder by-name that somebody has mapped. They are of arrays in an
+// npz, which have names only there.
 std::map<dev_t, std::set<std::string>> PathsByName(const std::set<dev_t>& devices,
                                                    const std::string& proc = "/proc");
 

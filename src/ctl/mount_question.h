@@ -31,15 +31,15 @@ struct MountAnswer {
 
 // Asks a mount for its status and for the pages of its members. First it looks at the names in the
 // mount, so that the mount knows them, and knows which versions are old. A mount whose server hangs
-// blocks its callers for ever, and no signal ends them. So a child process asks, and is left behind
-// if need be. The constructor asks and Wait() waits, so that several mounts can be asked at the
-// same time. Only for a process without threads. Not thread-safe.
+// blocks its callers for ever, and no signal ends them. So a child process asks, which this owns,
+// and leaves behind if need be. The constructor asks and Wait() waits, so that several mounts can
+// be asked at the same time. Only for a process without threads.
 class MountQuestion {
  public:
   static constexpr auto kPatience = std::chrono::seconds(5);
 
-  // Also tells the pages of the members `by_name`, see PathsByName(). Throws util::Error when no
-  // child can be made.
+  // The answer also has the pages of the members `by_name`, see PathsByName(). Throws util::Error
+  // when no child can be made.
   explicit MountQuestion(std::string mountpoint, const std::set<std::string>& by_name = {});
   ~MountQuestion();
   MountQuestion(const MountQuestion&) = delete;

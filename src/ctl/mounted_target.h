@@ -7,8 +7,8 @@
 
 namespace skopsfs::ctl {
 
-// An archive, a directory in one or a single member, as a mount of skopsfs shows it. Each file is
-// read through the mount and, if asked to, compared with the CRC-32 that the mount tells.
+// An archive, a directory in one, or a single member, as a mount of skopsfs shows it. Each file is
+// read through the mount. If asked to, it is compared with the CRC-32 that the mount tells.
 class MountedTarget : public Target {
  public:
   MountedTarget(std::string path, bool compares) : Target(std::move(path)), compares_(compares) {}

@@ -9,8 +9,8 @@
 
 namespace skopsfs::ctl {
 
-// A mount of skopsfs that can be reached in this mount namespace, or one that may be of skopsfs: a
-// mount that others have made for it, as CSI drivers do, may have the type "fuse" only.
+// A mount in this mount namespace that is of skopsfs, or may be: one that others have made for it,
+// as CSI drivers do, may have the type "fuse" only.
 struct MountPoint {
   dev_t device = 0;
   std::string path = {};
@@ -22,7 +22,7 @@ struct MountPoint {
 // The mounts of type fuse.skopsfs, or fuse, in the table, without those that another mount covers.
 std::vector<MountPoint> FindMounts(const std::vector<util::MountEntry>& table);
 
-// Those of this process. Touches none of them, since they may be dead. Throws util::Error.
+// Those that this process sees. Touches none of them, since they may be dead. Throws util::Error.
 std::vector<MountPoint> ReadMounts();
 
 // Whether this device is one of these mounts. Asks those that are not certain.

@@ -24,9 +24,8 @@ inline constexpr size_t kMostNpyHeader = size_t{64} << 10;
 
 // Parses the header of a file of `file_size` bytes. `front` holds its first bytes: all of them, or
 // at least kMostNpyHeader. Takes versions 1.0, 2.0 and 3.0. The text in it is a Python literal,
-// which is parsed and never run. What NumPy would refuse is an error, and so are more than 64
-// dimensions and deeply nested literals. Throws util::Error(EIO) with the
-// reason.
+// which is parsed and never run. Throws util::Error(EIO) with the reason for what NumPy would
+// refuse, and for more than 64 dimensions and deeply nested literals.
 NpyHeader ParseNpyHeader(std::span<const std::byte> front, uint64_t file_size);
 
 // "(3, 4)", as Python shows a tuple.

@@ -20,11 +20,11 @@ struct Advance {
   double seconds = 0;  // since it began
 };
 
-// One line of `width` columns: a bar, how much, how fast, and how long it will still take. Archives
-// of unknown size are taken to be as large as the known ones.
+// One line of `width` columns: a bar, how much is done, how fast, and how long it will still take.
+// Archives of unknown size are taken to be as large as the known ones.
 std::string ProgressLine(const Advance& advance, size_t width);
 
-// Shows on a terminal how far a task is; nothing where `terminal` is not one. Thread-safe.
+// Shows on a terminal how far a task has got. Shows nothing where `terminal` is none. Thread-safe.
 class Progress {
  public:
   explicit Progress(int terminal);

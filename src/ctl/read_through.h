@@ -25,10 +25,10 @@ struct Report {
   bool is_right() const { return fault_count == 0 && unchecked.empty(); }
 };
 
-// Reads all of the targets with `threads` threads, over archives and over the members of one.
-// `take` gets the reports in the order of the targets, one at a time, as soon as the earlier ones
-// are done. At most as many archives are open at the same time as there are threads. Each thread
-// has a buffer of 1 MiB.
+// Reads all of the targets with `threads` threads, which share archives and the members of each.
+// `take` gets the reports one at a time, in the order of the targets, as soon as the earlier ones
+// are done. No more archives are open at the same time than there are threads. Each thread has a
+// buffer of 1 MiB.
 void ReadThrough(std::vector<std::unique_ptr<Target>> targets, unsigned threads, Progress& progress,
                  const std::function<void(const Report&)>& take);
 

@@ -7,7 +7,7 @@
 
 namespace skopsfs::ctl {
 
-// What a mount says of itself in .skopsfs/status.json. What it does not say is empty or 0.
+// What a mount says of itself in .skopsfs/status.json. What it leaves out is empty or 0.
 struct ServerStatus {
   struct Archive {
     std::string path = {};  // relative to the source; empty when the source is one archive
@@ -31,8 +31,8 @@ struct ServerStatus {
   std::vector<Archive> archives = {};  // by path, of one path the present one first
   uint64_t archives_left_out = 0;
 
-  // Whether opening a member makes the mount read all of it. So it was with --verify=open before
-  // files were opened without a message; what was counted until then tells such a server.
+  // Whether the mount reads all of a member when it is opened. Older servers do with --verify=open.
+  // They count open files, which tells them apart.
   bool reads_at_open = false;
 };
 

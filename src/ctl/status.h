@@ -18,7 +18,7 @@ struct ArchiveUse {
   uint64_t mapped = 0;             // the same as each process has mapped them, once each, summed up
   std::set<pid_t> processes = {};  // that map members
 
-  // How much more private copies in each process would take.
+  // How much more memory a private copy in each process would take.
   std::optional<uint64_t> saved() const;
 };
 

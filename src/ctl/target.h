@@ -18,9 +18,9 @@ struct Fault {
 using ReportFault = std::function<void(Fault)>;
 using ReportBytes = std::function<void(uint64_t)>;  // how many more of work()
 
-// An archive to be read as a whole: a file, or a directory of a mount. Open() is called first and
-// alone, then Read() from several threads, then Close() alone. Each throws util::Error when the
-// archive cannot be checked.
+// An archive to be read as a whole: a file, or a directory of a mount. One thread calls Open(),
+// then several call Read(), then one calls Close(). Each throws util::Error when the archive cannot
+// be checked.
 class Target {
  public:
   explicit Target(std::string path) : path_(std::move(path)) {}
@@ -30,7 +30,7 @@ class Target {
 
   const std::string& path() const { return path_; }
 
-  // How much there is to do; nothing when that is known only after Open().
+  // How much there is to do. Nothing while that is not known; it is after Open().
   virtual std::optional<uint64_t> work() const = 0;
 
   // Looks at what is in it.

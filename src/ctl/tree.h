@@ -36,8 +36,8 @@ struct Tree {
   bool Add(TreeItem item);
 };
 
-// The tree of an archive file, read without a mount, or of a directory of a mount, as the mount
-// shows it. Throws util::Error when there is none; the code is EIO or EFBIG when that is the
+// The tree of an archive file, read without a mount, and that of a directory of a mount, as the
+// mount shows it. Throw util::Error when there is none; the code is EIO or EFBIG when that is the
 // archive's fault.
 Tree ReadTreeOfFile(const std::string& path);
 Tree ReadTreeOfMount(const std::string& path);

@@ -20,19 +20,20 @@ struct Address {
   sockaddr_in at = {};
 };
 
-// From "HOST:PORT" or "PORT" (which is on 127.0.0.1); the host is an IPv4 number or "localhost".
+// Parses "HOST:PORT", or "PORT", which is on 127.0.0.1. The host is an IPv4 number or "localhost".
 // Throws std::invalid_argument with what is wrong.
 Address ParseAddress(std::string_view text);
 
 // Answers GET /metrics with the counters. It never waits for a client: one thread takes what each
 // connection has, and closes the oldest when there are too many. So a client that sends half a
-// request, or does not read the answer, keeps nobody waiting. Use from one thread.
+// request, or does not read the answer, keeps nobody waiting. Owns its sockets. Use from one
+// thread.
 class HttpServer {
  public:
   static constexpr size_t kMostConnections = 256;
 
-  // Listens from now on. Throws util::Error with the reason when it cannot listen there. The
-  // counters must live longer.
+  // Listens from now on. The counters must live longer. Throws util::Error with the reason when it
+  // cannot listen there.
   HttpServer(const Address& address, const handover::Counters& counters, Subject subject);
 
   // Serves until the descriptor `stop` can be read; without one, for ever.

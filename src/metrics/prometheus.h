@@ -22,7 +22,7 @@ struct Subject {
   std::string mountpoint;
 };
 
-// The counters as Prometheus has them. Safe while they change: each number is right by itself.
+// The counters as Prometheus has them. They may change meanwhile: each number is right by itself.
 std::vector<prometheus::MetricFamily> Families(const handover::Counters& counters,
                                                const Subject& subject);
 

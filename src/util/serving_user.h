@@ -43,8 +43,8 @@ class AsUser {
 // util::Error.
 void GiveUpPowers(const ServingUser& user);
 
-// Makes the calling process one that can open no file, has no capabilities, and ends with its
-// parent. To be called before there are threads. Throws util::Error.
+// Makes the calling process the user nobody where it can, without capabilities and without a
+// terminal. It then ends with its parent. To be called before there are threads. Throws util::Error.
 void BecomePowerless();
 
 }  // namespace skopsfs::util
