@@ -80,7 +80,7 @@ void Serve(handover::Channel& supervisor, const Options& options) {
   } else {
     util::LogWarning("--sandbox=off: the worker keeps all powers");
   }
-  auto store = std::make_unique<handover::SlotStore>(std::move(setup.slots));
+  auto store = std::make_unique<handover::SlotStore>(setup.slots);
   auto& counters =
       *new handover::SharedCounters(setup.metrics, handover::SharedCounters::Access::kWrite);
   auto inheritance = worker::ReceiveInheritance(supervisor);

@@ -1,19 +1,13 @@
 #include "handover/counters.h"
 
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 
 #include "util/error.h"
-#include "util/shared_memory.h"
 
 namespace skopsfs::handover {
-
-using util::ErrnoError;
-using util::Error;
 
 const std::array<int, 15> RequestCounters::kErrors = {
     EIO,    ESTALE, EACCES, EPERM, ENOENT,     ENOTDIR, EISDIR,  EROFS,
@@ -48,25 +42,14 @@ util::UniqueFd SharedCounters::MakeMemory() {
   auto memory = util::MakeSharedMemory("skopsfs-metrics", kMemorySize);
   const uint64_t magic = Counters::kMagic;
   if (pwrite(memory.get(), &magic, sizeof(magic), offsetof(Counters, magic)) != sizeof(magic)) {
-    throw ErrnoError("writing to the memory for metrics");
+    throw util::ErrnoError("writing to the memory for metrics");
   }
   return memory;
 }
 
-SharedCounters::SharedCounters(const util::UniqueFd& memory, Access access) {
-  constexpr auto kOther = "the memory for metrics is of another version of skopsfs";
-  struct stat st {};
-  if (fstat(memory.get(), &st) != 0) throw ErrnoError("the memory for metrics");
-  if (st.st_size != kMemorySize) throw Error(EPROTO, kOther);
-  const int protection = access == Access::kRead ? PROT_READ : PROT_READ | PROT_WRITE;
-  void* mapping = mmap(nullptr, kMemorySize, protection, MAP_SHARED, memory.get(), 0);
-  if (mapping == MAP_FAILED) throw ErrnoError("mapping the memory for metrics");
-  counters_ = static_cast<Counters*>(mapping);
-  if (counters_->magic == Counters::kMagic) return;
-  munmap(mapping, kMemorySize);
-  throw Error(EPROTO, kOther);
+SharedCounters::SharedCounters(const util::UniqueFd& memory, Access access)
+    : mapping_(memory, kMemorySize, "metrics", access) {
+  mapping_.Check((*this)->magic == Counters::kMagic);
 }
-
-SharedCounters::~SharedCounters() { munmap(counters_, kMemorySize); }
 
 }  // namespace skopsfs::handover

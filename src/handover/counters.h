@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "util/shared_memory.h"
 #include "util/unique_fd.h"
 
 namespace skopsfs::handover {
@@ -93,19 +94,16 @@ class SharedCounters {
   // What it takes, to be made by who outlives the workers. Cannot be shrunk by them.
   static util::UniqueFd MakeMemory();
 
-  enum class Access { kRead, kWrite };
+  using Access = util::SharedMapping::Access;
 
   // Throws util::Error when the memory holds something else.
   SharedCounters(const util::UniqueFd& memory, Access access);
-  ~SharedCounters();
-  SharedCounters(const SharedCounters&) = delete;
-  SharedCounters& operator=(const SharedCounters&) = delete;
 
-  Counters& operator*() const { return *counters_; }
-  Counters* operator->() const { return counters_; }
+  Counters& operator*() const { return *static_cast<Counters*>(mapping_.get()); }
+  Counters* operator->() const { return &**this; }
 
  private:
-  Counters* counters_ = nullptr;
+  const util::SharedMapping mapping_;
 };
 
 }  // namespace skopsfs::handover

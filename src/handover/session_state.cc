@@ -1,8 +1,6 @@
 #include "handover/session_state.h"
 
 #include <linux/fuse.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -12,13 +10,11 @@
 
 #include "util/clock.h"
 #include "util/error.h"
-#include "util/shared_memory.h"
 
 namespace skopsfs::handover {
 namespace {
 
 using util::ErrnoError;
-using util::Error;
 
 // Since Linux 6.9; not in the headers of Debian 12.
 constexpr uint64_t kHasResend = uint64_t{1} << 39;
@@ -67,26 +63,14 @@ util::UniqueFd SessionState::MakeMemory() {
   return util::MakeSharedMemory("skopsfs-session", sizeof(Memory));
 }
 
-SessionState::SessionState(const util::UniqueFd& memory) {
-  struct stat st;
-  if (fstat(memory.get(), &st) != 0) throw ErrnoError("the memory for the session");
-  if (st.st_size != sizeof(Memory)) {
-    throw Error(EPROTO, "the memory for the session is of another version of skopsfs");
-  }
-  void* mapping =
-      mmap(nullptr, sizeof(Memory), PROT_READ | PROT_WRITE, MAP_SHARED, memory.get(), 0);
-  if (mapping == MAP_FAILED) throw ErrnoError("mapping the memory for the session");
-  memory_ = static_cast<Memory*>(mapping);
+SessionState::SessionState(const util::UniqueFd& memory)
+    : mapping_(memory, sizeof(Memory), "the session", util::SharedMapping::Access::kWrite),
+      memory_(static_cast<Memory*>(mapping_.get())) {
   if (memory_->magic == 0) memory_->magic = kMagic;
   const uint64_t init_size = memory_->init_size;
-  if (memory_->magic != kMagic || init_size > kMostInit ||
-      (init_size != 0 && init_size < sizeof(fuse_in_header))) {
-    munmap(memory_, sizeof(Memory));
-    throw Error(EPROTO, "the memory for the session is of another version of skopsfs");
-  }
+  mapping_.Check(memory_->magic == kMagic && init_size <= kMostInit &&
+                 (init_size == 0 || init_size >= sizeof(fuse_in_header)));
 }
-
-SessionState::~SessionState() { munmap(memory_, sizeof(Memory)); }
 
 std::span<const std::byte> SessionState::init() const {
   return std::span(memory_->init).first(memory_->init_size);

@@ -9,6 +9,7 @@
 
 #include "handover/counters.h"
 #include "util/progress.h"
+#include "util/shared_memory.h"
 #include "util/unique_fd.h"
 
 namespace skopsfs::handover {
@@ -76,9 +77,6 @@ class SessionState {
 
   // Throws util::Error when the memory holds something else.
   explicit SessionState(const util::UniqueFd& memory);
-  ~SessionState();
-  SessionState(const SessionState&) = delete;
-  SessionState& operator=(const SessionState&) = delete;
 
   // The INIT request of the kernel as it came; empty before it came.
   std::span<const std::byte> init() const;
@@ -110,7 +108,8 @@ class SessionState {
 
   static bool Read(int memory, Requests& requests);
 
-  Memory* memory_ = nullptr;
+  const util::SharedMapping mapping_;
+  Memory* const memory_;
 };
 
 }  // namespace skopsfs::handover

@@ -1,6 +1,5 @@
 #include "handover/slot_store.h"
 
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,11 +11,9 @@
 
 #include "util/error.h"
 #include "util/log.h"
-#include "util/shared_memory.h"
 
 namespace skopsfs::handover {
 
-using util::ErrnoError;
 using util::Error;
 
 // At the front of the memory. New memory is all zeros.
@@ -87,31 +84,20 @@ std::optional<SlotStore::Seen> SlotStore::Read(int memory, uint64_t id) {
   return seen;
 }
 
-SlotStore::SlotStore(util::UniqueFd memory) : memory_(std::move(memory)) {
-  struct stat st;
-  if (fstat(memory_.get(), &st) != 0) throw ErrnoError("the memory for slots");
-  if (static_cast<size_t>(st.st_size) != kMemorySize) {
-    throw Error(EPROTO, "the memory for slots is of another version of skopsfs");
-  }
-  mapping_ = mmap(nullptr, kMemorySize, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
-                  memory_.get(), 0);
-  if (mapping_ == MAP_FAILED) throw ErrnoError("mapping the memory for slots");
-  header_ = static_cast<Header*>(mapping_);
+SlotStore::SlotStore(const util::UniqueFd& memory)
+    : mapping_(memory, kMemorySize, "slots", util::SharedMapping::Access::kWrite),
+      header_(static_cast<Header*>(mapping_.get())) {
   if (header_->magic == 0) {
     header_->record_size = sizeof(SlotRecord);
     header_->magic = Header::kMagic;
   }
-  if (header_->magic != Header::kMagic || header_->record_size != sizeof(SlotRecord) ||
-      header_->used > kMostSlots) {
-    munmap(mapping_, kMemorySize);
-    throw Error(EPROTO, "the memory for slots is of another version of skopsfs");
-  }
+  mapping_.Check(header_->magic == Header::kMagic && header_->record_size == sizeof(SlotRecord) &&
+                 header_->used <= kMostSlots);
 }
 
-SlotStore::~SlotStore() { munmap(mapping_, kMemorySize); }
-
 SlotRecord* SlotStore::At(uint32_t number) const {
-  return reinterpret_cast<SlotRecord*>(static_cast<std::byte*>(mapping_) + kHeaderSize) + number;
+  return reinterpret_cast<SlotRecord*>(static_cast<std::byte*>(mapping_.get()) + kHeaderSize) +
+         number;
 }
 
 bool SlotStore::IsSound(const SlotRecord& record) const {

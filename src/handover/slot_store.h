@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "handover/identity.h"
+#include "util/shared_memory.h"
 #include "util/unique_fd.h"
 
 namespace skopsfs::handover {
@@ -83,10 +84,7 @@ class SlotStore {
   static std::optional<Seen> Read(int memory, uint64_t id);
 
   // Throws util::Error when the memory holds something else than a store of this layout.
-  explicit SlotStore(util::UniqueFd memory = MakeMemory());
-  ~SlotStore();
-  SlotStore(const SlotStore&) = delete;
-  SlotStore& operator=(const SlotStore&) = delete;
+  explicit SlotStore(const util::UniqueFd& memory = MakeMemory());
 
   // The live records found in the memory, parents before children. Those that make no sense are
   // made free, and logged.
@@ -109,9 +107,8 @@ class SlotStore {
   SlotRecord* Take();
   bool IsSound(const SlotRecord& record) const;
 
-  util::UniqueFd memory_;
-  void* mapping_ = nullptr;
-  Header* header_ = nullptr;
+  const util::SharedMapping mapping_;
+  Header* const header_;
   std::atomic<bool> held_ = false;
   std::mutex mutex_;  // guards what follows and the header's count
   std::vector<uint32_t> free_;
