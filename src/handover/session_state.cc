@@ -1,14 +1,11 @@
 #include "handover/session_state.h"
 
 #include <linux/fuse.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <csignal>
 #include <cstring>
 
-#include "util/clock.h"
 #include "util/error.h"
 
 namespace skopsfs::handover {

@@ -113,7 +113,7 @@ bool SlotStore::IsSound(const SlotRecord& record) const {
 }
 
 std::vector<SlotRecord*> SlotStore::Recover() {
-  const std::lock_guard lock(mutex_);
+  const util::MutexLock lock(mutex_);
   std::vector<SlotRecord*> live;
   size_t unsound = 0;
   const uint32_t used = std::min<uint32_t>(header_->used, kMostSlots);
@@ -129,7 +129,7 @@ std::vector<SlotRecord*> SlotStore::Recover() {
   }
   std::sort(live.begin(), live.end(), [](auto* a, auto* b) { return a->made < b->made; });
   std::unordered_map<uint64_t, int> depths = {{0, 0}};
-  std::erase_if(live, [&](SlotRecord* record) {
+  std::erase_if(live, [&](SlotRecord* record) REQUIRES(mutex_) {
     const auto parent = depths.find(record->parent);
     const bool sound = parent != depths.end() && parent->second < kDeepest &&
                        depths.try_emplace(record->id, parent->second + 1).second;
@@ -144,7 +144,7 @@ std::vector<SlotRecord*> SlotStore::Recover() {
 }
 
 // A free record, for the next id of it. One that has none left, or whose id was damaged, is never
-// used again. The caller holds the mutex.
+// used again.
 SlotRecord* SlotStore::Take() {
   for (;;) {
     uint32_t number = header_->used;
@@ -164,7 +164,7 @@ SlotRecord* SlotStore::Take() {
 
 SlotRecord* SlotStore::Add(uint64_t parent, std::string_view name, const struct stat& st) {
   if (name.size() > sizeof(SlotRecord::name)) throw Error(ENAMETOOLONG, "a name is too long");
-  const std::lock_guard lock(mutex_);
+  const util::MutexLock lock(mutex_);
   SlotRecord* const record = Take();
   record->superseded = 0;
   record->lookups = 1;
@@ -187,7 +187,7 @@ SlotRecord* SlotStore::Add(uint64_t parent, std::string_view name, const struct 
 void SlotStore::Remove(SlotRecord* record) noexcept {
   if (held_) return;
   record->state = 0;
-  const std::lock_guard lock(mutex_);
+  const util::MutexLock lock(mutex_);
   free_.push_back(static_cast<uint32_t>(record - At(0)));  // there is room: it was reserved
 }
 

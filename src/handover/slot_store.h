@@ -5,13 +5,13 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "handover/identity.h"
+#include "util/mutex.h"
 #include "util/shared_memory.h"
 #include "util/unique_fd.h"
 
@@ -104,14 +104,16 @@ class SlotStore {
   struct Header;
 
   SlotRecord* At(uint32_t number) const;
-  SlotRecord* Take();
+  SlotRecord* Take() REQUIRES(mutex_);
   bool IsSound(const SlotRecord& record) const;
 
   const util::SharedMapping mapping_;
   Header* const header_;
   std::atomic<bool> held_ = false;
-  std::mutex mutex_;  // guards what follows and the header's count
-  std::vector<uint32_t> free_;
+  // Also for the header's counts, while records are added. The last lock: whoever takes
+  // it may hold any other, and takes none then but that of the log.
+  util::Mutex mutex_;
+  std::vector<uint32_t> free_ GUARDED_BY(mutex_);
 };
 
 // A record that is removed with its owner.
