@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -34,7 +33,6 @@ constexpr auto kKillPatience = std::chrono::seconds(2);
 constexpr auto kHandOverPatience = std::chrono::seconds(5);
 // All others but SIGUSR2 are ignored: none is a reason to leave a dead mount.
 constexpr std::array<uint32_t, 6> kEnds = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGPWR, SIGXCPU};
-constexpr size_t kOwnDescriptors = 32;  // of the supervisor
 
 }  // namespace
 
@@ -47,10 +45,6 @@ Supervisor::Supervisor(const source::Source& source, const MountOptions& mount,
       metrics_address_(std::move(metrics_address)),
       on_ready_(std::move(on_ready)),
       request_watch_(worker_options_.timeout) {}
-
-Supervisor::~Supervisor() {
-  for (auto& item : kept_) closer_.Close(std::move(item.second.fd));
-}
 
 sigset_t Supervisor::HoldSignals() {
   sigset_t set;
@@ -214,10 +208,9 @@ void Supervisor::OnMessage(Worker& worker, Message& message) {
     case Tell::kServing:
       return OnServing(worker);
     case Tell::kKeep:
-      return Keep(message);
+      return kept_.Keep(message.number, message.slot, std::move(message.fd));
     case Tell::kDrop:
-      if (auto kept = kept_.extract(message.number)) closer_.Close(std::move(kept.mapped().fd));
-      return;
+      return kept_.Drop(message.number);
     case Tell::kSource:
     case Tell::kSourcePath:
       return OnSourceOpened(worker, std::move(message));
@@ -260,18 +253,6 @@ void Supervisor::OnServing(Worker& worker) {
   }
 }
 
-void Supervisor::Keep(Message& message) {
-  rlimit limit{};
-  getrlimit(RLIMIT_NOFILE, &limit);
-  if (!message.fd || kept_.size() + kOwnDescriptors > limit.rlim_cur) {
-    util::LogWarning(
-        "no descriptor is left to keep an open archive: raise the limit (ulimit -n, LimitNOFILE)");
-    return;
-  }
-  Kept kept{message.slot, std::move(message.fd)};
-  closer_.Close(std::exchange(kept_[message.number], std::move(kept)).fd);
-}
-
 void Supervisor::OnPrepared(Worker& worker, uint64_t version) {
   if (worker.stage != Worker::Stage::kStarting) throw Error(EPROTO, "it is prepared twice");
   handover::CheckProtocolVersion(version);
@@ -289,11 +270,7 @@ void Supervisor::GiveTurn(Worker& worker) {
   Quarantine();
   // One that takes each message only just in time is not waited for.
   const auto end = Clock::now() + kHandOverPatience;
-  bool good = true;
-  for (const auto& [number, kept] : kept_) {
-    good = good && Clock::now() < end &&
-           worker.channel.Send(Tell::kInherit, number, kept.slot, kept.fd.get());
-  }
+  bool good = kept_.SendTo(worker.channel, end);
   for (const auto& [slot, identity] : quarantined_) {
     if (!identity) continue;
     const auto text =

@@ -18,6 +18,7 @@
 #include "supervisor/closer.h"
 #include "supervisor/crash_record.h"
 #include "supervisor/end_watch.h"
+#include "supervisor/kept_descriptors.h"
 #include "supervisor/metrics_process.h"
 #include "supervisor/mount.h"
 #include "supervisor/notifier_process.h"
@@ -45,7 +46,6 @@ class Supervisor {
   // there.
   Supervisor(const source::Source& source, const MountOptions& mount, WorkerOptions worker,
              std::string metrics_address, std::function<void()> on_ready);
-  ~Supervisor();
 
   // Mounts, and has it served until it is unmounted (true), SIGTERM, SIGINT, SIGHUP, SIGQUIT,
   // SIGPWR or SIGXCPU comes (true), or no worker can serve it (false). Then the mount is gone,
@@ -91,11 +91,6 @@ class Supervisor {
   // Of a process that has ended; none of one that is left behind.
   using Status = std::optional<int>;
 
-  struct Kept {
-    uint64_t slot = 0;
-    util::UniqueFd fd;
-  };
-
   void Loop();
   void OnNoMemory();
   int Timeout() const;
@@ -112,7 +107,6 @@ class Supervisor {
   void OnReadable(std::unique_ptr<Worker>& worker);
   void OnMessage(Worker& worker, handover::Message& message);
   void OnServing(Worker& worker);
-  void Keep(handover::Message& message);
   void OnPrepared(Worker& worker, uint64_t version);
   void GiveTurn(Worker& worker);
   void ReapWorkers();
@@ -161,8 +155,8 @@ class Supervisor {
   std::set<pid_t> left_behind_;
   uint32_t generation_ = 0;
   std::optional<bool> kernel_resends_;  // once it is known
-  std::map<uint64_t, Kept> kept_;       // by the keeper's number
-  Closer closer_;                       // of these
+  Closer closer_;
+  KeptDescriptors kept_{closer_};
   CrashRecord crashes_;
   // By slot, as far as they have been told of; none of a folder, which is served all the same.
   std::map<uint64_t, std::optional<handover::Identity>> quarantined_;

@@ -1,0 +1,44 @@
+#include "supervisor/kept_descriptors.h"
+
+#include <sys/resource.h>
+
+#include <utility>
+
+#include "util/log.h"
+
+namespace skopsfs::supervisor {
+namespace {
+
+constexpr size_t kOtherDescriptors = 32;  // of the supervisor
+
+}  // namespace
+
+KeptDescriptors::~KeptDescriptors() {
+  for (auto& item : kept_) closer_.Close(std::move(item.second.fd));
+}
+
+void KeptDescriptors::Keep(uint64_t number, uint64_t slot, util::UniqueFd fd) {
+  rlimit limit{};
+  getrlimit(RLIMIT_NOFILE, &limit);
+  if (!fd || kept_.size() + kOtherDescriptors > limit.rlim_cur) {
+    util::LogWarning(
+        "no descriptor is left to keep an open archive: raise the limit (ulimit -n, LimitNOFILE)");
+    return closer_.Close(std::move(fd));
+  }
+  closer_.Close(std::exchange(kept_[number], {slot, std::move(fd)}).fd);
+}
+
+void KeptDescriptors::Drop(uint64_t number) {
+  if (auto kept = kept_.extract(number)) closer_.Close(std::move(kept.mapped().fd));
+}
+
+bool KeptDescriptors::SendTo(const handover::Channel& worker, Clock::time_point until) const {
+  for (const auto& [number, kept] : kept_) {
+    const bool is_sent = Clock::now() < until &&
+                         worker.Send(handover::Tell::kInherit, number, kept.slot, kept.fd.get());
+    if (!is_sent) return false;
+  }
+  return true;
+}
+
+}  // namespace skopsfs::supervisor

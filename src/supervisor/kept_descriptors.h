@@ -1,0 +1,42 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+
+#include "handover/channel.h"
+#include "supervisor/closer.h"
+#include "util/unique_fd.h"
+
+namespace skopsfs::supervisor {
+
+// Keeps descriptors of open archive versions from one worker to the next, so that these are served
+// on whatever has become of their names. Owns them, and never reads them. Use from one thread.
+class KeptDescriptors {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  // `closer` closes what is kept no more, and has to live longer.
+  explicit KeptDescriptors(Closer& closer) : closer_(closer) {}
+  ~KeptDescriptors();
+  KeptDescriptors(const KeptDescriptors&) = delete;
+  KeptDescriptors& operator=(const KeptDescriptors&) = delete;
+
+  // Under a number that the worker has chosen. Where no more can be kept, that is logged.
+  void Keep(uint64_t number, uint64_t slot, util::UniqueFd fd);
+  void Drop(uint64_t number);
+
+  // Sends them all. False when the worker did not take them by then.
+  bool SendTo(const handover::Channel& worker, Clock::time_point until) const;
+
+ private:
+  struct Kept {
+    uint64_t slot = 0;
+    util::UniqueFd fd;
+  };
+
+  Closer& closer_;
+  std::map<uint64_t, Kept> kept_;  // by number
+};
+
+}  // namespace skopsfs::supervisor
