@@ -44,6 +44,10 @@ Supervisor::Supervisor(const source::Source& source, const MountOptions& mount,
       worker_options_(std::move(worker)),
       metrics_address_(std::move(metrics_address)),
       on_ready_(std::move(on_ready)),
+      session_memory_(handover::SessionState::MakeMemory()),
+      slot_memory_(handover::SlotStore::MakeMemory()),
+      metrics_memory_(handover::SharedCounters::MakeMemory()),
+      quarantine_(slot_memory_.get(), source_),
       request_watch_(worker_options_.timeout) {}
 
 sigset_t Supervisor::HoldSignals() {
@@ -67,9 +71,6 @@ bool Supervisor::Run() {
   program_path_ = std::filesystem::read_symlink("/proc/self/exe", failed).string();
   program_ = std::make_shared<UniqueFd>(open("/proc/self/exe", O_PATH | O_CLOEXEC));
   if (!*program_) throw ErrnoError("finding this program in /proc");
-  session_memory_ = handover::SessionState::MakeMemory();
-  slot_memory_ = handover::SlotStore::MakeMemory();
-  metrics_memory_ = handover::SharedCounters::MakeMemory();
   signals_.Reset(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!signals_) throw ErrnoError("signalfd");
   struct stat source {};
@@ -267,18 +268,11 @@ void Supervisor::OnPrepared(Worker& worker, uint64_t version) {
 }
 
 void Supervisor::GiveTurn(Worker& worker) {
-  Quarantine();
+  quarantine_.Tell();
   // One that takes each message only just in time is not waited for.
   const auto end = Clock::now() + kHandOverPatience;
-  bool good = kept_.SendTo(worker.channel, end);
-  for (const auto& [slot, identity] : quarantined_) {
-    if (!identity) continue;
-    const auto text =
-        fmt::format("{} {} {} {} {} {}", identity->device, identity->inode, identity->size,
-                    identity->mtime, identity->ctime, crashes_.quarantined().at(slot));
-    good = good && Clock::now() < end && worker.channel.Send(Tell::kQuarantine, 0, 0, -1, text);
-  }
-  good = good && worker.channel.Send(Tell::kServe, ++generation_);
+  const bool good = kept_.SendTo(worker.channel, end) && quarantine_.SendTo(worker.channel, end) &&
+                    worker.channel.Send(Tell::kServe, ++generation_);
   if (!good) kill(worker.pid, SIGKILL);  // it does not listen
   worker.stage = Worker::Stage::kTakingOver;
   worker.since = Clock::now();

@@ -13,15 +13,14 @@
 #include <vector>
 
 #include "handover/channel.h"
-#include "handover/identity.h"
 #include "source/source.h"
 #include "supervisor/closer.h"
-#include "supervisor/crash_record.h"
 #include "supervisor/end_watch.h"
 #include "supervisor/kept_descriptors.h"
 #include "supervisor/metrics_process.h"
 #include "supervisor/mount.h"
 #include "supervisor/notifier_process.h"
+#include "supervisor/quarantine.h"
 #include "supervisor/request_watch.h"
 #include "supervisor/service_manager.h"
 #include "util/serving_user.h"
@@ -124,8 +123,6 @@ class Supervisor {
   void LookAtStarts();
   bool WaitsForSource(Worker& worker);
   Clock::duration WaitingInVain(Stall& stall) const;
-  std::string LabelOf(uint64_t slot) const;
-  void Quarantine();
   void GiveUp(const std::string& reason);
   void End();
   std::string Serving() const;
@@ -140,9 +137,9 @@ class Supervisor {
   std::string program_path_;
   std::shared_ptr<util::UniqueFd> program_;  // of the workers that are known to serve well
   util::UniqueFd signals_;
-  util::UniqueFd session_memory_;
-  util::UniqueFd slot_memory_;
-  util::UniqueFd metrics_memory_;
+  const util::UniqueFd session_memory_;
+  const util::UniqueFd slot_memory_;
+  const util::UniqueFd metrics_memory_;
   std::optional<MetricsProcess> metrics_server_;
   std::unique_ptr<Mount> mount_;
   std::optional<NotifierProcess> notifier_;
@@ -157,9 +154,7 @@ class Supervisor {
   std::optional<bool> kernel_resends_;  // once it is known
   Closer closer_;
   KeptDescriptors kept_{closer_};
-  CrashRecord crashes_;
-  // By slot, as far as they have been told of; none of a folder, which is served all the same.
-  std::map<uint64_t, std::optional<handover::Identity>> quarantined_;
+  Quarantine quarantine_;
   int short_lives_ = 0;    // workers that did not serve for long, one after the other
   int failed_starts_ = 0;  // workers that never served, likewise
   std::optional<Clock::time_point> start_again_at_;

@@ -10,7 +10,6 @@
 
 #include "handover/node_id.h"
 #include "handover/session_state.h"
-#include "handover/slot_store.h"
 #include "supervisor/supervisor.h"
 #include "util/error.h"
 #include "util/log.h"
@@ -20,7 +19,6 @@ namespace {
 
 using handover::NodeId;
 using handover::SessionState;
-using handover::SlotStore;
 
 constexpr auto kLong = std::chrono::seconds(30);  // for requests to wait
 constexpr auto kLook = std::chrono::milliseconds(5000);
@@ -71,22 +69,9 @@ void Supervisor::OnCrash(const Worker& ended, Status status,
   TellOfCrash(Describe(status));
   util::LogError("the worker {}; another one takes over{}", Describe(status),
                  ended.program == program_ ? "" : ", of the program from before the upgrade");
-  // What it said of itself is no archive's fault.
-  std::erase_if(requests, [](auto& request) { return NodeId::From(request.node).is_status(); });
-  for (auto& request : requests) {
-    const auto& stuck = request_watch_.stuck();
-    const bool timed_out = std::any_of(stuck.begin(), stuck.end(),
-                                       [&](auto& other) { return other.unique == request.unique; });
-    if (timed_out) request.crashed = handover::kTimedOut;
-    // The root is another version of a single archive each time.
-    if (source_.is_single_archive && NodeId::From(request.node).slot == 0) {
-      const auto seen = SlotStore::Read(slot_memory_.get(), 0);
-      if (seen) request.node = NodeId{.slot = seen->id, .index = 0}.number();
-    }
-  }
+  const auto stuck = request_watch_.stuck();
   request_watch_.Reset();
-  crashes_.WorkerDied(requests);
-  Quarantine();
+  quarantine_.WorkerDied(std::move(requests), stuck);
 }
 
 void Supervisor::GiveUp(const std::string& reason) {
@@ -112,22 +97,17 @@ void Supervisor::StartAgain() {
   }
 }
 
-std::string Supervisor::LabelOf(uint64_t slot) const {
-  const auto seen = SlotStore::Read(slot_memory_.get(), slot);
-  return util::Quoted(!seen || seen->path.empty() ? source_.path : seen->path);
-}
-
 // Requests that do not end are named, and may be the end of the worker.
 void Supervisor::LookAtRequests() {
   using Because = RequestWatch::Because;
   const auto slow = request_watch_.Look(SessionState::ReadRequests(session_memory_.get()));
   for (const auto& [request, age, because] : slow) {
-    util::LogWarning("request {} of {} takes {} s{}", handover::NameOfOperation(request.operation),
-                     LabelOf(NodeId::From(request.node).slot), age.count(),
-                     because == Because::kItIsStuck
-                         ? "; it makes no progress, so the worker is killed"
-                     : because == Because::kTheSource ? "; the source does not answer"
-                                                      : "");
+    util::LogWarning(
+        "request {} of {} takes {} s{}", handover::NameOfOperation(request.operation),
+        LabelOf(NodeId::From(request.node).slot, slot_memory_.get(), source_.path), age.count(),
+        because == Because::kItIsStuck   ? "; it makes no progress, so the worker is killed"
+        : because == Because::kTheSource ? "; the source does not answer"
+                                         : "");
   }
   if (!request_watch_.stuck().empty() || TakesNoRequests()) {
     Kill(*current_);
@@ -194,21 +174,6 @@ bool Supervisor::WaitsForSource(Worker& worker) {
                    util::Quoted(source_.path));
   service_.Status("no worker serves: the source does not answer");
   return true;
-}
-
-// Whatever is to be served no more, and that was not done for yet: memory may have ended before.
-void Supervisor::Quarantine() {
-  for (const auto& [slot, reason] : crashes_.quarantined()) {
-    if (quarantined_.contains(slot)) continue;
-    const auto seen = SlotStore::Read(slot_memory_.get(), slot);
-    const bool is_archive = seen && !seen->is_folder;
-    if (is_archive) {
-      util::LogError("{}: is no longer served: {}", LabelOf(slot), reason);
-    } else {  // without it there is nothing to serve below it
-      util::LogError("{}: {}; it is still served, since it is a folder", LabelOf(slot), reason);
-    }
-    quarantined_[slot] = is_archive ? std::optional(seen->identity) : std::nullopt;
-  }
 }
 
 }  // namespace skopsfs::supervisor

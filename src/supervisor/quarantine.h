@@ -1,0 +1,51 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "handover/channel.h"
+#include "handover/identity.h"
+#include "handover/session_state.h"
+#include "source/source.h"
+#include "supervisor/crash_record.h"
+
+namespace skopsfs::supervisor {
+
+// How the log calls a slot: its path in quotes, or that of the source. `slots` is the descriptor of
+// a SlotStore's memory.
+std::string LabelOf(uint64_t slot, int slots, const std::string& source_path);
+
+// The archives that are served no more, since they made workers crash. Finds them by what workers
+// died of, and tells the log and each new worker. Use from one thread.
+class Quarantine {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  // `slots` stays the caller's.
+  Quarantine(int slots, const source::Source::Parts& source)
+      : slots_(slots), source_path_(source.path), is_single_archive_(source.is_single_archive) {}
+
+  // A worker died while its threads were at `requests`; it was killed because of those in `stuck`.
+  void WorkerDied(std::vector<handover::RequestSeen> requests,
+                  const std::vector<handover::RequestSeen>& stuck);
+
+  // Tells the log of those that it was not told of: memory may have ended before.
+  void Tell();
+
+  // Sends them all. False when the worker did not take them by then.
+  bool SendTo(const handover::Channel& worker, Clock::time_point until) const;
+
+ private:
+  const int slots_;
+  const std::string source_path_;
+  const bool is_single_archive_;
+  CrashRecord crashes_;
+  // By slot, as far as they have been told of; none of a folder, which is served all the same.
+  std::map<uint64_t, std::optional<handover::Identity>> told_;
+};
+
+}  // namespace skopsfs::supervisor
