@@ -124,7 +124,7 @@ int Supervisor::Timeout() const {
   const auto consider = [&](std::optional<Clock::time_point> time) {
     first = std::min(first, time.value_or(first));
   };
-  for (const auto& time : {start_again_at_, kill_at_, look_at_, leave_at_, look_for_source_at_}) {
+  for (const auto& time : {restarts_.due(), kill_at_, look_at_, leave_at_, look_for_source_at_}) {
     consider(time);
   }
   consider(service_.due());
@@ -293,7 +293,7 @@ void Supervisor::OnDeadlines() {
   if (metrics_server_) metrics_server_->OnDeadline(now, program_->get());
   const bool serves = current_ && current_->stage == Worker::Stage::kServing;
   if (is_over(look_at_) && serves) LookAtRequests();
-  if (is_over(start_again_at_)) StartAgain();
+  if (restarts_.due() && now >= *restarts_.due()) StartAgain();
   if (is_over(look_for_source_at_)) LookForSource();
   if (is_over(leave_at_)) {
     util::LogError("the worker cannot be killed; exiting without it");

@@ -22,6 +22,7 @@
 #include "supervisor/notifier_process.h"
 #include "supervisor/quarantine.h"
 #include "supervisor/request_watch.h"
+#include "supervisor/restart_policy.h"
 #include "supervisor/service_manager.h"
 #include "util/serving_user.h"
 #include "util/unique_fd.h"
@@ -61,7 +62,6 @@ class Supervisor {
  private:
   using Clock = std::chrono::steady_clock;
   static constexpr auto kStartPatience = std::chrono::seconds(30);
-  static constexpr int kMostFailedStarts = 10;  // in a row, before the mount is given up
   static constexpr size_t kMostLeftBehind = 4;  // workers, before another has to wait for one
 
   // A worker process.
@@ -115,7 +115,6 @@ class Supervisor {
   void LookAtEnds();
   bool KernelResends() const;
   void OnCrash(const Worker& ended, Status status, std::vector<handover::RequestSeen> requests);
-  Clock::duration Delay() const;
   void OnDeadlines();
   void LookAtRequests();
   bool SourceHangs() const;
@@ -155,9 +154,7 @@ class Supervisor {
   Closer closer_;
   KeptDescriptors kept_{closer_};
   Quarantine quarantine_;
-  int short_lives_ = 0;    // workers that did not serve for long, one after the other
-  int failed_starts_ = 0;  // workers that never served, likewise
-  std::optional<Clock::time_point> start_again_at_;
+  RestartPolicy restarts_;
   std::optional<Clock::time_point> look_at_;             // at the requests of the worker
   std::optional<Clock::time_point> look_for_source_at_;  // which is gone
   std::string last_of_search_;                           // that a worker which looked for it said

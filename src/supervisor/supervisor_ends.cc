@@ -61,7 +61,7 @@ void Supervisor::OnCurrentEnded(Status status) {
   if (!well) OnCrash(*ended, status, requests);
   if (outcome_) return;
   if (!next_) {
-    start_again_at_ = Clock::now() + Delay();
+    restarts_.Schedule();
     return;
   }
   current_ = std::move(next_);
@@ -79,7 +79,7 @@ void Supervisor::OnNoMemory() {
     return;
   }
   if (!current_) current_ = std::move(next_);
-  if (!current_ && !start_again_at_) start_again_at_ = Clock::now();
+  if (!current_ && !restarts_.due()) restarts_.ScheduleAtOnce();
   // It has not got all that it takes over.
   if (current_ && current_->stage == Worker::Stage::kPrepared) kill(current_->pid, SIGKILL);
   look_at_ = Clock::now();

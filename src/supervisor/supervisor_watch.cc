@@ -23,8 +23,6 @@ using handover::SessionState;
 constexpr auto kLong = std::chrono::seconds(30);  // for requests to wait
 constexpr auto kLook = std::chrono::milliseconds(5000);
 constexpr auto kShortest = std::chrono::milliseconds(10);
-constexpr auto kLongest = std::chrono::milliseconds(1000);
-constexpr auto kLooksWell = std::chrono::milliseconds(100);  // of serving
 
 // Of a process, as /proc has them.
 constexpr char kSleeping = 'S';
@@ -48,7 +46,6 @@ bool Supervisor::KernelResends() const {
 
 void Supervisor::OnCrash(const Worker& ended, Status status,
                          std::vector<handover::RequestSeen> requests) {
-  const bool served = ended.stage == Worker::Stage::kServing;
   // The kernel has not even said hello. Unless the worker was killed, it has said why.
   if (on_ready_ && !SessionState::HasInit(session_memory_.get())) {
     const bool has_said_why = status && WIFEXITED(*status);
@@ -60,10 +57,8 @@ void Supervisor::OnCrash(const Worker& ended, Status status,
                     "over: the mount is given up",
                     Describe(status)));
   }
-  const bool well_before = served && Clock::now() - ended.since > kLooksWell;
-  short_lives_ = well_before ? 0 : short_lives_ + 1;
-  failed_starts_ = served ? 0 : failed_starts_ + 1;
-  if (failed_starts_ >= kMostFailedStarts) {
+  const bool served = ended.stage == Worker::Stage::kServing;
+  if (!restarts_.WorkerCrashed(served ? std::optional(Clock::now() - ended.since) : std::nullopt)) {
     return GiveUp(fmt::format("no worker can be started; the last one {}", Describe(status)));
   }
   TellOfCrash(Describe(status));
@@ -80,20 +75,14 @@ void Supervisor::GiveUp(const std::string& reason) {
   service_.Stopping(reason.empty() ? "the mount is given up; the log says why" : reason);
 }
 
-// Before the next start, longer each time.
-Supervisor::Clock::duration Supervisor::Delay() const {
-  if (short_lives_ == 0) return {};
-  return std::min<Clock::duration>(kLongest, kShortest * (1 << std::min(short_lives_, 10)));
-}
-
 void Supervisor::StartAgain() {
+  restarts_.Begun();
   try {
     current_ = Start(program_, look_for_source_at_.has_value());
   } catch (const util::Error& error) {
-    if (++failed_starts_ >= kMostFailedStarts) return GiveUp(error.what());
+    if (!restarts_.StartFailed()) return GiveUp(error.what());
     util::LogError("{}", error.what());
-    ++short_lives_;
-    start_again_at_ = Clock::now() + Delay();
+    restarts_.Schedule();
   }
 }
 
