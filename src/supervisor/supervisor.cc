@@ -28,8 +28,6 @@ using util::ErrnoError;
 using util::Error;
 using util::UniqueFd;
 
-constexpr auto kEndPatience = std::chrono::seconds(7);  // the worker's own is 5 s
-constexpr auto kKillPatience = std::chrono::seconds(2);
 constexpr auto kHandOverPatience = std::chrono::seconds(5);
 // All others but SIGUSR2 are ignored: none is a reason to leave a dead mount.
 constexpr std::array<uint32_t, 6> kEnds = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGPWR, SIGXCPU};
@@ -103,8 +101,8 @@ bool Supervisor::Run() {
 void Supervisor::Loop() {
   std::array<pollfd, 5> events = {
       pollfd{signals_.get(), POLLIN, 0},
-      pollfd{current_ ? current_->channel.descriptor() : -1, POLLIN, 0},
-      pollfd{next_ ? next_->channel.descriptor() : -1, POLLIN, 0},
+      pollfd{current_ ? current_->channel().descriptor() : -1, POLLIN, 0},
+      pollfd{next_ ? next_->channel().descriptor() : -1, POLLIN, 0},
       pollfd{notifier_->descriptor(), POLLIN, 0},
       pollfd{metrics_server_ ? metrics_server_->descriptor() : -1, POLLIN, 0}};
   if (poll(events.data(), events.size(), Timeout()) < 0 && errno != EINTR) {
@@ -124,37 +122,24 @@ int Supervisor::Timeout() const {
   const auto consider = [&](std::optional<Clock::time_point> time) {
     first = std::min(first, time.value_or(first));
   };
-  for (const auto& time : {restarts_.due(), kill_at_, look_at_, leave_at_, look_for_source_at_}) {
+  for (const auto& time : {restarts_.due(), look_at_, leave_at_, look_for_source_at_}) {
     consider(time);
   }
   consider(service_.due());
   if (metrics_server_) consider(metrics_server_->due());
   for (const auto* worker : {current_.get(), next_.get()}) {
-    if (worker != nullptr) consider(worker->end->look_at());
-    if (worker != nullptr && (worker->stage == Worker::Stage::kStarting ||
-                              worker->stage == Worker::Stage::kTakingOver)) {
-      consider(worker->since + kStartPatience);
-    }
+    if (worker != nullptr) consider(worker->due());
   }
   if (first == Clock::time_point::max()) return -1;
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(first - Clock::now()).count();
   return static_cast<int>(std::clamp<int64_t>(left, 0, 60'000));
 }
 
-std::unique_ptr<Supervisor::Worker> Supervisor::Start(std::shared_ptr<UniqueFd> program,
-                                                      bool opens_source_anew) {
-  auto [ours, theirs] = Channel::Pair();
-  auto worker = std::make_unique<Worker>();
-  worker->channel = std::move(ours);
-  worker->channel.BoundSending();
-  worker->program = std::move(program);
-  worker->opens_source_anew = opens_source_anew;
-  worker->since = Clock::now();
-  worker->pid = Execute(worker->program->get(), kWorkerProcess, std::array{theirs.descriptor()},
-                        worker_options_.arguments);
-  if (worker->pid < 0) throw ErrnoError("starting a worker");
-  worker->end.emplace(worker->pid);
-  const Channel& channel = worker->channel;
+std::unique_ptr<WorkerProcess> Supervisor::Start(WorkerProcess::Program program,
+                                                 bool opens_source_anew) {
+  auto worker = std::make_unique<WorkerProcess>(std::move(program), opens_source_anew,
+                                                worker_options_.arguments);
+  const Channel& channel = worker->channel();
   channel.Send(Tell::kHello, handover::kProtocolVersion);
   channel.Send(Tell::kMount, mount_->is_passed() ? 1 : 0, mount_->device(), mount_->descriptor(),
                mount_options_.mountpoint);
@@ -185,24 +170,24 @@ void Supervisor::OnSignals() {
   }
 }
 
-void Supervisor::OnReadable(std::unique_ptr<Worker>& worker) {
+void Supervisor::OnReadable(std::unique_ptr<WorkerProcess>& worker) {
   std::optional<Message> message;
   try {
-    message = worker->channel.Receive();
+    message = worker->channel().Receive();
     if (message) {
       OnMessage(*worker, *message);
       return closer_.Close(std::move(message->fd));  // which nobody wanted
     }
   } catch (const std::exception& error) {  // of its making, or no memory for what it said
     util::LogError("the worker: {}", error.what());
-    kill(worker->pid, SIGKILL);
+    worker->Kill();
   }
   // It has ended, or ends; its process is reaped when that is so. One that goes on is not wanted.
-  worker->channel = Channel(UniqueFd());
-  if (worker == current_ && !kill_at_) kill_at_ = Clock::now() + kKillPatience;
+  worker->Disconnect();
+  if (worker == current_) worker->KillSoon();
 }
 
-void Supervisor::OnMessage(Worker& worker, Message& message) {
+void Supervisor::OnMessage(WorkerProcess& worker, Message& message) {
   switch (message.tell) {
     case Tell::kPrepared:
       return OnPrepared(worker, message.number);
@@ -214,7 +199,7 @@ void Supervisor::OnMessage(Worker& worker, Message& message) {
       return kept_.Drop(message.number);
     case Tell::kSource:
     case Tell::kSourcePath:
-      return OnSourceOpened(worker, std::move(message));
+      return worker.SourceOpened(std::move(message));
     case Tell::kSourceGone:
       return OnSourceGone();
     case Tell::kLog:
@@ -231,16 +216,14 @@ void Supervisor::OnMessage(Worker& worker, Message& message) {
   }
 }
 
-void Supervisor::OnServing(Worker& worker) {
-  if (worker.stage == Worker::Stage::kServing) return;
-  if (worker.stage != Worker::Stage::kTakingOver) throw Error(EPROTO, "it serves out of turn");
-  worker.stage = Worker::Stage::kServing;
-  worker.since = Clock::now();
+void Supervisor::OnServing(WorkerProcess& worker) {
+  if (worker.stage() == WorkerProcess::Stage::kServing) return;
+  worker.Serving();
   stall_.since.reset();
   request_watch_.Reset();
   look_at_ = Clock::now();
-  if (worker.program != program_) util::LogInfo("the upgrade is done: the new worker serves");
-  if (worker.opens_source_anew && std::exchange(look_for_source_at_, std::nullopt)) {
+  if (worker.program() != program_) util::LogInfo("the upgrade is done: the new worker serves");
+  if (worker.opens_source_anew() && std::exchange(look_for_source_at_, std::nullopt)) {
     last_of_search_.clear();
     util::LogInfo("the source {} is back, and a new worker serves it", util::Quoted(source_.path));
   }
@@ -254,28 +237,24 @@ void Supervisor::OnServing(Worker& worker) {
   }
 }
 
-void Supervisor::OnPrepared(Worker& worker, uint64_t version) {
-  if (worker.stage != Worker::Stage::kStarting) throw Error(EPROTO, "it is prepared twice");
-  handover::CheckProtocolVersion(version);
-  worker.stage = Worker::Stage::kPrepared;
-  if (worker.opens_source_anew) TakeSource(worker);
+void Supervisor::OnPrepared(WorkerProcess& worker, uint64_t version) {
+  worker.Prepared(version);
+  TakeSource(worker);
   if (&worker == current_.get()) return GiveTurn(worker);
   if (!current_) return;
   // What serves now finishes what it has; the kernel keeps the rest for the new one.
-  current_->told_to_end = true;
-  current_->channel.Send(Tell::kEnd);
-  kill_at_ = Clock::now() + kEndPatience;
+  current_->TellToEnd();
 }
 
-void Supervisor::GiveTurn(Worker& worker) {
+void Supervisor::GiveTurn(WorkerProcess& worker) {
   quarantine_.Tell();
   // One that takes each message only just in time is not waited for.
   const auto end = Clock::now() + kHandOverPatience;
-  const bool good = kept_.SendTo(worker.channel, end) && quarantine_.SendTo(worker.channel, end) &&
-                    worker.channel.Send(Tell::kServe, ++generation_);
-  if (!good) kill(worker.pid, SIGKILL);  // it does not listen
-  worker.stage = Worker::Stage::kTakingOver;
-  worker.since = Clock::now();
+  const bool good = kept_.SendTo(worker.channel(), end) &&
+                    quarantine_.SendTo(worker.channel(), end) &&
+                    worker.channel().Send(Tell::kServe, ++generation_);
+  if (!good) worker.Kill();  // it does not listen
+  worker.GotTurn();
 }
 
 void Supervisor::OnDeadlines() {
@@ -291,7 +270,7 @@ void Supervisor::OnDeadlines() {
   };
   if (service_.due() && now >= *service_.due()) GiveSignOfLife();
   if (metrics_server_) metrics_server_->OnDeadline(now, program_->get());
-  const bool serves = current_ && current_->stage == Worker::Stage::kServing;
+  const bool serves = current_ && current_->stage() == WorkerProcess::Stage::kServing;
   if (is_over(look_at_) && serves) LookAtRequests();
   if (restarts_.due() && now >= *restarts_.due()) StartAgain();
   if (is_over(look_for_source_at_)) LookForSource();
@@ -300,9 +279,9 @@ void Supervisor::OnDeadlines() {
     outcome_ = true;
     return;
   }
-  if (is_over(kill_at_)) {
-    if (current_) Kill(*current_);
-    if (ending_) leave_at_ = now + kKillPatience;
+  if (current_ && current_->IsToBeKilled()) {
+    current_->KillStuck();
+    if (ending_) leave_at_ = now + WorkerProcess::kKillPatience;
   }
   LookAtStarts();
 }
@@ -310,11 +289,9 @@ void Supervisor::OnDeadlines() {
 void Supervisor::End() {
   if (ending_) return;
   ending_ = true;
-  if (next_) kill(next_->pid, SIGKILL);
+  if (next_) next_->Kill();
   if (current_) {
-    current_->told_to_end = true;
-    current_->channel.Send(Tell::kEnd);
-    kill_at_ = Clock::now() + kEndPatience;
+    current_->TellToEnd();
   } else {
     outcome_ = true;
   }

@@ -15,7 +15,6 @@
 #include "handover/channel.h"
 #include "source/source.h"
 #include "supervisor/closer.h"
-#include "supervisor/end_watch.h"
 #include "supervisor/kept_descriptors.h"
 #include "supervisor/metrics_process.h"
 #include "supervisor/mount.h"
@@ -24,6 +23,7 @@
 #include "supervisor/request_watch.h"
 #include "supervisor/restart_policy.h"
 #include "supervisor/service_manager.h"
+#include "supervisor/worker_process.h"
 #include "util/serving_user.h"
 #include "util/unique_fd.h"
 
@@ -61,25 +61,7 @@ class Supervisor {
 
  private:
   using Clock = std::chrono::steady_clock;
-  static constexpr auto kStartPatience = std::chrono::seconds(30);
   static constexpr size_t kMostLeftBehind = 4;  // workers, before another has to wait for one
-
-  // A worker process.
-  struct Worker {
-    enum class Stage { kStarting, kPrepared, kTakingOver, kServing };
-
-    pid_t pid = -1;
-    std::optional<EndWatch> end;
-    handover::Channel channel{util::UniqueFd()};
-    std::shared_ptr<util::UniqueFd> program;
-    bool opens_source_anew = false;
-    std::optional<source::Source::Parts> source;  // as it has opened it, as far as it has said so
-    Stage stage = Stage::kStarting;
-    Clock::time_point since;  // when it came to that stage
-    bool told_to_end = false;
-    bool has_to_end = false;        // before another takes over, as too many were left behind
-    bool waits_for_source = false;  // so that it does not come up; the log says so
-  };
 
   // The worker takes no requests, though some wait.
   struct Stall {
@@ -87,40 +69,35 @@ class Supervisor {
     std::optional<Clock::time_point> since;
   };
 
-  // Of a process that has ended; none of one that is left behind.
-  using Status = std::optional<int>;
-
   void Loop();
   void OnNoMemory();
   int Timeout() const;
-  std::unique_ptr<Worker> Start(std::shared_ptr<util::UniqueFd> program, bool opens_source_anew);
+  std::unique_ptr<WorkerProcess> Start(WorkerProcess::Program program, bool opens_source_anew);
   void StartAgain();
   void Upgrade();
-  void OnNextEnded(Status status);
+  void OnNextEnded(WorkerStatus status);
   bool MayOpenSourceAnew() const;
-  static void OnSourceOpened(Worker& worker, handover::Message message);
-  void TakeSource(Worker& worker);
+  void TakeSource(WorkerProcess& worker);
   void OnSourceGone();
   void LookForSource();
   void OnSignals();
-  void OnReadable(std::unique_ptr<Worker>& worker);
-  void OnMessage(Worker& worker, handover::Message& message);
-  void OnServing(Worker& worker);
-  void OnPrepared(Worker& worker, uint64_t version);
-  void GiveTurn(Worker& worker);
+  void OnReadable(std::unique_ptr<WorkerProcess>& worker);
+  void OnMessage(WorkerProcess& worker, handover::Message& message);
+  void OnServing(WorkerProcess& worker);
+  void OnPrepared(WorkerProcess& worker, uint64_t version);
+  void GiveTurn(WorkerProcess& worker);
   void ReapWorkers();
-  void OnCurrentEnded(Status status);
-  static std::string Describe(Status status);
-  static void Kill(Worker& worker);
+  void OnCurrentEnded(WorkerStatus status);
   void LookAtEnds();
   bool KernelResends() const;
-  void OnCrash(const Worker& ended, Status status, std::vector<handover::RequestSeen> requests);
+  void OnCrash(const WorkerProcess& ended, WorkerStatus status,
+               std::vector<handover::RequestSeen> requests);
   void OnDeadlines();
   void LookAtRequests();
   bool SourceHangs() const;
   bool TakesNoRequests();
   void LookAtStarts();
-  bool WaitsForSource(Worker& worker);
+  bool WaitsForSource(WorkerProcess& worker);
   Clock::duration WaitingInVain(Stall& stall) const;
   void GiveUp(const std::string& reason);
   void End();
@@ -134,7 +111,7 @@ class Supervisor {
   const std::string metrics_address_;
   std::function<void()> on_ready_;
   std::string program_path_;
-  std::shared_ptr<util::UniqueFd> program_;  // of the workers that are known to serve well
+  WorkerProcess::Program program_;  // of the workers that are known to serve well
   util::UniqueFd signals_;
   const util::UniqueFd session_memory_;
   const util::UniqueFd slot_memory_;
@@ -145,8 +122,8 @@ class Supervisor {
   bool source_is_mountpoint_ = false;
   std::optional<dev_t> source_device_;  // that its archives lie on
 
-  std::unique_ptr<Worker> current_;
-  std::unique_ptr<Worker> next_;  // to take over from `current_`, when that still serves
+  std::unique_ptr<WorkerProcess> current_;
+  std::unique_ptr<WorkerProcess> next_;  // to take over from `current_`, when that still serves
   // Those that were killed and cannot end yet, as what they ask of the kernel hangs.
   std::set<pid_t> left_behind_;
   uint32_t generation_ = 0;
@@ -160,7 +137,6 @@ class Supervisor {
   std::string last_of_search_;                           // that a worker which looked for it said
   RequestWatch request_watch_;
   Stall stall_;
-  std::optional<Clock::time_point> kill_at_;   // the worker that was told to end
   bool upgrade_wanted_ = false;                // as soon as it can be
   bool ending_ = false;                        // a signal said so
   std::optional<Clock::time_point> leave_at_;  // without the worker, which cannot even be killed

@@ -23,9 +23,9 @@ void Supervisor::ReapWorkers() {
   int status = 0;
   pid_t pid = 0;
   while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-    if (next_ && pid == next_->pid) {
+    if (next_ && pid == next_->pid()) {
       OnNextEnded(status);
-    } else if (current_ && pid == current_->pid) {
+    } else if (current_ && pid == current_->pid()) {
       OnCurrentEnded(status);
     } else if (left_behind_.erase(pid) == 0 && !notifier_->Ended(pid, status) &&
                !closer_.Ended(pid) && metrics_server_) {
@@ -34,26 +34,25 @@ void Supervisor::ReapWorkers() {
   }
 }
 
-void Supervisor::OnCurrentEnded(Status status) {
+void Supervisor::OnCurrentEnded(WorkerStatus status) {
   // What it still said: descriptors that it wanted kept or dropped.
-  while (current_->channel.descriptor() >= 0) {
-    pollfd event{current_->channel.descriptor(), POLLIN, 0};
+  while (current_->channel().descriptor() >= 0) {
+    pollfd event{current_->channel().descriptor(), POLLIN, 0};
     if (poll(&event, 1, 0) <= 0) break;
     OnReadable(current_);
   }
   const auto ended = std::move(current_);
-  const bool served = ended->stage == Worker::Stage::kServing;
-  if (served && Clock::now() - ended->since > kProven) program_ = ended->program;
-  kill_at_.reset();
+  const bool served = ended->stage() == WorkerProcess::Stage::kServing;
+  if (served && ended->at_this_stage() > kProven) program_ = ended->program();
   const auto requests = handover::SessionState::ReadRequests(session_memory_.get());
   handover::SessionState::ForgetRequests(session_memory_.get());
   const bool well = status ? WIFEXITED(*status) && WEXITSTATUS(*status) == EXIT_SUCCESS
-                           : ended->told_to_end || !mount_->IsConnected();
+                           : ended->told_to_end() || !mount_->IsConnected();
   if (ending_) {
     outcome_ = true;
     return;
   }
-  if (well && !ended->told_to_end) {  // the filesystem was unmounted
+  if (well && !ended->told_to_end()) {  // the filesystem was unmounted
     outcome_ = !mount_->IsThere();
     if (!*outcome_) GiveUp("the kernel has given the mount up (umount -f, or an abort)");
     return;
@@ -65,7 +64,7 @@ void Supervisor::OnCurrentEnded(Status status) {
     return;
   }
   current_ = std::move(next_);
-  if (current_->stage == Worker::Stage::kPrepared) GiveTurn(*current_);
+  if (current_->stage() == WorkerProcess::Stage::kPrepared) GiveTurn(*current_);
 }
 
 // In the middle of anything. What was begun with one of the workers ends with that worker, and what
@@ -81,15 +80,10 @@ void Supervisor::OnNoMemory() {
   if (!current_) current_ = std::move(next_);
   if (!current_ && !restarts_.due()) restarts_.ScheduleAtOnce();
   // It has not got all that it takes over.
-  if (current_ && current_->stage == Worker::Stage::kPrepared) kill(current_->pid, SIGKILL);
+  if (current_ && current_->stage() == WorkerProcess::Stage::kPrepared) current_->Kill();
   look_at_ = Clock::now();
   raise(SIGCHLD);  // there may be more
   if (upgrade_wanted_) raise(SIGUSR2);
-}
-
-void Supervisor::Kill(Worker& worker) {
-  kill(worker.pid, SIGKILL);
-  worker.end->Hurry();
 }
 
 // Threads of a worker that was killed may wait for a lock whose holder waits for an answer of this
@@ -97,17 +91,16 @@ void Supervisor::Kill(Worker& worker) {
 // but until none of its threads runs any more.
 void Supervisor::LookAtEnds() {
   for (auto* worker : {current_.get(), next_.get()}) {
-    if (worker == nullptr || Clock::now() < worker->end->look_at()) continue;
-    if (!worker->end->Look()) continue;
+    if (worker == nullptr || !worker->RunsNoMore()) continue;
     if (left_behind_.size() >= kMostLeftBehind && !ending_) {
-      if (std::exchange(worker->has_to_end, true)) continue;
+      if (!worker->SayHasToEnd()) continue;
       util::LogError(
           "{} workers that were killed cannot end, nor can this one: no other takes over before "
           "one of them ends",
           left_behind_.size());
       continue;
     }
-    left_behind_.insert(worker->pid);
+    left_behind_.insert(worker->pid());
     if (worker == next_.get()) {
       OnNextEnded(std::nullopt);
     } else {

@@ -11,7 +11,6 @@
 namespace skopsfs::supervisor {
 namespace {
 
-using util::Error;
 using util::UniqueFd;
 
 constexpr auto kLookForSource = std::chrono::seconds(2);
@@ -21,7 +20,7 @@ constexpr auto kLookForSource = std::chrono::seconds(2);
 void Supervisor::Upgrade() {
   if (ending_) return;
   // A worker that is starting or ending comes first.
-  upgrade_wanted_ = next_ || !current_ || current_->stage != Worker::Stage::kServing;
+  upgrade_wanted_ = next_ || !current_ || current_->stage() != WorkerProcess::Stage::kServing;
   if (upgrade_wanted_) return;
   if (!KernelResends()) {
     util::LogError("no upgrade: this kernel is older than 6.9; restart skopsfs");
@@ -45,9 +44,9 @@ void Supervisor::Upgrade() {
   }
 }
 
-void Supervisor::OnNextEnded(Status status) {
+void Supervisor::OnNextEnded(WorkerStatus status) {
   // One that looks for the source has said what it found.
-  const bool is_upgrade = std::exchange(next_, nullptr)->program != program_;
+  const bool is_upgrade = std::exchange(next_, nullptr)->program() != program_;
   if (!ending_ && is_upgrade) {
     util::LogError("no upgrade: the new worker {}; the old one stays", Describe(status));
   }
@@ -64,27 +63,13 @@ bool Supervisor::MayOpenSourceAnew() const {
   return true;
 }
 
-void Supervisor::OnSourceOpened(Worker& worker, handover::Message message) {
-  const bool may = worker.opens_source_anew && worker.stage == Worker::Stage::kStarting;
-  if (!may || !message.fd) throw Error(EPROTO, "it sent a message that a worker does not send");
-  if (!worker.source) worker.source.emplace();
-  if (message.tell == handover::Tell::kSource) {
-    worker.source->folder = std::move(message.fd);
-  } else {
-    worker.source->canonical_folder = std::move(message.fd);
-    worker.source->canonical_path = std::move(message.text);
-  }
-}
-
 // For all workers from now on. One that may not open it serves what was opened before.
-void Supervisor::TakeSource(Worker& worker) {
-  if (!worker.source) return;
-  if (!worker.source->folder || !worker.source->canonical_folder) {
-    throw Error(EPROTO, "it has not opened the source");
-  }
-  source_.folder = std::move(worker.source->folder);
-  source_.canonical_folder = std::move(worker.source->canonical_folder);
-  source_.canonical_path = std::move(worker.source->canonical_path);
+void Supervisor::TakeSource(WorkerProcess& worker) {
+  auto opened = worker.TakeSource();
+  if (!opened) return;
+  source_.folder = std::move(opened->folder);
+  source_.canonical_folder = std::move(opened->canonical_folder);
+  source_.canonical_path = std::move(opened->canonical_path);
 }
 
 void Supervisor::OnSourceGone() {
@@ -97,7 +82,7 @@ void Supervisor::OnSourceGone() {
 
 void Supervisor::LookForSource() {
   look_for_source_at_ = Clock::now() + kLookForSource;
-  if (ending_ || next_ || !current_ || current_->stage != Worker::Stage::kServing) return;
+  if (ending_ || next_ || !current_ || current_->stage() != WorkerProcess::Stage::kServing) return;
   try {
     next_ = Start(program_, true);
   } catch (const std::exception& error) {

@@ -32,7 +32,7 @@ void Supervisor::TellOfCrash(const std::string& how) {
 void Supervisor::GiveSignOfLife() {
   const bool was_silent = silence_.since.has_value();
   Clock::duration silent{};
-  if (current_ && current_->stage == Worker::Stage::kServing && !ending_) {
+  if (current_ && current_->stage() == WorkerProcess::Stage::kServing && !ending_) {
     silent = WaitingInVain(silence_);
   } else {
     silence_.since.reset();

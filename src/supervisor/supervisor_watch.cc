@@ -24,27 +24,13 @@ constexpr auto kLong = std::chrono::seconds(30);  // for requests to wait
 constexpr auto kLook = std::chrono::milliseconds(5000);
 constexpr auto kShortest = std::chrono::milliseconds(10);
 
-// Of a process, as /proc has them.
-constexpr char kSleeping = 'S';
-constexpr char kWaitingInKernel = 'D';
-constexpr char kStopped = 'T';
-
-char LetterOf(pid_t pid) { return StateOf(fmt::format("/proc/{}", pid)).letter; }
-
 }  // namespace
-
-std::string Supervisor::Describe(Status status) {
-  if (!status) return "was killed, and cannot end, since a system call of it hangs";
-  if (WIFEXITED(*status)) return fmt::format("ended with {}", WEXITSTATUS(*status));
-  const char* const name = sigabbrev_np(WTERMSIG(*status));
-  return fmt::format("was killed by SIG{}", name != nullptr ? name : "?");
-}
 
 bool Supervisor::KernelResends() const {
   return kernel_resends_ ? *kernel_resends_ : SessionState::KernelResends(session_memory_.get());
 }
 
-void Supervisor::OnCrash(const Worker& ended, Status status,
+void Supervisor::OnCrash(const WorkerProcess& ended, WorkerStatus status,
                          std::vector<handover::RequestSeen> requests) {
   // The kernel has not even said hello. Unless the worker was killed, it has said why.
   if (on_ready_ && !SessionState::HasInit(session_memory_.get())) {
@@ -57,13 +43,13 @@ void Supervisor::OnCrash(const Worker& ended, Status status,
                     "over: the mount is given up",
                     Describe(status)));
   }
-  const bool served = ended.stage == Worker::Stage::kServing;
-  if (!restarts_.WorkerCrashed(served ? std::optional(Clock::now() - ended.since) : std::nullopt)) {
+  const bool served = ended.stage() == WorkerProcess::Stage::kServing;
+  if (!restarts_.WorkerCrashed(served ? std::optional(ended.at_this_stage()) : std::nullopt)) {
     return GiveUp(fmt::format("no worker can be started; the last one {}", Describe(status)));
   }
   TellOfCrash(Describe(status));
   util::LogError("the worker {}; another one takes over{}", Describe(status),
-                 ended.program == program_ ? "" : ", of the program from before the upgrade");
+                 ended.program() == program_ ? "" : ", of the program from before the upgrade");
   const auto stuck = request_watch_.stuck();
   request_watch_.Reset();
   quarantine_.WorkerDied(std::move(requests), stuck);
@@ -99,7 +85,7 @@ void Supervisor::LookAtRequests() {
                                          : "");
   }
   if (!request_watch_.stuck().empty() || TakesNoRequests()) {
-    Kill(*current_);
+    current_->KillStuck();
     return;  // it is looked at no more
   }
   const auto timeout = worker_options_.timeout;
@@ -124,7 +110,7 @@ Supervisor::Clock::duration Supervisor::WaitingInVain(Stall& stall) const {
 
 // Then none would take any, for as long as that lasts.
 bool Supervisor::SourceHangs() const {
-  return request_watch_.source_hangs() && LetterOf(current_->pid) != kStopped;
+  return request_watch_.source_hangs() && !current_->IsStopped();
 }
 
 // True when that has lasted for longer than it may.
@@ -142,23 +128,20 @@ bool Supervisor::TakesNoRequests() {
 
 void Supervisor::LookAtStarts() {
   for (auto* worker : {current_.get(), next_.get()}) {
-    if (worker == nullptr || worker->stage == Worker::Stage::kServing) continue;
-    if (worker->stage == Worker::Stage::kPrepared) continue;  // it waits for its turn
-    if (Clock::now() < worker->since + kStartPatience) continue;
+    if (worker == nullptr || !worker->IsLate()) continue;
     if (worker == current_.get() && WaitsForSource(*worker)) continue;
     util::LogError("a worker does not come up; it is killed");
-    Kill(*worker);
-    worker->since = Clock::now();
+    worker->KillStuck();
+    worker->LetWait();
   }
 }
 
 // Whether a worker that does not come up is not to blame: it sleeps, and does nothing before it
 // serves but to look at the source. Another one would wait as well.
-bool Supervisor::WaitsForSource(Worker& worker) {
-  const char state = LetterOf(worker.pid);
-  if (on_ready_ || (state != kSleeping && state != kWaitingInKernel)) return false;
-  worker.since = Clock::now();
-  if (std::exchange(worker.waits_for_source, true)) return true;
+bool Supervisor::WaitsForSource(WorkerProcess& worker) {
+  if (on_ready_ || !worker.IsSleeping()) return false;
+  worker.LetWait();
+  if (!worker.SayWaitsForSource()) return true;
   util::LogWarning("no worker serves: the new one waits for the source {}, which does not answer",
                    util::Quoted(source_.path));
   service_.Status("no worker serves: the source does not answer");
