@@ -5,12 +5,12 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "handover/channel.h"
 #include "handover/identity.h"
 #include "handover/session_state.h"
-#include "source/source.h"
 #include "supervisor/crash_record.h"
 
 namespace skopsfs::supervisor {
@@ -26,8 +26,10 @@ class Quarantine {
   using Clock = std::chrono::steady_clock;
 
   // `slots` stays the caller's.
-  Quarantine(int slots, const source::Source::Parts& source)
-      : slots_(slots), source_path_(source.path), is_single_archive_(source.is_single_archive) {}
+  Quarantine(int slots, std::string source_path, bool source_is_single_archive)
+      : slots_(slots),
+        source_path_(std::move(source_path)),
+        is_single_archive_(source_is_single_archive) {}
 
   // A worker died while its threads were at `requests`; it was killed because of those in `stuck`.
   void WorkerDied(std::vector<handover::RequestSeen> requests,

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/signalfd.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -38,14 +37,14 @@ Supervisor::Supervisor(const source::Source& source, const MountOptions& mount,
                        WorkerOptions worker, std::string metrics_address,
                        std::function<void()> on_ready)
     : mount_options_(mount),
-      source_(source.Share()),
+      source_(source, mount_options_),
       worker_options_(std::move(worker)),
       metrics_address_(std::move(metrics_address)),
       on_ready_(std::move(on_ready)),
       session_memory_(handover::SessionState::MakeMemory()),
       slot_memory_(handover::SlotStore::MakeMemory()),
       metrics_memory_(handover::SharedCounters::MakeMemory()),
-      quarantine_(slot_memory_.get(), source_),
+      quarantine_(slot_memory_.get(), source_.path(), source_.is_single_archive()),
       request_watch_(worker_options_.timeout) {}
 
 sigset_t Supervisor::HoldSignals() {
@@ -71,17 +70,13 @@ bool Supervisor::Run() {
   if (!*program_) throw ErrnoError("finding this program in /proc");
   signals_.Reset(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!signals_) throw ErrnoError("signalfd");
-  struct stat source {};
-  const auto& folder = source_.is_single_archive ? source_.canonical_folder : source_.folder;
-  if (fstat(folder.get(), &source) == 0) source_device_ = source.st_dev;
-  source_is_mountpoint_ = !source_.is_single_archive && source::IsMountPoint(source_.folder.get());
   if (!metrics_address_.empty()) {
     metrics_server_.emplace(metrics_address_, mount_options_, metrics_memory_.get());
     metrics_server_->Start(program_->get());
   }
   mount_ = std::make_unique<Mount>(mount_options_);
   // Before anything can be opened: a file keeps what there was then.
-  mount_->SetReadAhead(source_device_);
+  mount_->SetReadAhead(source_.device());
   notifier_.emplace(mount_->descriptor());
   current_ = Start(program_, false);
   while (!outcome_) {
@@ -122,7 +117,7 @@ int Supervisor::Timeout() const {
   const auto consider = [&](std::optional<Clock::time_point> time) {
     first = std::min(first, time.value_or(first));
   };
-  for (const auto& time : {restarts_.due(), look_at_, leave_at_, look_for_source_at_}) {
+  for (const auto& time : {restarts_.due(), look_at_, leave_at_, source_.look_at()}) {
     consider(time);
   }
   consider(service_.due());
@@ -147,11 +142,7 @@ std::unique_ptr<WorkerProcess> Supervisor::Start(WorkerProcess::Program program,
   channel.Send(Tell::kSlots, 0, 0, slot_memory_.get());
   channel.Send(Tell::kMetrics, 0, 0, metrics_memory_.get());
   channel.Send(Tell::kNotifier, 0, 0, notifier_->sender());
-  const uint64_t source_is = (source_.is_single_archive ? uint64_t{handover::kSingleArchive} : 0) |
-                             (opens_source_anew ? uint64_t{handover::kToBeOpenedAnew} : 0) |
-                             (source_is_mountpoint_ ? uint64_t{handover::kMountPoint} : 0);
-  channel.Send(Tell::kSource, source_is, 0, source_.folder.get(), source_.path);
-  channel.Send(Tell::kSourcePath, 0, 0, source_.canonical_folder.get(), source_.canonical_path);
+  source_.SendTo(channel, opens_source_anew);
   channel.Send(Tell::kUser, worker_options_.user.ids.uid, worker_options_.user.ids.gid, -1,
                worker_options_.user.stays ? "stays" : "required");
   return worker;
@@ -201,11 +192,10 @@ void Supervisor::OnMessage(WorkerProcess& worker, Message& message) {
     case Tell::kSourcePath:
       return worker.SourceOpened(std::move(message));
     case Tell::kSourceGone:
-      return OnSourceGone();
+      return source_.Gone(KernelResends() && source_.MayBeOpenedAnew());
     case Tell::kLog:
       // One after the other that finds the source gone says so; once is enough.
-      if (look_for_source_at_ && &worker == next_.get() &&
-          std::exchange(last_of_search_, message.text) == message.text) {
+      if (source_.is_looked_for() && &worker == next_.get() && source_.IsSaidAgain(message.text)) {
         return;
       }
       util::WriteLog(static_cast<util::LogLevel>(std::min<uint64_t>(message.number, 2)),
@@ -223,10 +213,7 @@ void Supervisor::OnServing(WorkerProcess& worker) {
   request_watch_.Reset();
   look_at_ = Clock::now();
   if (worker.program() != program_) util::LogInfo("the upgrade is done: the new worker serves");
-  if (worker.opens_source_anew() && std::exchange(look_for_source_at_, std::nullopt)) {
-    last_of_search_.clear();
-    util::LogInfo("the source {} is back, and a new worker serves it", util::Quoted(source_.path));
-  }
+  if (worker.opens_source_anew()) source_.Found();
   if (upgrade_wanted_) Upgrade();
   if (!on_ready_) return service_.Status(Serving());
   std::exchange(on_ready_, nullptr)();
@@ -239,7 +226,7 @@ void Supervisor::OnServing(WorkerProcess& worker) {
 
 void Supervisor::OnPrepared(WorkerProcess& worker, uint64_t version) {
   worker.Prepared(version);
-  TakeSource(worker);
+  if (auto opened = worker.TakeSource()) source_.Replace(std::move(*opened));
   if (&worker == current_.get()) return GiveTurn(worker);
   if (!current_) return;
   // What serves now finishes what it has; the kernel keeps the rest for the new one.
@@ -273,7 +260,7 @@ void Supervisor::OnDeadlines() {
   const bool serves = current_ && current_->stage() == WorkerProcess::Stage::kServing;
   if (is_over(look_at_) && serves) LookAtRequests();
   if (restarts_.due() && now >= *restarts_.due()) StartAgain();
-  if (is_over(look_for_source_at_)) LookForSource();
+  if (source_.look_at() && now >= *source_.look_at()) LookForSource();
   if (is_over(leave_at_)) {
     util::LogError("the worker cannot be killed; exiting without it");
     outcome_ = true;

@@ -23,6 +23,7 @@
 #include "supervisor/request_watch.h"
 #include "supervisor/restart_policy.h"
 #include "supervisor/service_manager.h"
+#include "supervisor/shared_source.h"
 #include "supervisor/worker_process.h"
 #include "util/serving_user.h"
 #include "util/unique_fd.h"
@@ -76,9 +77,6 @@ class Supervisor {
   void StartAgain();
   void Upgrade();
   void OnNextEnded(WorkerStatus status);
-  bool MayOpenSourceAnew() const;
-  void TakeSource(WorkerProcess& worker);
-  void OnSourceGone();
   void LookForSource();
   void OnSignals();
   void OnReadable(std::unique_ptr<WorkerProcess>& worker);
@@ -106,7 +104,7 @@ class Supervisor {
   void GiveSignOfLife();
 
   const MountOptions mount_options_;
-  source::Source::Parts source_;
+  SharedSource source_;
   const WorkerOptions worker_options_;
   const std::string metrics_address_;
   std::function<void()> on_ready_;
@@ -119,8 +117,6 @@ class Supervisor {
   std::optional<MetricsProcess> metrics_server_;
   std::unique_ptr<Mount> mount_;
   std::optional<NotifierProcess> notifier_;
-  bool source_is_mountpoint_ = false;
-  std::optional<dev_t> source_device_;  // that its archives lie on
 
   std::unique_ptr<WorkerProcess> current_;
   std::unique_ptr<WorkerProcess> next_;  // to take over from `current_`, when that still serves
@@ -132,9 +128,7 @@ class Supervisor {
   KeptDescriptors kept_{closer_};
   Quarantine quarantine_;
   RestartPolicy restarts_;
-  std::optional<Clock::time_point> look_at_;             // at the requests of the worker
-  std::optional<Clock::time_point> look_for_source_at_;  // which is gone
-  std::string last_of_search_;                           // that a worker which looked for it said
+  std::optional<Clock::time_point> look_at_;  // at the requests of the worker
   RequestWatch request_watch_;
   Stall stall_;
   bool upgrade_wanted_ = false;                // as soon as it can be

@@ -3,17 +3,13 @@
 
 #include <fcntl.h>
 
-#include "supervisor/mountpoint.h"
 #include "supervisor/supervisor.h"
-#include "util/error.h"
 #include "util/log.h"
 
 namespace skopsfs::supervisor {
 namespace {
 
 using util::UniqueFd;
-
-constexpr auto kLookForSource = std::chrono::seconds(2);
 
 }  // namespace
 
@@ -38,7 +34,7 @@ void Supervisor::Upgrade() {
   }
   util::LogInfo("a new worker is started to take over");
   try {
-    next_ = Start(std::make_shared<UniqueFd>(std::move(program)), MayOpenSourceAnew());
+    next_ = Start(std::make_shared<UniqueFd>(std::move(program)), source_.MayBeOpenedAnew());
   } catch (const std::exception& error) {
     util::LogError("no upgrade: {}; the old worker stays", error.what());
   }
@@ -53,35 +49,8 @@ void Supervisor::OnNextEnded(WorkerStatus status) {
   if (upgrade_wanted_) Upgrade();
 }
 
-// Not where its path leads through our own mount.
-bool Supervisor::MayOpenSourceAnew() const {
-  if (mount_options_.passed) return true;
-  const auto& mountpoint = mount_options_.mountpoint;
-  for (const auto& path : {source_.path, source_.canonical_path}) {
-    if (path == mountpoint || LiesInside(path, mountpoint)) return false;
-  }
-  return true;
-}
-
-// For all workers from now on. One that may not open it serves what was opened before.
-void Supervisor::TakeSource(WorkerProcess& worker) {
-  auto opened = worker.TakeSource();
-  if (!opened) return;
-  source_.folder = std::move(opened->folder);
-  source_.canonical_folder = std::move(opened->canonical_folder);
-  source_.canonical_path = std::move(opened->canonical_path);
-}
-
-void Supervisor::OnSourceGone() {
-  if (look_for_source_at_) return;
-  const bool may = KernelResends() && MayOpenSourceAnew();
-  util::LogError("the source {} is gone: mount it again{}", util::Quoted(source_.path),
-                 may ? "; skopsfs looks for it every 2 s" : ", and restart skopsfs");
-  if (may) look_for_source_at_ = Clock::now();
-}
-
 void Supervisor::LookForSource() {
-  look_for_source_at_ = Clock::now() + kLookForSource;
+  source_.Looked();
   if (ending_ || next_ || !current_ || current_->stage() != WorkerProcess::Stage::kServing) return;
   try {
     next_ = Start(program_, true);

@@ -10,7 +10,7 @@
 namespace skopsfs::supervisor {
 
 std::string Supervisor::Serving() const {
-  std::string text = fmt::format("serving {} at {}", util::Quoted(source_.path),
+  std::string text = fmt::format("serving {} at {}", util::Quoted(source_.path()),
                                  util::Quoted(mount_options_.mountpoint));
   if (crashes_told_ > 0) {
     text += fmt::format("; workers that crashed: {}, the last {}", crashes_told_, last_crash_);

@@ -64,7 +64,7 @@ void Supervisor::GiveUp(const std::string& reason) {
 void Supervisor::StartAgain() {
   restarts_.Begun();
   try {
-    current_ = Start(program_, look_for_source_at_.has_value());
+    current_ = Start(program_, source_.is_looked_for());
   } catch (const util::Error& error) {
     if (!restarts_.StartFailed()) return GiveUp(error.what());
     util::LogError("{}", error.what());
@@ -79,7 +79,7 @@ void Supervisor::LookAtRequests() {
   for (const auto& [request, age, because] : slow) {
     util::LogWarning(
         "request {} of {} takes {} s{}", handover::NameOfOperation(request.operation),
-        LabelOf(NodeId::From(request.node).slot, slot_memory_.get(), source_.path), age.count(),
+        LabelOf(NodeId::From(request.node).slot, slot_memory_.get(), source_.path()), age.count(),
         because == Because::kItIsStuck   ? "; it makes no progress, so the worker is killed"
         : because == Because::kTheSource ? "; the source does not answer"
                                          : "");
@@ -143,7 +143,7 @@ bool Supervisor::WaitsForSource(WorkerProcess& worker) {
   worker.LetWait();
   if (!worker.SayWaitsForSource()) return true;
   util::LogWarning("no worker serves: the new one waits for the source {}, which does not answer",
-                   util::Quoted(source_.path));
+                   util::Quoted(source_.path()));
   service_.Status("no worker serves: the source does not answer");
   return true;
 }

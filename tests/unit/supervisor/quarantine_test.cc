@@ -51,8 +51,7 @@ class QuarantineTest : public ::testing::Test {
   const testing::LogCapture log_;
   const util::UniqueFd memory_ = handover::SlotStore::MakeMemory();
   handover::SlotStore store_{memory_};
-  source::Source::Parts source_{.path = "/models"};
-  Quarantine quarantine_{memory_.get(), source_};
+  Quarantine quarantine_{memory_.get(), "/models", false};
 };
 
 TEST_F(QuarantineTest, AnArchiveIsToldOnce) {
@@ -74,8 +73,7 @@ TEST_F(QuarantineTest, WhatTheMountSaysOfItselfIsNoArchive) {
 }
 
 TEST_F(QuarantineTest, TheRootOfASingleArchiveIsItsPresentVersion) {
-  source_.is_single_archive = true;
-  Quarantine quarantine(memory_.get(), source_);
+  Quarantine quarantine(memory_.get(), "/models", true);
   Add("");
   for (int i = 0; i < 3; ++i) quarantine.WorkerDied({Fault(0)}, {});
   EXPECT_THAT(log_.texts(), ElementsAre(HasSubstr("\"/models\": is no longer served")));
