@@ -194,6 +194,11 @@ bool Mount::IsConnected() const {
   return (connection.revents & POLLERR) == 0;
 }
 
+bool Mount::HasRequests() const {
+  pollfd connection{descriptor(), POLLIN, 0};
+  return poll(&connection, 1, 0) > 0 && (connection.revents & POLLIN) != 0;
+}
+
 bool Mount::IsThere() const {
   const auto now = TopMount(mountpoint_);
   if (!found_ || !now || now->id != found_->id || now->device != found_->device) return false;

@@ -52,6 +52,9 @@ class Mount {
   // Whether the kernel still asks whoever has the descriptor.
   bool IsConnected() const;
 
+  // Whether requests wait there for somebody to take them.
+  bool HasRequests() const;
+
   // Has the kernel ask no more, and fail what waits for an answer, as far as that is allowed.
   void Abort() const;
 

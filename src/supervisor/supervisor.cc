@@ -45,7 +45,7 @@ Supervisor::Supervisor(const source::Source& source, const MountOptions& mount,
       slot_memory_(handover::SlotStore::MakeMemory()),
       metrics_memory_(handover::SharedCounters::MakeMemory()),
       quarantine_(slot_memory_.get(), source_.path(), source_.is_single_archive()),
-      request_watch_(worker_options_.timeout) {}
+      watch_(worker_options_.timeout, session_memory_.get(), slot_memory_.get(), source_.path()) {}
 
 sigset_t Supervisor::HoldSignals() {
   sigset_t set;
@@ -117,7 +117,7 @@ int Supervisor::Timeout() const {
   const auto consider = [&](std::optional<Clock::time_point> time) {
     first = std::min(first, time.value_or(first));
   };
-  for (const auto& time : {restarts_.due(), look_at_, leave_at_, source_.look_at()}) {
+  for (const auto& time : {restarts_.due(), watch_.due(), leave_at_, source_.look_at()}) {
     consider(time);
   }
   consider(service_.due());
@@ -209,9 +209,7 @@ void Supervisor::OnMessage(WorkerProcess& worker, Message& message) {
 void Supervisor::OnServing(WorkerProcess& worker) {
   if (worker.stage() == WorkerProcess::Stage::kServing) return;
   worker.Serving();
-  stall_.since.reset();
-  request_watch_.Reset();
-  look_at_ = Clock::now();
+  watch_.Begin();
   if (worker.program() != program_) util::LogInfo("the upgrade is done: the new worker serves");
   if (worker.opens_source_anew()) source_.Found();
   if (upgrade_wanted_) Upgrade();
@@ -244,6 +242,10 @@ void Supervisor::GiveTurn(WorkerProcess& worker) {
   worker.GotTurn();
 }
 
+bool Supervisor::Serves() const {
+  return current_ && current_->stage() == WorkerProcess::Stage::kServing;
+}
+
 void Supervisor::OnDeadlines() {
   LookAtEnds();
   notifier_->Look();
@@ -257,8 +259,13 @@ void Supervisor::OnDeadlines() {
   };
   if (service_.due() && now >= *service_.due()) GiveSignOfLife();
   if (metrics_server_) metrics_server_->OnDeadline(now, program_->get());
-  const bool serves = current_ && current_->stage() == WorkerProcess::Stage::kServing;
-  if (is_over(look_at_) && serves) LookAtRequests();
+  if (watch_.due() && now >= *watch_.due()) {
+    if (!Serves()) {
+      watch_.Stop();
+    } else if (watch_.Look(*current_, mount_->HasRequests())) {
+      current_->KillStuck();
+    }
+  }
   if (restarts_.due() && now >= *restarts_.due()) StartAgain();
   if (source_.look_at() && now >= *source_.look_at()) LookForSource();
   if (is_over(leave_at_)) {

@@ -20,11 +20,12 @@
 #include "supervisor/mount.h"
 #include "supervisor/notifier_process.h"
 #include "supervisor/quarantine.h"
-#include "supervisor/request_watch.h"
 #include "supervisor/restart_policy.h"
 #include "supervisor/service_manager.h"
 #include "supervisor/shared_source.h"
+#include "supervisor/stall.h"
 #include "supervisor/worker_process.h"
+#include "supervisor/worker_watch.h"
 #include "util/serving_user.h"
 #include "util/unique_fd.h"
 
@@ -64,12 +65,6 @@ class Supervisor {
   using Clock = std::chrono::steady_clock;
   static constexpr size_t kMostLeftBehind = 4;  // workers, before another has to wait for one
 
-  // The worker takes no requests, though some wait.
-  struct Stall {
-    uint64_t begun = 0;  // by the worker, of all requests, at the last look
-    std::optional<Clock::time_point> since;
-  };
-
   void Loop();
   void OnNoMemory();
   int Timeout() const;
@@ -91,12 +86,9 @@ class Supervisor {
   void OnCrash(const WorkerProcess& ended, WorkerStatus status,
                std::vector<handover::RequestSeen> requests);
   void OnDeadlines();
-  void LookAtRequests();
-  bool SourceHangs() const;
-  bool TakesNoRequests();
+  bool Serves() const;
   void LookAtStarts();
   bool WaitsForSource(WorkerProcess& worker);
-  Clock::duration WaitingInVain(Stall& stall) const;
   void GiveUp(const std::string& reason);
   void End();
   std::string Serving() const;
@@ -128,9 +120,7 @@ class Supervisor {
   KeptDescriptors kept_{closer_};
   Quarantine quarantine_;
   RestartPolicy restarts_;
-  std::optional<Clock::time_point> look_at_;  // at the requests of the worker
-  RequestWatch request_watch_;
-  Stall stall_;
+  WorkerWatch watch_;
   bool upgrade_wanted_ = false;                // as soon as it can be
   bool ending_ = false;                        // a signal said so
   std::optional<Clock::time_point> leave_at_;  // without the worker, which cannot even be killed

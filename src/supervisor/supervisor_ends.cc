@@ -81,7 +81,7 @@ void Supervisor::OnNoMemory() {
   if (!current_ && !restarts_.due()) restarts_.ScheduleAtOnce();
   // It has not got all that it takes over.
   if (current_ && current_->stage() == WorkerProcess::Stage::kPrepared) current_->Kill();
-  look_at_ = Clock::now();
+  watch_.LookSoon();
   raise(SIGCHLD);  // there may be more
   if (upgrade_wanted_) raise(SIGUSR2);
 }

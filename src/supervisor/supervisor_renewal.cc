@@ -16,7 +16,7 @@ using util::UniqueFd;
 void Supervisor::Upgrade() {
   if (ending_) return;
   // A worker that is starting or ending comes first.
-  upgrade_wanted_ = next_ || !current_ || current_->stage() != WorkerProcess::Stage::kServing;
+  upgrade_wanted_ = next_ || !Serves();
   if (upgrade_wanted_) return;
   if (!KernelResends()) {
     util::LogError("no upgrade: this kernel is older than 6.9; restart skopsfs");
@@ -51,7 +51,7 @@ void Supervisor::OnNextEnded(WorkerStatus status) {
 
 void Supervisor::LookForSource() {
   source_.Looked();
-  if (ending_ || next_ || !current_ || current_->stage() != WorkerProcess::Stage::kServing) return;
+  if (ending_ || next_ || !Serves()) return;
   try {
     next_ = Start(program_, true);
   } catch (const std::exception& error) {

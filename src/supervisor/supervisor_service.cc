@@ -4,6 +4,7 @@
 
 #include <ctime>
 
+#include "handover/session_state.h"
 #include "supervisor/supervisor.h"
 #include "util/log.h"
 
@@ -30,14 +31,15 @@ void Supervisor::TellOfCrash(const std::string& how) {
 // Alive is also a mount without a worker: another one is started, or the mount given up. One whose
 // worker does not take what is asked is not.
 void Supervisor::GiveSignOfLife() {
-  const bool was_silent = silence_.since.has_value();
+  const bool was_silent = silence_.has_begun();
   Clock::duration silent{};
-  if (current_ && current_->stage() == WorkerProcess::Stage::kServing && !ending_) {
-    silent = WaitingInVain(silence_);
+  if (Serves() && !ending_) {
+    silent = silence_.Look(mount_->HasRequests(),
+                           handover::SessionState::RequestsBegun(session_memory_.get()));
   } else {
-    silence_.since.reset();
+    silence_.Reset();
   }
-  const bool waits = silent > Clock::duration::zero() && SourceHangs();
+  const bool waits = silent > Clock::duration::zero() && watch_.SourceHangs(*current_);
   const bool alive = waits || silent < service_.patience();
   service_.Beat(alive);
   if (waits) {
@@ -47,7 +49,7 @@ void Supervisor::GiveSignOfLife() {
         fmt::format("requests wait, and the worker has taken none for {} s; the service manager is "
                     "no longer told that it is alive",
                     std::chrono::duration_cast<std::chrono::seconds>(silent).count()));
-  } else if (was_silent && !silence_.since && current_) {
+  } else if (was_silent && !silence_.has_begun() && current_) {
     service_.Status(Serving());
   }
 }

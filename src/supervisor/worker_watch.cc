@@ -1,0 +1,69 @@
+#include "supervisor/worker_watch.h"
+
+#include <algorithm>
+
+#include "handover/node_id.h"
+#include "supervisor/quarantine.h"
+#include "util/log.h"
+
+namespace skopsfs::supervisor {
+namespace {
+
+using handover::SessionState;
+
+constexpr auto kLong = std::chrono::seconds(30);  // for requests to wait
+constexpr auto kLook = std::chrono::milliseconds(5000);
+constexpr auto kShortest = std::chrono::milliseconds(10);
+
+}  // namespace
+
+void WorkerWatch::Begin() {
+  stall_.Reset();
+  requests_.Reset();
+  LookSoon();
+}
+
+bool WorkerWatch::Look(const WorkerProcess& worker, bool requests_wait) {
+  due_.reset();
+  TellOfSlowRequests();
+  if (!requests_.stuck().empty() || TakesNone(worker, requests_wait)) return true;
+  const auto pause = timeout_.count() > 0 ? std::min(kLook, timeout_ / 2 + kShortest) : kLook;
+  due_ = Clock::now() + pause;
+  return false;
+}
+
+void WorkerWatch::TellOfSlowRequests() {
+  using Because = RequestWatch::Because;
+  for (const auto& [request, age, because] : requests_.Look(SessionState::ReadRequests(session_))) {
+    const auto slot = handover::NodeId::From(request.node).slot;
+    util::LogWarning("request {} of {} takes {} s{}", handover::NameOfOperation(request.operation),
+                     LabelOf(slot, slots_, source_path_), age.count(),
+                     because == Because::kItIsStuck
+                         ? "; it makes no progress, so the worker is killed"
+                     : because == Because::kTheSource ? "; the source does not answer"
+                                                      : "");
+  }
+}
+
+bool WorkerWatch::TakesNone(const WorkerProcess& worker, bool requests_wait) {
+  const auto stalled = stall_.Look(requests_wait, SessionState::RequestsBegun(session_));
+  if (SourceHangs(worker)) return false;  // which has been told
+  const bool too_long = timeout_.count() > 0 && stalled > timeout_;
+  if (stalled >= kLong || too_long) {
+    util::LogWarning("requests wait, and the worker takes none{}",
+                     too_long ? ", so it is killed" : "");
+  }
+  return too_long;
+}
+
+bool WorkerWatch::SourceHangs(const WorkerProcess& worker) const {
+  return requests_.source_hangs() && !worker.IsStopped();
+}
+
+std::vector<handover::RequestSeen> WorkerWatch::TakeStuck() {
+  auto stuck = requests_.stuck();
+  requests_.Reset();
+  return stuck;
+}
+
+}  // namespace skopsfs::supervisor
