@@ -45,7 +45,8 @@ Supervisor::Supervisor(const source::Source& source, const MountOptions& mount,
       slot_memory_(handover::SlotStore::MakeMemory()),
       metrics_memory_(handover::SharedCounters::MakeMemory()),
       quarantine_(slot_memory_.get(), source_.path(), source_.is_single_archive()),
-      watch_(worker_options_.timeout, session_memory_.get(), slot_memory_.get(), source_.path()) {}
+      watch_(worker_options_.timeout, session_memory_.get(), slot_memory_.get(), source_.path()),
+      service_(source_.path(), mount_options_.mountpoint) {}
 
 sigset_t Supervisor::HoldSignals() {
   sigset_t set;
@@ -213,9 +214,9 @@ void Supervisor::OnServing(WorkerProcess& worker) {
   if (worker.program() != program_) util::LogInfo("the upgrade is done: the new worker serves");
   if (worker.opens_source_anew()) source_.Found();
   if (upgrade_wanted_) Upgrade();
-  if (!on_ready_) return service_.Status(Serving());
+  if (!on_ready_) return service_.Serving();
   std::exchange(on_ready_, nullptr)();
-  service_.Ready(Serving());
+  service_.Ready();
   kernel_resends_ = KernelResends();
   if (!*kernel_resends_) {
     util::LogWarning("this kernel is older than 6.9: if the worker dies, the mount is given up");

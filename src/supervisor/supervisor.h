@@ -21,9 +21,8 @@
 #include "supervisor/notifier_process.h"
 #include "supervisor/quarantine.h"
 #include "supervisor/restart_policy.h"
-#include "supervisor/service_manager.h"
+#include "supervisor/service_status.h"
 #include "supervisor/shared_source.h"
-#include "supervisor/stall.h"
 #include "supervisor/worker_process.h"
 #include "supervisor/worker_watch.h"
 #include "util/serving_user.h"
@@ -91,8 +90,6 @@ class Supervisor {
   bool WaitsForSource(WorkerProcess& worker);
   void GiveUp(const std::string& reason);
   void End();
-  std::string Serving() const;
-  void TellOfCrash(const std::string& how);
   void GiveSignOfLife();
 
   const MountOptions mount_options_;
@@ -126,10 +123,7 @@ class Supervisor {
   std::optional<Clock::time_point> leave_at_;  // without the worker, which cannot even be killed
   std::optional<bool> outcome_;
 
-  ServiceManager service_;
-  int crashes_told_ = 0;
-  std::string last_crash_;  // when, and how
-  Stall silence_;           // as it is looked at for the signs of life
+  ServiceStatus service_;
 };
 
 }  // namespace skopsfs::supervisor

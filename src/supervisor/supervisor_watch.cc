@@ -37,7 +37,7 @@ void Supervisor::OnCrash(const WorkerProcess& ended, WorkerStatus status,
   if (!restarts_.WorkerCrashed(served ? std::optional(ended.at_this_stage()) : std::nullopt)) {
     return GiveUp(fmt::format("no worker can be started; the last one {}", Describe(status)));
   }
-  TellOfCrash(Describe(status));
+  service_.WorkerCrashed(Describe(status));
   util::LogError("the worker {}; another one takes over{}", Describe(status),
                  ended.program() == program_ ? "" : ", of the program from before the upgrade");
   quarantine_.WorkerDied(std::move(requests), watch_.TakeStuck());
@@ -78,7 +78,7 @@ bool Supervisor::WaitsForSource(WorkerProcess& worker) {
   if (!worker.SayWaitsForSource()) return true;
   util::LogWarning("no worker serves: the new one waits for the source {}, which does not answer",
                    util::Quoted(source_.path()));
-  service_.Status("no worker serves: the source does not answer");
+  service_.WaitsForSource();
   return true;
 }
 

@@ -2,15 +2,12 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 
-#include <array>
 #include <cstdlib>
 #include <string>
+#include <vector>
 
-#include "support/temp_folder.h"
-#include "util/unique_fd.h"
+#include "support/service_socket.h"
 
 namespace skopsfs::supervisor {
 namespace {
@@ -18,32 +15,12 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-// Stands for systemd.
 class ServiceManagerTest : public ::testing::Test {
  protected:
-  ServiceManagerTest() {
-    const std::string path = folder_ / "notify";
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    path.copy(address.sun_path, sizeof(address.sun_path) - 1);
-    EXPECT_EQ(bind(socket_.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
-    setenv("NOTIFY_SOCKET", path.c_str(), 1);
-  }
   ~ServiceManagerTest() override { ServiceManager::Leave(); }
+  std::vector<std::string> Told() const { return socket_.Told(); }
 
-  // What it was told, one message an element.
-  std::vector<std::string> Told() const {
-    std::vector<std::string> told;
-    std::array<char, 4096> text{};
-    ssize_t got = 0;
-    while ((got = recv(socket_.get(), text.data(), text.size(), MSG_DONTWAIT)) > 0) {
-      told.emplace_back(text.data(), got);
-    }
-    return told;
-  }
-
-  const testing::TempFolder folder_;
-  const util::UniqueFd socket_{socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
+  const testing::ServiceSocket socket_;
 };
 
 TEST_F(ServiceManagerTest, IsTold) {
