@@ -10,43 +10,39 @@
 #include <csignal>
 #include <filesystem>
 #include <new>
+#include <thread>
+#include <utility>
 
-#include "handover/session_state.h"
-#include "handover/slot_store.h"
-#include "supervisor/execute.h"
 #include "util/error.h"
 #include "util/log.h"
 
 namespace skopsfs::supervisor {
 namespace {
 
-using handover::Channel;
 using handover::Message;
 using handover::Tell;
 using util::ErrnoError;
 using util::Error;
 using util::UniqueFd;
 
-constexpr auto kHandOverPatience = std::chrono::seconds(5);
 // All others but SIGUSR2 are ignored: none is a reason to leave a dead mount.
 constexpr std::array<uint32_t, 6> kEnds = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGPWR, SIGXCPU};
 
 }  // namespace
 
 Supervisor::Supervisor(const source::Source& source, const MountOptions& mount,
-                       WorkerOptions worker, std::string metrics_address,
+                       WorkerOptions worker, const std::string& metrics_address,
                        std::function<void()> on_ready)
     : mount_options_(mount),
-      source_(source, mount_options_),
       worker_options_(std::move(worker)),
-      metrics_address_(std::move(metrics_address)),
       on_ready_(std::move(on_ready)),
-      session_memory_(handover::SessionState::MakeMemory()),
-      slot_memory_(handover::SlotStore::MakeMemory()),
-      metrics_memory_(handover::SharedCounters::MakeMemory()),
-      quarantine_(slot_memory_.get(), source_.path(), source_.is_single_archive()),
-      watch_(worker_options_.timeout, session_memory_.get(), slot_memory_.get(), source_.path()),
-      service_(source_.path(), mount_options_.mountpoint) {}
+      source_(source, mount_options_),
+      quarantine_(memories_.slots(), source_.path(), source_.is_single_archive()),
+      watch_(worker_options_.timeout, memories_.session(), memories_.slots(), source_.path()),
+      service_(source_.path(), mount_options_.mountpoint) {
+  if (metrics_address.empty()) return;
+  metrics_server_.emplace(metrics_address, mount_options_, memories_.metrics());
+}
 
 sigset_t Supervisor::HoldSignals() {
   sigset_t set;
@@ -71,10 +67,7 @@ bool Supervisor::Run() {
   if (!*program_) throw ErrnoError("finding this program in /proc");
   signals_.Reset(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!signals_) throw ErrnoError("signalfd");
-  if (!metrics_address_.empty()) {
-    metrics_server_.emplace(metrics_address_, mount_options_, metrics_memory_.get());
-    metrics_server_->Start(program_->get());
-  }
+  if (metrics_server_) metrics_server_->Start(program_->get());
   mount_ = std::make_unique<Mount>(mount_options_);
   // Before anything can be opened: a file keeps what there was then.
   mount_->SetReadAhead(source_.device());
@@ -131,29 +124,11 @@ int Supervisor::Timeout() const {
   return static_cast<int>(std::clamp<int64_t>(left, 0, 60'000));
 }
 
-std::unique_ptr<WorkerProcess> Supervisor::Start(WorkerProcess::Program program,
-                                                 bool opens_source_anew) {
-  auto worker = std::make_unique<WorkerProcess>(std::move(program), opens_source_anew,
-                                                worker_options_.arguments);
-  const Channel& channel = worker->channel();
-  channel.Send(Tell::kHello, handover::kProtocolVersion);
-  channel.Send(Tell::kMount, mount_->is_passed() ? 1 : 0, mount_->device(), mount_->descriptor(),
-               mount_options_.mountpoint);
-  channel.Send(Tell::kSession, 0, 0, session_memory_.get());
-  channel.Send(Tell::kSlots, 0, 0, slot_memory_.get());
-  channel.Send(Tell::kMetrics, 0, 0, metrics_memory_.get());
-  channel.Send(Tell::kNotifier, 0, 0, notifier_->sender());
-  source_.SendTo(channel, opens_source_anew);
-  channel.Send(Tell::kUser, worker_options_.user.ids.uid, worker_options_.user.ids.gid, -1,
-               worker_options_.user.stays ? "stays" : "required");
-  return worker;
-}
-
 void Supervisor::OnSignals() {
   signalfd_siginfo info{};
   while (read(signals_.get(), &info, sizeof(info)) == sizeof(info)) {
     if (info.ssi_signo == SIGCHLD) {
-      ReapWorkers();
+      OnProcessesEnded();
     } else if (info.ssi_signo == SIGUSR2) {
       Upgrade();
     } else if (std::ranges::find(kEnds, info.ssi_signo) != kEnds.end()) {
@@ -193,7 +168,7 @@ void Supervisor::OnMessage(WorkerProcess& worker, Message& message) {
     case Tell::kSourcePath:
       return worker.SourceOpened(std::move(message));
     case Tell::kSourceGone:
-      return source_.Gone(KernelResends() && source_.MayBeOpenedAnew());
+      return source_.Gone(memories_.KernelResends() && source_.MayBeOpenedAnew());
     case Tell::kLog:
       // One after the other that finds the source gone says so; once is enough.
       if (source_.is_looked_for() && &worker == next_.get() && source_.IsSaidAgain(message.text)) {
@@ -207,69 +182,19 @@ void Supervisor::OnMessage(WorkerProcess& worker, Message& message) {
   }
 }
 
-void Supervisor::OnServing(WorkerProcess& worker) {
-  if (worker.stage() == WorkerProcess::Stage::kServing) return;
-  worker.Serving();
-  watch_.Begin();
-  if (worker.program() != program_) util::LogInfo("the upgrade is done: the new worker serves");
-  if (worker.opens_source_anew()) source_.Found();
-  if (upgrade_wanted_) Upgrade();
-  if (!on_ready_) return service_.Serving();
-  std::exchange(on_ready_, nullptr)();
-  service_.Ready();
-  kernel_resends_ = KernelResends();
-  if (!*kernel_resends_) {
-    util::LogWarning("this kernel is older than 6.9: if the worker dies, the mount is given up");
-  }
-}
-
-void Supervisor::OnPrepared(WorkerProcess& worker, uint64_t version) {
-  worker.Prepared(version);
-  if (auto opened = worker.TakeSource()) source_.Replace(std::move(*opened));
-  if (&worker == current_.get()) return GiveTurn(worker);
-  if (!current_) return;
-  // What serves now finishes what it has; the kernel keeps the rest for the new one.
-  current_->TellToEnd();
-}
-
-void Supervisor::GiveTurn(WorkerProcess& worker) {
-  quarantine_.Tell();
-  // One that takes each message only just in time is not waited for.
-  const auto end = Clock::now() + kHandOverPatience;
-  const bool good = kept_.SendTo(worker.channel(), end) &&
-                    quarantine_.SendTo(worker.channel(), end) &&
-                    worker.channel().Send(Tell::kServe, ++generation_);
-  if (!good) worker.Kill();  // it does not listen
-  worker.GotTurn();
-}
-
-bool Supervisor::Serves() const {
-  return current_ && current_->stage() == WorkerProcess::Stage::kServing;
-}
-
 void Supervisor::OnDeadlines() {
   LookAtEnds();
   notifier_->Look();
   if (outcome_) return;
   util::TellLeftOutLines();
   const auto now = Clock::now();
-  const auto is_over = [now](std::optional<Clock::time_point>& time) {
-    if (!time || now < *time) return false;
-    time.reset();
-    return true;
-  };
-  if (service_.due() && now >= *service_.due()) GiveSignOfLife();
+  const auto is_due = [now](std::optional<Clock::time_point> time) { return time && now >= *time; };
+  if (is_due(service_.due())) GiveSignOfLife();
   if (metrics_server_) metrics_server_->OnDeadline(now, program_->get());
-  if (watch_.due() && now >= *watch_.due()) {
-    if (!Serves()) {
-      watch_.Stop();
-    } else if (watch_.Look(*current_, mount_->HasRequests())) {
-      current_->KillStuck();
-    }
-  }
-  if (restarts_.due() && now >= *restarts_.due()) StartAgain();
-  if (source_.look_at() && now >= *source_.look_at()) LookForSource();
-  if (is_over(leave_at_)) {
+  if (is_due(watch_.due())) LookAtServing();
+  if (is_due(restarts_.due())) StartAgain();
+  if (is_due(source_.look_at())) LookForSource();
+  if (is_due(leave_at_)) {
     util::LogError("the worker cannot be killed; exiting without it");
     outcome_ = true;
     return;
@@ -279,6 +204,40 @@ void Supervisor::OnDeadlines() {
     if (ending_) leave_at_ = now + WorkerProcess::kKillPatience;
   }
   LookAtStarts();
+}
+
+void Supervisor::LookAtServing() {
+  if (!Serves()) return watch_.Stop();
+  if (watch_.Look(*current_, mount_->HasRequests())) current_->KillStuck();
+}
+
+void Supervisor::GiveSignOfLife() {
+  std::optional<ServiceStatus::Requests> requests;
+  if (Serves() && !ending_) {
+    requests = {.wait = mount_->HasRequests(),
+                .begun = memories_.RequestsBegun(),
+                .source_hangs = watch_.SourceHangs(*current_)};
+  }
+  service_.GiveSignOfLife(current_ != nullptr, requests);
+}
+
+// In the middle of anything. What was begun with one of the workers ends with that worker, and what
+// was to be looked at is looked at again.
+void Supervisor::OnNoMemory() {
+  constexpr auto kPause = std::chrono::milliseconds(100);
+  util::LogError("the supervisor is out of memory; it tries again");
+  std::this_thread::sleep_for(kPause);
+  if (ending_ && !current_) {
+    outcome_ = true;
+    return;
+  }
+  if (!current_) current_ = std::move(next_);
+  if (!current_ && !restarts_.due()) restarts_.ScheduleAtOnce();
+  // It has not got all that it takes over.
+  if (current_ && current_->stage() == WorkerProcess::Stage::kPrepared) current_->Kill();
+  watch_.LookSoon();
+  raise(SIGCHLD);  // there may be more
+  if (upgrade_wanted_) raise(SIGUSR2);
 }
 
 void Supervisor::End() {
@@ -291,6 +250,12 @@ void Supervisor::End() {
     outcome_ = true;
   }
   service_.Stopping("ending, as it was told to");
+}
+
+void Supervisor::GiveUp(const std::string& reason) {
+  outcome_ = false;
+  if (!reason.empty()) util::LogError("{}", reason);
+  service_.Stopping(reason.empty() ? "the mount is given up; the log says why" : reason);
 }
 
 }  // namespace skopsfs::supervisor

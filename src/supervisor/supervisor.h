@@ -6,9 +6,9 @@
 #include <csignal>
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -23,6 +23,7 @@
 #include "supervisor/restart_policy.h"
 #include "supervisor/service_status.h"
 #include "supervisor/shared_source.h"
+#include "supervisor/worker_memories.h"
 #include "supervisor/worker_process.h"
 #include "supervisor/worker_watch.h"
 #include "util/serving_user.h"
@@ -30,10 +31,10 @@
 
 namespace skopsfs::supervisor {
 
-// Owns a mount and sees to it that a worker serves it: starts one, and another one when it dies,
-// and keeps what must not die with it: the mount, the memory of slots and session, and the
-// descriptors of the archive versions that were read. Opens no archive itself. Use from one thread,
-// in a process that has no others.
+// Owns a mount, and sees to it that a worker serves it: it starts one, and another one when that
+// dies. It owns what must not die with a worker: the mount, the memories that workers share, and
+// the descriptors of archives that were read. It opens no archive itself. Use from one thread, in a
+// process that has no others.
 class Supervisor {
  public:
   struct WorkerOptions {
@@ -46,7 +47,7 @@ class Supervisor {
   // `on_ready` is called once, when the mount can be used. With an address, metrics are served
   // there.
   Supervisor(const source::Source& source, const MountOptions& mount, WorkerOptions worker,
-             std::string metrics_address, std::function<void()> on_ready);
+             const std::string& metrics_address, std::function<void()> on_ready);
 
   // Mounts, and has it served until it is unmounted (true), SIGTERM, SIGINT, SIGHUP, SIGQUIT,
   // SIGPWR or SIGXCPU comes (true), or no worker can serve it (false). Then the mount is gone,
@@ -64,45 +65,45 @@ class Supervisor {
   using Clock = std::chrono::steady_clock;
   static constexpr size_t kMostLeftBehind = 4;  // workers, before another has to wait for one
 
+  // The loop.
   void Loop();
-  void OnNoMemory();
   int Timeout() const;
-  std::unique_ptr<WorkerProcess> Start(WorkerProcess::Program program, bool opens_source_anew);
-  void StartAgain();
-  void Upgrade();
-  void OnNextEnded(WorkerStatus status);
-  void LookForSource();
   void OnSignals();
   void OnReadable(std::unique_ptr<WorkerProcess>& worker);
   void OnMessage(WorkerProcess& worker, handover::Message& message);
-  void OnServing(WorkerProcess& worker);
-  void OnPrepared(WorkerProcess& worker, uint64_t version);
-  void GiveTurn(WorkerProcess& worker);
-  void ReapWorkers();
-  void OnCurrentEnded(WorkerStatus status);
-  void LookAtEnds();
-  bool KernelResends() const;
-  void OnCrash(const WorkerProcess& ended, WorkerStatus status,
-               std::vector<handover::RequestSeen> requests);
   void OnDeadlines();
+  void LookAtServing();
+  void GiveSignOfLife();
+  void OnNoMemory();
+  void End();
+  void GiveUp(const std::string& reason);
+
+  // How one worker follows another, in supervisor_succession.cc.
   bool Serves() const;
+  std::unique_ptr<WorkerProcess> Start(WorkerProcess::Program program, bool opens_source_anew);
+  void StartAgain();
   void LookAtStarts();
   bool WaitsForSource(WorkerProcess& worker);
-  void GiveUp(const std::string& reason);
-  void End();
-  void GiveSignOfLife();
+  void Upgrade();
+  void LookForSource();
+  void OnPrepared(WorkerProcess& worker, uint64_t version);
+  void GiveTurn(WorkerProcess& worker);
+  void OnServing(WorkerProcess& worker);
+  void OnProcessesEnded();
+  void LookAtEnds();
+  void OnNextEnded(WorkerStatus status);
+  void OnCurrentEnded(WorkerStatus status);
+  void OnCrash(const WorkerProcess& ended, WorkerStatus status,
+               std::vector<handover::RequestSeen> requests);
 
   const MountOptions mount_options_;
-  SharedSource source_;
   const WorkerOptions worker_options_;
-  const std::string metrics_address_;
-  std::function<void()> on_ready_;
+  std::function<void()> on_ready_;  // until it was called
+  SharedSource source_;
+  WorkerMemories memories_;
   std::string program_path_;
   WorkerProcess::Program program_;  // of the workers that are known to serve well
   util::UniqueFd signals_;
-  const util::UniqueFd session_memory_;
-  const util::UniqueFd slot_memory_;
-  const util::UniqueFd metrics_memory_;
   std::optional<MetricsProcess> metrics_server_;
   std::unique_ptr<Mount> mount_;
   std::optional<NotifierProcess> notifier_;
@@ -111,8 +112,7 @@ class Supervisor {
   std::unique_ptr<WorkerProcess> next_;  // to take over from `current_`, when that still serves
   // Those that were killed and cannot end yet, as what they ask of the kernel hangs.
   std::set<pid_t> left_behind_;
-  uint32_t generation_ = 0;
-  std::optional<bool> kernel_resends_;  // once it is known
+  uint32_t generation_ = 0;  // the number of the last worker that was to take over
   Closer closer_;
   KeptDescriptors kept_{closer_};
   Quarantine quarantine_;
@@ -121,8 +121,7 @@ class Supervisor {
   bool upgrade_wanted_ = false;                // as soon as it can be
   bool ending_ = false;                        // a signal said so
   std::optional<Clock::time_point> leave_at_;  // without the worker, which cannot even be killed
-  std::optional<bool> outcome_;
-
+  std::optional<bool> outcome_;                // of Run(), once it is known
   ServiceStatus service_;
 };
 

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "handover/channel.h"
+#include "handover/session_state.h"
+#include "util/unique_fd.h"
+
+namespace skopsfs::supervisor {
+
+// The memories that the workers of a mount share one after the other. Owns them, and maps none: a
+// worker may write anything there at any time. Use from one thread.
+class WorkerMemories {
+ public:
+  // Throws util::Error when there is no memory for them.
+  WorkerMemories();
+
+  int slots() const { return slots_.get(); }
+  int session() const { return session_.get(); }
+  int metrics() const { return metrics_.get(); }
+
+  void SendTo(const handover::Channel& worker) const;
+
+  // What the threads of the last worker were at. Throws util::Error.
+  std::vector<handover::RequestSeen> TakeRequests() const;
+  // How many requests workers have taken so far.
+  uint64_t RequestsBegun() const { return handover::SessionState::RequestsBegun(session()); }
+
+  // Whether the kernel has said hello, and whether it asks again what a worker has not answered.
+  bool HasInit() const { return handover::SessionState::HasInit(session()); }
+  bool KernelResends() const;
+  // From now on the latter stays as it is, whatever workers write.
+  void FixKernelResends() { kernel_resends_ = KernelResends(); }
+
+ private:
+  const util::UniqueFd session_;
+  const util::UniqueFd slots_;
+  const util::UniqueFd metrics_;
+  std::optional<bool> kernel_resends_;
+};
+
+}  // namespace skopsfs::supervisor
