@@ -10,23 +10,21 @@
 
 namespace skopsfs::supervisor {
 
-// Closes descriptors for whoever must not wait. To close a file of a FUSE filesystem asks its
-// server, which may not answer; so that is done by a child process that has all descriptors in
-// common with this one, one process at a time. Use from one thread, in a process that has no
-// others.
+// Closes descriptors without waiting. To close a file of a FUSE filesystem asks its server, which
+// may not answer. So a child process closes it, which shares this one's descriptors. There is one
+// such child at a time. Use from one thread, in a process that has no others.
 class Closer {
  public:
   Closer() = default;
-  // Waits for a moment; what is not closed by then is left to the child, and is no reason for this
-  // process to wait when it ends.
+  // Waits for a moment. The child closes the rest, and this process can end meanwhile.
   ~Closer();
   Closer(const Closer&) = delete;
   Closer& operator=(const Closer&) = delete;
 
-  // Where there is no memory to have it done, it is done here.
+  // Without memory to have it done, it is done here.
   void Close(util::UniqueFd fd) noexcept;
 
-  // To be told of a process that has ended; whether it was one of these.
+  // Has to be told of each process that has ended. Returns whether it was one of these.
   bool Ended(pid_t pid);
 
  private:

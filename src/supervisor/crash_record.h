@@ -12,17 +12,19 @@
 namespace skopsfs::supervisor {
 
 // Finds the archive version that makes workers crash, from what their threads were at when they
-// died. Three things tell: a thread that died of a signal of its own making, three times in a
-// minute at the same version; one request that three workers in a row were replaced for because it
-// did not end, while no other version's did not (else it is the source that hangs); and one request
-// that ten workers in a row died with, when nothing says why (the kernel kills what takes too much
-// memory). Not thread-safe.
+// died. A version is to blame when one of these happens:
+// - Threads died of a signal of their own making, three times in a minute at that version.
+// - Three workers in a row were replaced because the same request did not end, and all requests of
+//   other versions did. Else it is the source that hangs.
+// - Ten workers in a row died with the same request, and nothing says why. The kernel kills what
+//   takes too much memory.
+// Not thread-safe.
 class CrashRecord {
  public:
   using Clock = std::chrono::steady_clock;
 
-  // A worker died while its threads were at `requests`; those that were queued do not count. Where
-  // memory ends in it, what it has found so far stays.
+  // A worker died while its threads were at `requests`. Those that were queued do not count. When
+  // memory runs out here, what was found before stays.
   void WorkerDied(const std::vector<handover::RequestSeen>& requests,
                   Clock::time_point now = Clock::now());
 

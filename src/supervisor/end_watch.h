@@ -15,14 +15,14 @@ struct ThreadState {
 };
 ThreadState StateOf(const std::string& folder);
 
-// Whether no thread of the process ever runs its own code again: each is dead, or was killed and
-// waits in the kernel, from where a thread that was killed does not return. False as well where
-// /proc does not tell.
+// Whether no thread of the process ever runs its own code again. Each is dead, or was killed and
+// waits in the kernel: from there it does not return. False as well where /proc does not tell.
 bool RunsNoMore(pid_t pid);
 
-// Sees a child process end that may not be reaped for long: threads of one that was killed may wait
-// in the kernel, for a lock or for another filesystem that hangs. No event tells of that, so it is
-// looked at once a second, and more often once it was killed. Use from one thread.
+// Sees that a child process has ended in effect, though it may not be reaped for long. Threads of
+// one that was killed may wait in the kernel, for a lock or for a filesystem that hangs. No event
+// tells of that. So the process is looked at once a second, and more often once it was killed. Use
+// from one thread.
 class EndWatch {
  public:
   using Clock = std::chrono::steady_clock;

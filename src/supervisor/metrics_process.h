@@ -15,11 +15,11 @@ namespace skopsfs::supervisor {
 // What such a process says when it serves; anything else is why it cannot.
 inline constexpr const char* kMetricsServed = "serving";
 
-// A process of the supervisor's that serves metrics over HTTP: apart from the worker, which has no
-// power to listen, and so that it can tell of a worker that hangs. It is started again when it
-// dies, and ends with the supervisor. Its descriptors are those of the counters and of who waits
-// for it to serve; its arguments are the address, and what the metrics name: the source and the
-// mountpoint. Use from the supervisor's thread.
+// A child process that serves metrics over HTTP. The worker may not listen, and this process can
+// still tell of a worker that hangs. It is started again when it dies, and ends with the
+// supervisor. It is given two descriptors, those of the counters and of the pipe on which it says
+// that it serves. Its arguments are the address, the source and the mountpoint. Owns the process.
+// Use from the supervisor's thread.
 class MetricsProcess {
  public:
   using Clock = std::chrono::steady_clock;
@@ -38,13 +38,12 @@ class MetricsProcess {
   // descriptor of what to execute.
   void Start(int program);
 
-  // To be told of a process that has ended; if it was this one, it is started again soon, which
-  // nobody waits for.
+  // Has to be told of each process that has ended. If it was this one, another is started soon.
   void Ended(pid_t pid);
-  // Until when to call OnDeadline() at the latest.
+  // When to call OnDeadline().
   std::optional<Clock::time_point> due() const { return due_; }
   void OnDeadline(Clock::time_point now, int program);
-  // It can be read when one that is being started has something to say; else -1.
+  // To be polled for reading while one is being started; else -1.
   int descriptor() const { return answer_.get(); }
   void OnReadable();
 

@@ -10,10 +10,10 @@
 
 namespace skopsfs::supervisor {
 
-// A process of the supervisor's that tells the kernel which names to drop, and that nobody waits
-// for: the kernel takes the lock of a folder for that, and its holder may wait for an answer of the
-// mount. It is started when there is something to tell, and replaced when it dies or is stuck; what
-// is lost is told again, see Housekeeper. Use from the supervisor's thread.
+// A child process that tells the kernel which names to drop, and that nobody waits for. The kernel
+// takes the lock of a folder for that, and its holder may wait for an answer of the mount. The
+// process is started when there is something to tell, and replaced when it dies or is stuck. What
+// is lost then is told again, see Housekeeper. Owns the process. Use from the supervisor's thread.
 class NotifierProcess {
  public:
   using Clock = std::chrono::steady_clock;
@@ -27,13 +27,13 @@ class NotifierProcess {
   // For workers: takes messages for /dev/fuse without waiting, as many as there is room for.
   int sender() const { return sender_.get(); }
 
-  // To be polled for reading: something is to be told, and there is no process for it. -1: there
-  // is one, or none is to be started now.
+  // To be polled for reading: then something is to be told, and Start() is to be called. -1: there
+  // is a process, or none is to be started now.
   int descriptor() const;
   // `program` is a descriptor of what to execute. What goes wrong is logged.
   void Start(int program);
 
-  // To be told of a process that has ended, and how; whether it was one of these.
+  // Has to be told of each process that has ended, and how. Returns whether it was one of these.
   bool Ended(pid_t pid, int status);
   // To be called once a second or so.
   void Look();

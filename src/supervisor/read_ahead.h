@@ -7,12 +7,12 @@
 
 namespace skopsfs::supervisor {
 
-// Sets how far the kernel reads ahead in a mount, and thereby how much a request fetches: to
-// `wanted` KiB; if that is not given, to what it is on the disk `source` that the archives lie on,
-// or to 512 KiB if that is more, but never to less than it is. `mount` is the mount's device as
-// /sys names it, "MAJOR:MINOR". Takes root and a /sys that can be written to: without them all
-// stays as it is, which is logged when it was asked for. To be called once the mount is served, for
-// the first answer of a server sets it anew.
+// Sets how far the kernel reads ahead in a mount, and thereby how much a request fetches. That is
+// `wanted` KiB. Where it is not given, it is what the disk `source` of the archives has, or 512 KiB
+// if that is more, and never less than before. `mount` is the mount's device as /sys names it,
+// "MAJOR:MINOR". Takes root and a /sys that can be written to. Without them all stays as it is,
+// which is logged when `wanted` was given. To be called once the mount is served, since the first
+// answer of a server sets it anew.
 void SetReadAhead(const std::string& mount, std::optional<unsigned> wanted,
                   std::optional<dev_t> source);
 

@@ -10,19 +10,19 @@
 namespace skopsfs::supervisor {
 
 // Judges, look after look, what threads of a worker are at: which requests take long, and for which
-// of them the worker is to be replaced. None is that gets on, nor that waits for the source or for
-// another one, which is judged itself: a new worker would only wait, too. That others get on is no
-// excuse. Not thread-safe.
+// of them the worker is to be replaced. One that makes progress is no reason. One that waits for
+// the source or for another request is none either, since a new worker would only wait, too. That
+// others make progress is no excuse. Not thread-safe.
 class RequestWatch {
  public:
   using Clock = std::chrono::steady_clock;
 
-  // With a timeout, after which a request that does not get on is stuck; 0: none is.
+  // A request that makes no progress for `timeout` is stuck; 0: none is.
   explicit RequestWatch(std::chrono::milliseconds timeout) : timeout_(timeout) {}
 
   enum class Because { kItGoesOn, kTheSource, kOthers, kItIsStuck };
 
-  // A request that takes long, to be told of: once, and when it is stuck.
+  // A request that takes long. Each is told once, and again when it is stuck.
   struct Slow {
     handover::RequestSeen request;
     std::chrono::seconds age{};
@@ -32,8 +32,8 @@ class RequestWatch {
   std::vector<Slow> Look(const std::vector<handover::RequestSeen>& requests,
                          Clock::time_point now = Clock::now());
 
-  // As of the last look: those that the worker is to be replaced for, and whether some wait for a
-  // source that does not answer.
+  // As of the last look: the requests that the worker is to be replaced for, and whether some wait
+  // for a source that does not answer.
   const std::vector<handover::RequestSeen>& stuck() const { return stuck_; }
   bool source_hangs() const { return source_hangs_; }
 

@@ -6,8 +6,9 @@
 
 namespace skopsfs::supervisor {
 
-// Whoever started this process as a service and wants to be told how it is: systemd, or another
-// that sets NOTIFY_SOCKET. Everything here does nothing when there is none. Use from one thread.
+// The service manager that has started this process and wants to be told how it is: systemd, or
+// another that sets NOTIFY_SOCKET. When there is none, nothing here does anything. Use from one
+// thread.
 class ServiceManager {
  public:
   using Clock = std::chrono::steady_clock;
@@ -25,7 +26,7 @@ class ServiceManager {
   // When the next sign of life is due; nothing when none is wanted.
   std::optional<Clock::time_point> due() const { return due_; }
 
-  // To be called when it is due: gives a sign of life, or leaves it out.
+  // To be called when it is due. Gives a sign of life, or leaves it out.
   void Beat(bool alive);
 
   // From now on this process is no service, and neither is what it starts.
