@@ -68,13 +68,13 @@ struct Message {
   uint64_t number = 0;
   uint64_t slot = 0;
   std::string text;   // at most kMostText bytes
-  util::UniqueFd fd;  // none: not sent with one, or there was no room for it
+  util::UniqueFd fd;  // none when none was sent, or when there was no room for it
 
   static constexpr size_t kMostText = 8192;
 };
 
-// One end of the connection between supervisor and worker: messages, whole and in order. Sending is
-// thread-safe, receiving is for one thread.
+// One end of the connection between supervisor and worker, which carries whole messages in order.
+// Owns its socket. Sending is thread-safe, receiving is for one thread.
 class Channel {
  public:
   explicit Channel(util::UniqueFd socket) : socket_(std::move(socket)) {}
@@ -82,8 +82,8 @@ class Channel {
   // Two ends that are connected.
   static std::pair<Channel, Channel> Pair();
 
-  // Says that the kernel refuses to send one more (ETOOMANYREFS): it counts what all processes of a
-  // user have sent and nobody has received.
+  // Logs that the kernel refuses to send one more descriptor (ETOOMANYREFS). It counts those that
+  // processes of one user have sent and nobody has received.
   static void TellOfTooMany();
 
   // From now on sending fails when the other end does not listen for five seconds.
@@ -95,19 +95,19 @@ class Channel {
   bool Send(Tell tell, uint64_t number = 0, uint64_t slot = 0, int fd = -1,
             const std::string& text = {}, int flags = 0) const;
 
-  // The same without waiting: false also when the other end does not read. That too many
-  // descriptors are under way is not told then, as that may pass.
+  // The same without waiting. False also when the other end does not read. That too many
+  // descriptors are under way is not logged here, as that may pass.
   bool TrySend(Tell tell, uint64_t number = 0, uint64_t slot = 0, int fd = -1,
                const std::string& text = {}) const {
     return Send(tell, number, slot, fd, text, MSG_DONTWAIT);
   }
 
-  // Waits for a message. Nothing when the other end is gone. Throws util::Error(EPROTO) when it is
-  // not to be understood.
+  // Waits for a message. Nothing when the other end is gone. Throws util::Error(EPROTO) when the
+  // message makes no sense.
   std::optional<Message> Receive() const;
 
-  // The same, which must be `tell`; throws util::Error(EPROTO) if it is not, or has no descriptor
-  // though it should.
+  // The same for a message that has to be `tell`. Throws util::Error(EPROTO) when it is another
+  // one, or has no descriptor though it should.
   Message Expect(Tell tell, bool with_descriptor = false) const;
 
  private:

@@ -48,9 +48,9 @@ struct RequestCounters {
   std::array<std::atomic<uint64_t>, 16> errors;
 };
 
-// What is counted about a mount, in memory that the workers of a mount share one after the other,
-// so that nothing is lost with one that dies. Made of zeros, with room for more counters at the
-// end: what an older program made will do for a newer one. Thread-safe: each number is by itself.
+// What is counted about a mount. It lies in memory that the workers share one after the other, so
+// nothing is lost with one that dies. New memory is all zeros and has room for more counters at the
+// end, so that of an older program will do for a newer one. Thread-safe: each number is by itself.
 struct Counters {
   static constexpr uint64_t kMagic = 0x326d657473706b73;  // "skpstem2": it is such memory
 
@@ -85,13 +85,13 @@ struct Counters {
 };
 static_assert(std::atomic<uint64_t>::is_always_lock_free);
 
-// The counters in a descriptor's memory, mapped for as long as this lives.
+// Maps the counters in the memory of a descriptor. Owns the mapping. Thread-safe.
 class SharedCounters {
  public:
   static constexpr size_t kMemorySize = size_t{64} << 10;
   static_assert(sizeof(Counters) <= kMemorySize);
 
-  // What it takes, to be made by who outlives the workers. Cannot be shrunk by them.
+  // New memory for counters, to be made by the supervisor. Workers cannot shrink it.
   static util::UniqueFd MakeMemory();
 
   using Access = util::SharedMapping::Access;

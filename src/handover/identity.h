@@ -6,8 +6,8 @@
 
 namespace skopsfs::handover {
 
-// What tells one version of a file from every other. The times are nanoseconds since 1970; those
-// that no such number can say (before 1677, after 2262) are some other number.
+// What tells one version of a file from every other. The times are nanoseconds since 1970. A time
+// before 1677 or after 2262 does not fit, and becomes some other number.
 struct Identity {
   uint64_t device = 0;
   uint64_t inode = 0;

@@ -45,7 +45,7 @@ inline constexpr uint32_t kTimedOut = 1000;
 // The kernel sets it in the number of a request that it asks again.
 inline constexpr uint64_t kAskedAgain = uint64_t{1} << 63;
 
-// In the number of what a worker does unasked for a slot; no request of the kernel has it.
+// A worker sets it in the number of what it does unasked for a slot. The kernel never does.
 inline constexpr uint64_t kUnasked = uint64_t{1} << 61;
 
 Operation OperationOf(uint32_t operation);
@@ -53,8 +53,9 @@ Operation OperationOf(uint32_t operation);
 // What a request of that number asks, as the log calls it.
 const char* NameOfOperation(uint32_t operation);
 
-// What a worker leaves to its successor and to the supervisor about the session, in memory that
-// outlives it: the kernel's INIT request and what its threads were at. Thread-safe.
+// What a worker leaves to its successor and to the supervisor about the session: the kernel's INIT
+// request, and what its threads were at. It lies in memory that outlives the worker. Owns the
+// mapping. Thread-safe.
 class SessionState {
  public:
   static constexpr size_t kMostThreads = 64;
@@ -62,15 +63,15 @@ class SessionState {
 
   static util::UniqueFd MakeMemory();
 
-  // What the supervisor wants to know, which does not map what a worker can write to.
+  // For the supervisor, which does not map what a worker can write to. `memory` is the descriptor.
   static std::vector<RequestSeen> ReadRequests(int memory);
   static void ForgetRequests(int memory);
   static uint64_t RequestsBegun(int memory);  // grows as long as a worker takes any
   static bool HasInit(int memory);
   static bool KernelResends(int memory);
 
-  // Whether the kernel that says this as its hello, the INIT request, asks again what was not
-  // answered. False for anything else.
+  // Whether the kernel whose INIT request this is asks again what was not answered. False for
+  // anything else.
   static bool OffersResend(std::span<const std::byte> init);
   // Whether that kernel drops nodes that it is told of (FUSE_NOTIFY_PRUNE, Linux 6.18).
   static bool OffersPrune(std::span<const std::byte> init);
@@ -82,15 +83,15 @@ class SessionState {
   std::span<const std::byte> init() const;
   void SaveInit(std::span<const std::byte> request);
   void ForgetInit() { memory_->init_size = 0; }  // it could not be answered
-  // Whether it was answered for sure; if not, it may have been.
+  // True when it was surely answered. When false, it may have been.
   bool init_answered() const { return memory_->init_answered != 0; }
   void InitAnswered() { memory_->init_answered = 1; }
 
   RequestRecord& request(size_t thread) { return memory_->requests[thread]; }
   // For the oldest of those that wait for a thread.
   RequestRecord& queued() { return memory_->requests[kMostThreads]; }
-  // When the oldest request came that a thread is at or that waits for one; INT64_MAX when there is
-  // none.
+  // When the oldest request came that a thread is at, or that waits for a thread. INT64_MAX when
+  // there is none.
   int64_t OldestRequest() const;
 
  private:

@@ -17,8 +17,8 @@
 
 namespace skopsfs::handover {
 
-// One slot in the memory that a successor process maps. What is not atomic is written before the
-// record goes live and never after.
+// A slot, in memory that the next worker maps. What is not atomic is written before the record goes
+// live, and never after.
 struct SlotRecord {
   static constexpr uint32_t kLive = 0x4c495645;
 
@@ -57,22 +57,19 @@ inline bool IsMark(std::atomic<uint64_t>& known, uint64_t mark) {
   return known.compare_exchange_strong(before, mark) || before == mark;
 }
 
-// The records of all slots, in memory that outlives the process: whoever takes over maps the same
-// descriptor and finds there what the kernel holds node ids of. A process that dies while it writes
-// leaves a record that is not live, hence free. Thread-safe.
-//
-// Several processes may map it one after the other, never two that write at the same time.
+// The records of all slots, in memory that outlives the worker. The next worker maps it, and finds
+// there what the kernel holds node ids of. A worker that dies while it writes leaves a record that
+// is not live, and so is free. Workers map the memory one after the other. Two never write at the
+// same time. Owns the mapping. Thread-safe.
 class SlotStore {
  public:
   static constexpr uint32_t kMostSlots = 1U << 22;
   static constexpr uint64_t kMostIds = (uint64_t{1} << 35) - 1;  // NodeId has no room for more
 
-  // What a descriptor for a store must refer to; to be made by who is to outlive the others. It can
-  // not be shrunk by whom it is given to.
+  // New memory for a store, to be made by the supervisor. Workers cannot shrink it.
   static util::UniqueFd MakeMemory();
 
-  // A slot as the records in `memory` tell it, for whom does not trust them and so does not map
-  // them.
+  // What the records say of a slot, for the supervisor. It does not trust them, so it maps none.
   struct Seen {
     uint64_t id = 0;
     std::string path;
@@ -80,14 +77,14 @@ class SlotStore {
     bool is_folder = false;
   };
   // Nothing when there is no such slot. The slot 0 of a source that is one archive stands for its
-  // present version. Takes no longer than the folders above are many, up to 64.
+  // present version. Reads at most 64 folders above it.
   static std::optional<Seen> Read(int memory, uint64_t id);
 
   // Throws util::Error when the memory holds something else than a store of this layout.
   explicit SlotStore(const util::UniqueFd& memory = MakeMemory());
 
-  // The live records found in the memory, parents before children. Those that make no sense are
-  // made free, and logged.
+  // The live records in the memory, parents before children. Those that make no sense are made
+  // free. How many is logged.
   std::vector<SlotRecord*> Recover();
 
   // A new live record with one lookup, and an id that no slot ever had. Throws util::Error(ENFILE)
@@ -95,8 +92,8 @@ class SlotStore {
   SlotRecord* Add(uint64_t parent, std::string_view name, const struct stat& st);
   void Remove(SlotRecord* record) noexcept;
 
-  // From Hold() until Release() nothing is removed, whatever Remove() says: who fails while taking
-  // over must leave everything to the next one.
+  // From Hold() until Release(), Remove() does nothing. A worker that fails while it takes over has
+  // to leave everything to the next one.
   void Hold() { held_ = true; }
   void Release() { held_ = false; }
 
@@ -110,8 +107,8 @@ class SlotStore {
   const util::SharedMapping mapping_;
   Header* const header_;
   std::atomic<bool> held_ = false;
-  // Also for the header's counts, while records are added. The last lock: whoever takes
-  // it may hold any other, and takes none then but that of the log.
+  // Guards the counts of the header, too. The last lock: whoever takes it may hold any other, and
+  // takes none after it but that of the log.
   util::Mutex mutex_;
   std::vector<uint32_t> free_ GUARDED_BY(mutex_);
 };
