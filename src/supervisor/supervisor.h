@@ -87,7 +87,7 @@ class Supervisor {
   void Upgrade();
   void LookForSource();
   void OnPrepared(WorkerProcess& worker, uint64_t version);
-  void GiveTurn(WorkerProcess& worker);
+  void HandOver(WorkerProcess& worker);
   void OnServing(WorkerProcess& worker);
   void OnProcessesEnded();
   void LookAtEnds();

@@ -116,13 +116,13 @@ void Supervisor::LookForSource() {
 void Supervisor::OnPrepared(WorkerProcess& worker, uint64_t version) {
   worker.Prepared(version);
   if (auto opened = worker.TakeSource()) source_.Replace(std::move(*opened));
-  if (&worker == current_.get()) return GiveTurn(worker);
+  if (&worker == current_.get()) return HandOver(worker);
   if (!current_) return;
   // What serves now finishes what it has; the kernel keeps the rest for the new one.
   current_->TellToEnd();
 }
 
-void Supervisor::GiveTurn(WorkerProcess& worker) {
+void Supervisor::HandOver(WorkerProcess& worker) {
   quarantine_.Tell();
   // One that takes each message only just in time is not waited for.
   const auto end = Clock::now() + kHandOverPatience;
@@ -130,7 +130,7 @@ void Supervisor::GiveTurn(WorkerProcess& worker) {
                     quarantine_.SendTo(worker.channel(), end) &&
                     worker.channel().Send(Tell::kServe, ++generation_);
   if (!good) worker.Kill();  // it does not listen
-  worker.GotTurn();
+  worker.ToldToTakeOver();
 }
 
 void Supervisor::OnServing(WorkerProcess& worker) {
@@ -226,7 +226,7 @@ void Supervisor::OnCurrentEnded(WorkerStatus status) {
     return;
   }
   current_ = std::move(next_);
-  if (current_->stage() == WorkerProcess::Stage::kPrepared) GiveTurn(*current_);
+  if (current_->stage() == WorkerProcess::Stage::kPrepared) HandOver(*current_);
 }
 
 void Supervisor::OnCrash(const WorkerProcess& ended, WorkerStatus status,

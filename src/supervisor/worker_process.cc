@@ -71,7 +71,7 @@ void WorkerProcess::Serving() {
   Enter(Stage::kServing);
 }
 
-void WorkerProcess::GotTurn() { Enter(Stage::kTakingOver); }
+void WorkerProcess::ToldToTakeOver() { Enter(Stage::kTakingOver); }
 
 std::optional<source::Source::Parts> WorkerProcess::TakeSource() {
   if (source_ && (!source_->folder || !source_->canonical_folder)) {

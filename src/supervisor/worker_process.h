@@ -50,7 +50,7 @@ class WorkerProcess {
   void Serving();
 
   // It was told to take over.
-  void GotTurn();
+  void ToldToTakeOver();
 
   // The source as it has opened it; nothing when it has not. Throws likewise.
   std::optional<source::Source::Parts> TakeSource();

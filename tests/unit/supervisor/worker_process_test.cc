@@ -40,7 +40,7 @@ TEST_F(WorkerProcessTest, Stages) {
   EXPECT_EQ(worker_.stage(), Stage::kPrepared);
   EXPECT_EQ(ErrnoOf([&] { worker_.Prepared(handover::kProtocolVersion); }), EPROTO);
   EXPECT_EQ(ErrnoOf([&] { worker_.Serving(); }), EPROTO);
-  worker_.GotTurn();
+  worker_.ToldToTakeOver();
   worker_.Serving();
   EXPECT_EQ(worker_.stage(), Stage::kServing);
 }
