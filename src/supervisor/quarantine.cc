@@ -5,18 +5,11 @@
 #include <algorithm>
 
 #include "handover/node_id.h"
-#include "handover/slot_store.h"
 #include "util/log.h"
 
 namespace skopsfs::supervisor {
 
 using handover::NodeId;
-using handover::SlotStore;
-
-std::string LabelOf(uint64_t slot, int slots, const std::string& source_path) {
-  const auto seen = SlotStore::Read(slots, slot);
-  return util::Quoted(!seen || seen->path.empty() ? source_path : seen->path);
-}
 
 void Quarantine::WorkerDied(std::vector<handover::RequestSeen> requests,
                             const std::vector<handover::RequestSeen>& stuck) {
@@ -28,7 +21,7 @@ void Quarantine::WorkerDied(std::vector<handover::RequestSeen> requests,
     if (timed_out) request.crashed = handover::kTimedOut;
     // The root is another version of a single archive each time.
     if (is_single_archive_ && NodeId::From(request.node).slot == 0) {
-      const auto seen = SlotStore::Read(slots_, 0);
+      const auto seen = memories_.ReadSlot(0);
       if (seen) request.node = NodeId{.slot = seen->id, .index = 0}.number();
     }
   }
@@ -39,9 +32,9 @@ void Quarantine::WorkerDied(std::vector<handover::RequestSeen> requests,
 void Quarantine::Tell() {
   for (const auto& [slot, reason] : crashes_.quarantined()) {
     if (told_.contains(slot)) continue;
-    const auto seen = SlotStore::Read(slots_, slot);
+    const auto seen = memories_.ReadSlot(slot);
     const bool is_archive = seen && !seen->is_folder;
-    const auto label = LabelOf(slot, slots_, source_path_);
+    const auto label = memories_.LabelOf(slot, source_path_);
     if (is_archive) {
       util::LogError("{}: is no longer served: {}", label, reason);
     } else {  // without it there is nothing to serve below it

@@ -12,12 +12,9 @@
 #include "handover/identity.h"
 #include "handover/session_state.h"
 #include "supervisor/crash_record.h"
+#include "supervisor/worker_memories.h"
 
 namespace skopsfs::supervisor {
-
-// How the log calls a slot: its path in quotes, or that of the source. `slots` is the descriptor of
-// a SlotStore's memory.
-std::string LabelOf(uint64_t slot, int slots, const std::string& source_path);
 
 // The archives that are served no more, since they made workers crash. Finds them by what workers
 // died of, and tells the log and each new worker. Use from one thread.
@@ -25,9 +22,9 @@ class Quarantine {
  public:
   using Clock = std::chrono::steady_clock;
 
-  // `slots` stays the caller's.
-  Quarantine(int slots, std::string source_path, bool source_is_single_archive)
-      : slots_(slots),
+  // `memories` has to live longer.
+  Quarantine(const WorkerMemories& memories, std::string source_path, bool source_is_single_archive)
+      : memories_(memories),
         source_path_(std::move(source_path)),
         is_single_archive_(source_is_single_archive) {}
 
@@ -42,7 +39,7 @@ class Quarantine {
   bool SendTo(const handover::Channel& worker, Clock::time_point until) const;
 
  private:
-  const int slots_;
+  const WorkerMemories& memories_;
   const std::string source_path_;
   const bool is_single_archive_;
   CrashRecord crashes_;

@@ -37,8 +37,8 @@ Supervisor::Supervisor(const source::Source& source, const MountOptions& mount,
       worker_options_(std::move(worker)),
       on_ready_(std::move(on_ready)),
       source_(source, mount_options_),
-      quarantine_(memories_.slots(), source_.path(), source_.is_single_archive()),
-      watch_(worker_options_.timeout, memories_.session(), memories_.slots(), source_.path()),
+      quarantine_(memories_, source_.path(), source_.is_single_archive()),
+      watch_(worker_options_.timeout, memories_, source_.path()),
       service_(source_.path(), mount_options_.mountpoint) {
   if (metrics_address.empty()) return;
   metrics_server_.emplace(metrics_address, mount_options_, memories_.metrics());

@@ -1,7 +1,7 @@
 #include "supervisor/worker_memories.h"
 
 #include "handover/counters.h"
-#include "handover/slot_store.h"
+#include "util/log.h"
 
 namespace skopsfs::supervisor {
 
@@ -19,10 +19,23 @@ void WorkerMemories::SendTo(const handover::Channel& worker) const {
   worker.Send(Tell::kMetrics, 0, 0, metrics());
 }
 
+std::vector<handover::RequestSeen> WorkerMemories::ReadRequests() const {
+  return SessionState::ReadRequests(session());
+}
+
 std::vector<handover::RequestSeen> WorkerMemories::TakeRequests() const {
-  auto requests = SessionState::ReadRequests(session());
+  auto requests = ReadRequests();
   SessionState::ForgetRequests(session());
   return requests;
+}
+
+std::optional<handover::SlotStore::Seen> WorkerMemories::ReadSlot(uint64_t slot) const {
+  return handover::SlotStore::Read(slots(), slot);
+}
+
+std::string WorkerMemories::LabelOf(uint64_t slot, const std::string& source_path) const {
+  const auto seen = ReadSlot(slot);
+  return util::Quoted(!seen || seen->path.empty() ? source_path : seen->path);
 }
 
 bool WorkerMemories::KernelResends() const {

@@ -2,10 +2,12 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "handover/channel.h"
 #include "handover/session_state.h"
+#include "handover/slot_store.h"
 #include "util/unique_fd.h"
 
 namespace skopsfs::supervisor {
@@ -17,16 +19,23 @@ class WorkerMemories {
   // Throws util::Error when there is no memory for them.
   WorkerMemories();
 
-  int slots() const { return slots_.get(); }
   int session() const { return session_.get(); }
+  int slots() const { return slots_.get(); }
   int metrics() const { return metrics_.get(); }
 
   void SendTo(const handover::Channel& worker) const;
 
-  // What the threads of the last worker were at. Throws util::Error.
+  // What the threads of the worker are at, or were at when it ended. The latter is told once.
+  // Both throw util::Error.
+  std::vector<handover::RequestSeen> ReadRequests() const;
   std::vector<handover::RequestSeen> TakeRequests() const;
   // How many requests workers have taken so far.
   uint64_t RequestsBegun() const { return handover::SessionState::RequestsBegun(session()); }
+
+  // See SlotStore::Read().
+  std::optional<handover::SlotStore::Seen> ReadSlot(uint64_t slot) const;
+  // How the log calls a slot: by its path, or that of the source for its root.
+  std::string LabelOf(uint64_t slot, const std::string& source_path) const;
 
   // Whether the kernel has said hello, and whether it asks again what a worker has not answered.
   bool HasInit() const { return handover::SessionState::HasInit(session()); }

@@ -3,13 +3,10 @@
 #include <algorithm>
 
 #include "handover/node_id.h"
-#include "supervisor/quarantine.h"
 #include "util/log.h"
 
 namespace skopsfs::supervisor {
 namespace {
-
-using handover::SessionState;
 
 constexpr auto kLong = std::chrono::seconds(30);  // for requests to wait
 constexpr auto kLook = std::chrono::milliseconds(5000);
@@ -34,10 +31,10 @@ bool WorkerWatch::Look(const WorkerProcess& worker, bool requests_wait) {
 
 void WorkerWatch::TellOfSlowRequests() {
   using Because = RequestWatch::Because;
-  for (const auto& [request, age, because] : requests_.Look(SessionState::ReadRequests(session_))) {
+  for (const auto& [request, age, because] : requests_.Look(memories_.ReadRequests())) {
     const auto slot = handover::NodeId::From(request.node).slot;
     util::LogWarning("request {} of {} takes {} s{}", handover::NameOfOperation(request.operation),
-                     LabelOf(slot, slots_, source_path_), age.count(),
+                     memories_.LabelOf(slot, source_path_), age.count(),
                      because == Because::kItIsStuck
                          ? "; it makes no progress, so the worker is killed"
                      : because == Because::kTheSource ? "; the source does not answer"
@@ -46,7 +43,7 @@ void WorkerWatch::TellOfSlowRequests() {
 }
 
 bool WorkerWatch::TakesNone(const WorkerProcess& worker, bool requests_wait) {
-  const auto stalled = stall_.Look(requests_wait, SessionState::RequestsBegun(session_));
+  const auto stalled = stall_.Look(requests_wait, memories_.RequestsBegun());
   if (SourceHangs(worker)) return false;  // which has been told
   const bool too_long = timeout_.count() > 0 && stalled > timeout_;
   if (stalled >= kLong || too_long) {

@@ -9,6 +9,7 @@
 #include "handover/session_state.h"
 #include "supervisor/request_watch.h"
 #include "supervisor/stall.h"
+#include "supervisor/worker_memories.h"
 #include "supervisor/worker_process.h"
 
 namespace skopsfs::supervisor {
@@ -19,12 +20,12 @@ class WorkerWatch {
  public:
   using Clock = std::chrono::steady_clock;
 
-  // A request that gets nowhere for `timeout` is the end of its worker; 0: none is. The descriptors
-  // of the memories of SessionState and SlotStore stay the caller's.
-  WorkerWatch(std::chrono::milliseconds timeout, int session, int slots, std::string source_path)
+  // A request that gets nowhere for `timeout` is the end of its worker; 0: none is. `memories` has
+  // to live longer.
+  WorkerWatch(std::chrono::milliseconds timeout, const WorkerMemories& memories,
+              std::string source_path)
       : timeout_(timeout),
-        session_(session),
-        slots_(slots),
+        memories_(memories),
         source_path_(std::move(source_path)),
         requests_(timeout) {}
 
@@ -53,8 +54,7 @@ class WorkerWatch {
   bool TakesNone(const WorkerProcess& worker, bool requests_wait);
 
   const std::chrono::milliseconds timeout_;
-  const int session_;
-  const int slots_;
+  const WorkerMemories& memories_;
   const std::string source_path_;
   RequestWatch requests_;
   Stall stall_;

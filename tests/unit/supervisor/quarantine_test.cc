@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <csignal>
@@ -49,9 +50,9 @@ class QuarantineTest : public ::testing::Test {
   }
 
   const testing::LogCapture log_;
-  const util::UniqueFd memory_ = handover::SlotStore::MakeMemory();
-  handover::SlotStore store_{memory_};
-  Quarantine quarantine_{memory_.get(), "/models", false};
+  const WorkerMemories memories_;
+  handover::SlotStore store_{util::UniqueFd(dup(memories_.slots()))};
+  Quarantine quarantine_{memories_, "/models", false};
 };
 
 TEST_F(QuarantineTest, AnArchiveIsToldOnce) {
@@ -73,7 +74,7 @@ TEST_F(QuarantineTest, WhatTheMountSaysOfItselfIsNoArchive) {
 }
 
 TEST_F(QuarantineTest, TheRootOfASingleArchiveIsItsPresentVersion) {
-  Quarantine quarantine(memory_.get(), "/models", true);
+  Quarantine quarantine(memories_, "/models", true);
   Add("");
   for (int i = 0; i < 3; ++i) quarantine.WorkerDied({Fault(0)}, {});
   EXPECT_THAT(log_.texts(), ElementsAre(HasSubstr("\"/models\": is no longer served")));

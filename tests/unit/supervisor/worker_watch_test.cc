@@ -5,8 +5,8 @@
 #include <gtest/gtest.h>
 #include <linux/fuse.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
-#include "handover/slot_store.h"
 #include "support/log_capture.h"
 
 namespace skopsfs::supervisor {
@@ -33,13 +33,12 @@ class WorkerWatchTest : public ::testing::Test {
     request.progress.waits_for = static_cast<uint32_t>(waits_for);
   }
   WorkerWatch Watch(std::chrono::milliseconds timeout) const {
-    return {timeout, session_.get(), slots_.get(), "/models"};
+    return {timeout, memories_, "/models"};
   }
 
   const testing::LogCapture log_;
-  const util::UniqueFd session_ = handover::SessionState::MakeMemory();
-  const util::UniqueFd slots_ = handover::SlotStore::MakeMemory();
-  handover::SessionState state_{session_};
+  const WorkerMemories memories_;
+  handover::SessionState state_{util::UniqueFd(dup(memories_.session()))};
   const WorkerProcess worker_{
       std::make_shared<util::UniqueFd>(open("/bin/true", O_PATH | O_CLOEXEC)), false, {}};
 };
