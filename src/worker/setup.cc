@@ -20,7 +20,7 @@ namespace {
 using handover::Channel;
 using handover::Tell;
 
-// As Supervisor::GiveTurn() writes it.
+// As Quarantine::SendTo() of the supervisor writes it.
 Inheritance::Quarantined ParseQuarantined(const std::string& text) {
   Inheritance::Quarantined parsed;
   std::istringstream words(text);
