@@ -3,6 +3,7 @@
 import concurrent.futures
 import io
 import os
+import pathlib
 import subprocess
 import sys
 import unittest
@@ -82,6 +83,31 @@ class Install(MountTest):
             self.assert_loads("model.skops", 1, True)
         finally:
             os.chdir(before)
+
+    def test_paths_of_every_kind(self):
+        for name, value in (("m", 1.0), ("deep/m", 2.0)):
+            os.makedirs(os.path.dirname(self.in_source(name)), exist_ok=True)
+            skops.io.dump(numpy.full(1 << 18, value), self.in_source(name + ".skops"))
+        os.makedirs(self.in_source("deep", "er"))
+        os.symlink("deep/er", self.in_source("link"))
+        os.symlink("mount/deep", os.path.join(self.folder, "alias"))
+        self.mount()
+
+        def check():
+            os.chdir(self.in_source("link"))
+            for path, value in ((self.in_mount("m.skops"), 1), (os.fsencode(self.in_mount("m.skops")), 1),
+                                (pathlib.Path(self.in_mount("m.skops")), 1), ("../../../mount/./m.skops", 1),
+                                (self.in_mount("m.skops") + "/", 1),
+                                (os.path.join(self.folder, "alias/../m.skops"), 1)):
+                model = skopsfs.load(path)
+                self.assertEqual((is_mapped(model), set(model)), (True, {value}), path)
+                self.assertEqual(skopsfs.get_untrusted_types(path), [])
+                self.assertEqual(skopsfs.version(model), skopsfs.version(path))
+            skopsfs.install()
+            for path, value in (("../m.skops", 2), ("../../m.skops", 1), (self.in_source("link/../m.skops"), 2)):
+                model = skops.io.load(path)
+                self.assertEqual((is_mapped(model), set(model)), (True, {value}), path)
+        in_child(check)
 
     def test_a_source_that_is_one_archive(self):
         self.mount(source=self.plain)

@@ -10,7 +10,7 @@ import stat
 from types import TracebackType
 from typing import Callable, Iterator, TypeVar
 
-from ._hints import with_hint
+from ._hints import absolute, with_hint
 from ._versions import version_of
 
 _BY_NAME = "by-name"
@@ -25,13 +25,14 @@ _ATTEMPTS = 10
 def with_archive(path: str | os.PathLike[str], use: Callable[[Archive], _Result]) -> _Result:
     """What `use` returns for the archive. When the archive is replaced meanwhile, `use` is called
     again for the new version. An OSError says what may have been meant by a path at which nothing is."""
+    place = absolute(path)
     for attempt in range(_ATTEMPTS):
         try:
-            with Archive(path) as archive:
+            with Archive(place) as archive:
                 return use(archive)
         except OSError as error:
             if error.errno != errno.ESTALE or attempt == _ATTEMPTS - 1:
-                raise with_hint(error, os.path.abspath(os.fspath(path))) from None
+                raise with_hint(error, place) from None
     raise AssertionError("unreachable")
 
 
@@ -61,8 +62,8 @@ class Archive:
     once the archive has been replaced. A context manager; maps outlive it. Safe to use from several
     threads."""
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = os.path.abspath(os.fspath(path))
+    def __init__(self, path: str) -> None:
+        self.path = path
         with self._reasons(""):
             self._directory = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 

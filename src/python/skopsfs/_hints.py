@@ -10,6 +10,12 @@ ARCHIVE = "user.skopsfs.archive"
 _MOST_NAMES = 1000  # that are looked through for the nearest: a schema can name very many
 
 
+def absolute(path: str | bytes | os.PathLike[str]) -> str:
+    """The same path, wherever the process goes. It is made no shorter where ".." may follow a link."""
+    text = os.fsdecode(path)
+    return os.path.join(os.getcwd(), text) if ".." in text.split("/") else os.path.abspath(text)
+
+
 def with_hint(error: OSError, archive: str) -> OSError:
     """The error of using an archive, which may be none. If it is that something is not there, it says what
     is."""

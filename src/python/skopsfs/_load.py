@@ -14,7 +14,7 @@ import numpy as np
 
 from ._archive import Archive, with_archive
 from ._arrays import Mapping, Mode, UnmappedWarning, array_or_bytes, check_mode
-from ._hints import archive_above, hint_of_file
+from ._hints import absolute, archive_above, hint_of_file
 from ._memory import loading, pages_of_its_own
 from ._memory import merge as merge_memory
 from ._mounts import mounted_archive
@@ -68,17 +68,18 @@ def load(path: str | os.PathLike[str], trusted: Sequence[str] | None = None, *, 
     if isinstance(trusted, bool) and trusted:
         return skops.load(path, trusted=trusted)  # says why not
     mapping = Mapping(mmap_mode, max(1, min_bytes), require_mapped)
+    place = absolute(path)
     with loading():
-        if os.path.isfile(path):
-            version = version_of(os.stat(path))
+        if os.path.isfile(place):
+            version = version_of(os.stat(place))
             with pages_of_its_own(is_trimmed=merge):
-                model = _load_unmapped(skops, path, trusted, require_mapped)
+                model = _load_unmapped(skops, place, trusted, require_mapped)
         else:
-            model, version = with_archive(path, lambda archive: (
+            model, version = with_archive(place, lambda archive: (
                 _load_mapped(skops, archive, trusted, mapping, merge), archive.version))
     if merge:
         merge_memory(model)
-    remember(model, os.path.abspath(os.fspath(path)), version)
+    remember(model, place, version)
     return model
 
 
@@ -92,10 +93,11 @@ def get_untrusted_types(path: str | os.PathLike[str]) -> list[str]:
     OSError where there is no archive, with the nearest names, or it cannot be read.
     """
     skops = _Skops()
-    if os.path.isfile(path):
-        untrusted: list[str] = skops.get_untrusted_types(file=path)
+    place = absolute(path)
+    if os.path.isfile(place):
+        untrusted: list[str] = skops.get_untrusted_types(file=place)
         return untrusted
-    return with_archive(path, lambda archive: sorted(_tree(skops, _Source(archive), None).get_unsafe_set()))
+    return with_archive(place, lambda archive: sorted(_tree(skops, _Source(archive), None).get_unsafe_set()))
 
 
 def _of_skops(function: Any) -> Any:
@@ -153,13 +155,12 @@ class _Skops:
                 left.extend(item)
 
 
-def _load_unmapped(skops: _Skops, path: str | os.PathLike[str], trusted: Sequence[str] | None,
-                   require_mapped: bool) -> Any:
+def _load_unmapped(skops: _Skops, path: str, trusted: Sequence[str] | None, require_mapped: bool) -> Any:
     shown = mounted_archive(path)
-    why = f"give {shown}, where it is mounted" if shown else hint_of_file(os.path.abspath(os.fspath(path)))
-    if require_mapped or archive_above(os.path.abspath(os.fspath(path))):
-        raise ValueError(f"{os.fspath(path)}: {why}")
-    warnings.warn(f"{os.fspath(path)} is copied into this process: {why}", UnmappedWarning, stacklevel=3)
+    why = f"give {shown}, where it is mounted" if shown else hint_of_file(path)
+    if require_mapped or archive_above(path):
+        raise ValueError(f"{path}: {why}")
+    warnings.warn(f"{path} is copied into this process: {why}", UnmappedWarning, stacklevel=3)
     return skops.load(path, trusted=trusted)
 
 

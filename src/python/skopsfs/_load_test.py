@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Sequence
 
 import numpy as np
 
-from ._hints import hint_of_file
+from ._hints import absolute, hint_of_file
 from ._load import load
 from ._mounts import file_of_archive, mounted_archive
 from ._report import report
@@ -88,7 +88,7 @@ def load_test(path: str, trusted: Sequence[str], count: int) -> LoadTest:
     plain = path if os.path.isfile(path) else file_of_archive(path)
     ways, left_out = [], []
     if shown is None:
-        left_out.append(f"{_MAPPED} is left out: {hint_of_file(os.path.abspath(path))}")
+        left_out.append(f"{_MAPPED} is left out: {hint_of_file(absolute(path))}")
     else:
         ways.append(_measure(_MAPPED, shown, trusted, count))
     if plain is None:

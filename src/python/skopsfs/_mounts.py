@@ -10,7 +10,7 @@ import re
 import stat
 from typing import Iterator
 
-from ._hints import ARCHIVE
+from ._hints import ARCHIVE, absolute
 
 _TYPE = "fuse.skopsfs"
 
@@ -18,7 +18,7 @@ _TYPE = "fuse.skopsfs"
 def mounted_archive(path: str | os.PathLike[str]) -> str | None:
     """The path in a mount of the archive that a path leads to: in a mount, or in the source of one that shows
     just that file. None for all else."""
-    given = os.path.abspath(os.fspath(path))
+    given = absolute(path)
     with contextlib.suppress(OSError):
         os.getxattr(given, ARCHIVE)
         return given if os.path.isdir(given) else None
@@ -41,7 +41,7 @@ def mounted_archive(path: str | os.PathLike[str]) -> str | None:
 def file_of_archive(path: str | os.PathLike[str]) -> str | None:
     """The path of the file that a mount shows as the archive at a path in it, for skops to read. None where this
     process cannot find or read it, or it is another version."""
-    given = os.path.abspath(os.fspath(path))
+    given = absolute(path)
     for mountpoint, source in _mounts():
         for below in {given, os.path.realpath(given)}:
             plain = _at_the_other(below, mountpoint, source)

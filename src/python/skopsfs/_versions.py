@@ -44,7 +44,7 @@ def version(model_or_path: Any) -> str:
     OSError where there is no such archive; TypeError for what ``skopsfs.load`` has not loaded, and for dicts,
     lists and other objects that it cannot recognise: ask for the version of the path before loading.
     """
-    if isinstance(model_or_path, (str, os.PathLike)):
+    if isinstance(model_or_path, (str, bytes, os.PathLike)):
         return version_of(os.stat(model_or_path))
     return _known(model_or_path)[1]
 
