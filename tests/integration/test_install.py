@@ -147,6 +147,16 @@ class Install(MountTest):
         skopsfs.install()
         self.assert_loads(self.plain, 1, True)
 
+    def test_another_mount_at_the_same_place(self):
+        """Which the kernel may give the numbers of the one before."""
+        other = os.path.join(self.make_folder("other"), "model.skops")
+        skopsfs.dump(model_of(2), other)
+        skopsfs.install()
+        for plain, value in ((self.plain, 1), (other, 2), (self.plain, 1)):
+            mount = self.mount("-o", "fsname=models", source=os.path.dirname(plain))
+            self.assert_loads(plain, value, True)
+            self.assertEqual(mount.stop(), 0)
+
     def test_what_lies_in_no_mount_goes_to_skops(self):
         other = os.path.join(self.folder, "other.skops")
         skopsfs.dump(model_of(2), other)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import os
 import re
@@ -64,7 +63,7 @@ def _mounts() -> Iterator[tuple[str, str]]:
     for fields, (name, *_) in mounts:
         root, mountpoint, name = _unescape(fields[3]), _unescape(fields[4]), _unescape(name)
         # A mount may have been given another name. Then its server is asked, who may be gone or busy.
-        source = name if os.path.isabs(name) else _source_of(fields[0], mountpoint)
+        source = name if os.path.isabs(name) else _source_of(mountpoint)
         if source:  # of all; a part may be bound elsewhere, as with a container's subPath
             yield mountpoint, source.rstrip("/") + root.rstrip("/") or "/"
 
@@ -73,8 +72,7 @@ def _unescape(text: str) -> str:
     return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), text)
 
 
-@functools.lru_cache(maxsize=64)
-def _source_of(identity: str, mountpoint: str) -> str:
+def _source_of(mountpoint: str) -> str:
     """Empty where that cannot be read: it is for the one who serves, and for root."""
     try:
         with open(os.path.join(mountpoint, ".skopsfs", "status.json"), "rb") as file:
