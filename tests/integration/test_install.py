@@ -295,6 +295,22 @@ with open("/proc/self/maps") as maps:
                                       env=environment, capture_output=True, text=True, timeout=120, check=False)
                 self.assertEqual(done.stdout, f"__main__ ['{folder}', '--port=1'] {float(COUNT)} True\n", done.stderr)
 
+    def test_modules_are_found_where_python_finds_them(self):
+        """Also of a program that a link leads to, and where a program's folder is not to be looked in."""
+        text = b"import sys\nprint([path for path in sys.path if path])\n"
+        archives.write(os.path.join(self.make_folder("program"), "serve.py"), text)
+        os.symlink("program/serve.py", os.path.join(self.folder, "link.py"))
+        modules = os.pathsep.join([PACKAGE, *filter(None, [os.environ.get("PYTHONPATH")]), STAND_IN])
+        for words in (["link.py"], ["-m", "program.serve"]):
+            for more in ({}, {"PYTHONSAFEPATH": "1"}):
+                environment = {**os.environ, "PYTHONPATH": modules, "PYTHONDONTWRITEBYTECODE": "1", **more}
+                if more and "-m" in words:
+                    environment["PYTHONPATH"] += os.pathsep + self.folder
+                with self.subTest(words, more=more):
+                    wanted, found = (run(sys.executable, *before, *words, cwd=self.folder, env=environment).stdout
+                                     for before in ([], ["-m", "skopsfs", "run"]))
+                    self.assertEqual(found, wanted)
+
 
 if __name__ == "__main__":
     main()

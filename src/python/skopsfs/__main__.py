@@ -66,7 +66,8 @@ def _run(script: str, arguments: list[str], is_module: bool) -> None:
     """As python does with SCRIPT or -m SCRIPT."""
     install()
     sys.argv = [script, *arguments]
-    sys.path[0] = os.getcwd() if is_module else os.path.dirname(os.path.abspath(script))
+    if not getattr(sys.flags, "safe_path", sys.flags.isolated):  # as by python -P, since 3.11
+        sys.path[0] = os.getcwd() if is_module else os.path.dirname(os.path.realpath(script))
     if is_module:
         runpy.run_module(script, run_name="__main__", alter_sys=True)
     else:
