@@ -179,6 +179,12 @@ class WithoutSkops(MountTest):
             return None
         self.assertIn("needs skops 0.10 or newer", in_child(load))
 
+    def test_there_is_nothing_to_undo(self):
+        def uninstall():
+            sys.modules["skops"] = sys.modules["skops.io"] = None
+            skopsfs.uninstall()
+        in_child(uninstall)
+
 
 def data_for(model):
     """Something that the model can be asked with."""

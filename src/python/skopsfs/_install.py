@@ -84,9 +84,9 @@ def _replace() -> None:
 
 
 def _restore() -> None:
-    import skops.io
-    if _is_wanted or _contexts:
+    if _is_wanted or _contexts or not _originals:
         return
+    import skops.io
     for name, original in _originals.items():
         setattr(skops.io, name, original)
     _originals.clear()
