@@ -7,7 +7,8 @@ import stat
 import numpy
 import scipy.sparse
 
-from mount import MountTest, main
+from mount import MountTest, main, needs_root
+from processes import OTHER_USER, in_child
 from test_loader import is_mapped, skops, skopsfs
 
 
@@ -66,6 +67,29 @@ class VersionsOfModels(MountTest):
             skopsfs.dump(model_of(2), self.in_source("no", "m.skops"))
         self.assertEqual(raised.exception.filename, self.in_source("no", "m.skops"))
         self.assertEqual(sorted(os.listdir(self.source)), ["folder", "m.skops"])
+
+    @needs_root
+    def test_dump_keeps_the_owner(self):
+        """Or the user who serves it might not be able to read it any more."""
+        os.chown(self.plain, OTHER_USER, OTHER_USER + 1)
+        os.chmod(self.plain, 0o640)
+        skopsfs.dump(model_of(2), self.plain)
+        found = os.stat(self.plain)
+        self.assertEqual((found.st_uid, found.st_gid, found.st_mode & 0o777), (OTHER_USER, OTHER_USER + 1, 0o640))
+        os.chmod(self.source, 0o777)
+        in_child(skopsfs.dump, model_of(3), self.plain, user=OTHER_USER + 1)  # who may not give it to another
+        found = os.stat(self.plain)
+        self.assertEqual((found.st_uid, found.st_gid, found.st_mode & 0o777), (OTHER_USER + 1, OTHER_USER + 1, 0o640))
+
+    @needs_root
+    def test_dump_where_the_folder_cannot_be_synced(self):
+        """As its user may not open it."""
+        os.chown(self.source, OTHER_USER, OTHER_USER)
+        os.chmod(self.source, 0o300)
+        with self.assertRaises(PermissionError):
+            in_child(skopsfs.dump, model_of(2), self.plain, user=OTHER_USER)
+        self.assertEqual(skops.io.load(self.plain).intercept_, 1)
+        self.assertEqual(os.listdir(self.source), ["m.skops"])
 
     def test_dump_into_a_mount(self):
         self.mount()
