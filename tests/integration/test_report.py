@@ -69,6 +69,15 @@ class Report(MountTest):
         found = self.by_place([array[::2], array[::-1], array[:0]])
         self.assertEqual({where: part.size for where, part in found.items()}, {"0": 80, "1": 160, "2": 0})
 
+    def test_while_others_change_it(self):
+        """What they have cached meanwhile may be left out."""
+        class Name:
+            def __str__(self):
+                model[len(model)] = None
+                return "name"
+        model = {Name(): numpy.ones(3)}
+        self.assertEqual(self.by_place(model)["name"].size, 24)
+
     def test_command(self):
         skops.io.dump({"large": numpy.ones(MIB)}, self.in_source("m.skops"))
         skops.io.dump({"X": scipy.sparse.eye(3, format="csr")}, self.in_source("x.skops"))

@@ -43,7 +43,8 @@ def arrays_in(model: Any) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
             if place not in places:
                 places.add(place)
                 yield where or "root", value
-        left += [(f"{where}/{name}" if where else str(name), part) for name, part in _parts_of(value)]
+        # Listed first, in one step: other threads may change what they use.
+        left += [(f"{where}/{name}" if where else str(name), part) for name, part in list(_parts_of(value))]
 
 
 def _parts_of(value: Any) -> Iterable[tuple[Any, Any]]:
