@@ -7,6 +7,7 @@ things are: waiting ends with an event, and HANG is only a guard against waiting
 import contextlib
 import ctypes
 import errno
+import json
 import os
 import re
 import shutil
@@ -368,6 +369,11 @@ class MountTest(unittest.TestCase):
         mount = self.mount(*options, "--readahead=128", **more)
         until(lambda: read_ahead(self.mountpoint) == 128, "the read-ahead is set")
         return mount
+
+    def superseded(self):
+        """How many versions the kernel knows that are no more."""
+        with open(self.in_mount(".skopsfs", "status.json"), "rb") as file:
+            return json.load(file)["counts"]["superseded"]
 
     def assert_errno(self, expected, call, *arguments, **more):
         """`call` must fail with the errno (or one of a tuple) `expected`."""

@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import json
 import os
 import resource
 import shutil
@@ -210,8 +209,6 @@ class Crashes(ShimTest):
 
     def test_old_versions_that_were_closed_are_forgotten(self):
         """By the kernel, and so by the mount; also of a predecessor, however deep in the archive."""
-        def superseded():
-            return json.loads(read(self.in_mount(".skopsfs", "status.json")))["counts"]["superseded"]
         for no_prune in (0, 1):
             self.shim.no_prune = no_prune
             with Mount(self.source, self.mountpoint, "--revalidate=0",
@@ -224,11 +221,11 @@ class Crashes(ShimTest):
                                 self.assertEqual(file.read(1), b"o")
                                 archives.write_members(self.in_source("old.skops"), {"n": b"new"})
                                 os.stat(self.in_mount("old.skops"))
-                                self.assertEqual(superseded(), 1)
+                                self.assertEqual(self.superseded(), 1)
                                 if killed:
                                     os.kill(mount.worker(), signal.SIGKILL)
-                                    self.assertEqual(superseded(), 1)
-                            until(lambda: superseded() == 0, "the old version is forgotten")
+                                    self.assertEqual(self.superseded(), 1)
+                            until(lambda: self.superseded() == 0, "the old version is forgotten")
 
     def test_a_log_that_nobody_reads_stops_nothing(self):
         reads, writes = os.pipe()
