@@ -7,6 +7,7 @@ import contextlib
 import ctypes
 import errno
 import gc
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import numpy
 from sklearn.ensemble import RandomForestRegressor
 
 from ksm import ksm, needs_ksm
-from mount import MountTest, main, until
+from mount import HANG, MountTest, main, until
 from processes import PAGE, Child, frames, in_child
 from test_loader import PACKAGE, STAND_IN, skops, skopsfs
 from skopsfs import _memory
@@ -219,10 +220,13 @@ class Merging(MountTest):
 
     @needs_ksm
     def test_processes_share_what_was_copied(self):
+        merged = multiprocessing.Barrier(2)  # what one alone has left is merged with nothing
+
         def use():
             model = self.load(merge=True)
             size = sum(array.nbytes for array in nodes(model))
             until(lambda: skopsfs.report(model).merged > size * 0.9, "pages are merged")
+            merged.wait(HANG)
             found = [frames(address(array) // PAGE * PAGE, array.nbytes // PAGE) for array in nodes(model)]
             return found, model.predict(self.data[:50]).tolist(), str(skopsfs.report(model))
         with ksm(), warnings.catch_warnings():

@@ -17,6 +17,7 @@ import numpy
 
 import archives
 from archives import MEMBER
+from children import WORKER, children_of
 from mount import MountTest, binary, detach, is_mounted, main, needs_root, run, until
 from processes import OTHER_USER, become, frames, in_child
 
@@ -67,8 +68,7 @@ class Server:
         return os.pread(self._log.fileno(), 1 << 20, 0).decode()
 
     def workers(self):
-        with open(f"/proc/{self.pid}/task/{self.pid}/children", encoding="ascii") as children:
-            return [int(child) for child in children.read().split()]
+        return children_of(self.pid, WORKER)
 
     def wait(self):
         return until(lambda: self._process.poll() is not None, "it ends") and \

@@ -218,6 +218,7 @@ class Serving(MountTest):
         self.mount()
         process, before = self.serve("service", f"--bind=unix:{self.socket}", f"--worker-tmp-dir={self.folder}", "--preload")
         with Asking(self.socket) as asking:
+            until(lambda: asking.all_say(1, before), "all workers answer")
             self.save(2)
 
             def new_workers_say_so():
