@@ -13,12 +13,7 @@ using util::Error;
 using util::Quoted;
 
 std::shared_ptr<Slot> RootSlot(const source::Source& source) {
-  auto root = std::make_shared<Slot>();
-  const source::Found found = source.OpenRoot();
-  root->is_folder = !source.is_single_archive();
-  root->st = found.st;
-  if (root->is_folder) root->identity = SlotIdentity(found.st);
-  return root;
+  return std::make_shared<Slot>(source.OpenRoot().st, !source.is_single_archive());
 }
 
 // Whether what is open there was replaced, unlinked or changed. Of what cannot be looked at just
@@ -47,10 +42,8 @@ Catalog::Catalog(source::Source source, const OpenArchives::Budget& budget,
 void Catalog::Inherit(InheritedDescriptor descriptor) {
   auto kept = std::make_shared<KeptDescriptor>(*keeper_, descriptor.number);
   const auto slot = slots_.Get(descriptor.slot_id);
-  if (!slot || slot->file || QuarantineOf(*slot) != nullptr) return;
-  slot->file = open_.AdoptInherited(std::move(descriptor.fd), slot->st);
-  slot->kept = std::move(kept);
-  slot->was_read = true;
+  if (!slot || slot->file() || QuarantineOf(*slot) != nullptr) return;
+  slot->Inherit(open_.AdoptInherited(std::move(descriptor.fd), slot->st), std::move(kept));
   open_.Used(slot);
 }
 
@@ -66,7 +59,7 @@ void Catalog::LookAtOpenFiles() {
   const auto give_up = std::chrono::steady_clock::now() + kPatience;
   for (const auto& slot : slots) {
     looked_at_ = slot->id;
-    const auto file = AtHand(*slot).file;
+    const auto file = slot->file();
     if (file && !slot->superseded && HasChanged(*file)) slots_.Supersede(*slot);
     if (std::chrono::steady_clock::now() > give_up) break;
   }
@@ -183,69 +176,38 @@ std::shared_ptr<Slot> Catalog::SingleArchive() {
 }
 
 std::shared_ptr<archive::MemberReader> Catalog::MemberOf(Slot& slot, uint32_t index) {
-  const std::lock_guard lock(slot.mutex);
-  slot.RefuseWrong(index);
-  const auto known = slot.members.find(index);
-  if (known == slot.members.end()) return nullptr;
-  open_.UsedAgain(slot);
-  return known->second;
+  auto reader = slot.ReaderOf(index);
+  if (reader) open_.UsedAgain(slot);
+  return reader;
 }
 
 std::shared_ptr<archive::MemberReader> Catalog::Read(
     Slot& slot, const OpenArchive& open, uint32_t index,
     std::shared_ptr<archive::MemberReader> reader) {
-  constexpr size_t kMost = 4096;  // of a version; of more, all begin anew
-  std::map<uint32_t, std::shared_ptr<archive::MemberReader>> too_many;  // destroyed after the lock
-  const std::lock_guard lock(slot.mutex);
-  // It may have been closed meanwhile, as nothing was read, or opened again.
-  if (!slot.was_read) slot.file = open.file;
-  if (slot.file != open.file) return reader;
-  slot.was_read = true;
-  Keep(slot);
-  if (slot.members.size() >= kMost) too_many.swap(slot.members);
-  return slot.members.try_emplace(index, std::move(reader)).first->second;
-}
-
-// To be called with the slot's mutex held. What cannot be kept now is tried again, see Tidy().
-void Catalog::Keep(Slot& slot) {
-  if (keeper_ == nullptr || !slot.file || slot.kept) return;
-  auto kept = std::make_shared<KeptDescriptor>(*keeper_, slot.id, slot.file->descriptor());
-  if (kept->is_kept()) slot.kept = std::move(kept);
+  return slot.StartReading(index, open.file, std::move(reader), keeper_);
 }
 
 void Catalog::Tidy() {
-  open_.Tidy([&](Slot& slot) { Keep(slot); });
+  open_.Tidy(keeper_);
   replaced_.Tidy();
   if (keeper_ != nullptr) keeper_->TryAgain();
 }
 
 bool Catalog::LetGoOfDead(Slot& slot, const archive::ArchiveFile& file, int code) {
   for (const int dead : {ENOTCONN, ECONNABORTED, ESTALE, ENODEV}) {
-    if (code == dead) return Close(slot, file, std::nullopt), true;
+    if (code == dead) return slot.Close(file, std::nullopt), true;
   }
   return false;
 }
 
 void Catalog::LetGoOfChanged(Slot& slot) {
-  const auto file = AtHand(slot).file;
+  const auto file = slot.file();
   if (!file || file->IsSeenWritten()) return;
   try {
     file->CheckUnchanged();
   } catch (const Error& error) {
-    Close(slot, *file, error);
+    slot.Close(*file, error);
   }
-}
-
-void Catalog::Close(Slot& slot, const archive::ArchiveFile& file,
-                    const std::optional<Error>& forever) {
-  // Closed after the lock.
-  std::map<uint32_t, std::shared_ptr<archive::MemberReader>> members;
-  Slot::Closed closed;
-  const std::lock_guard lock(slot.mutex);
-  if (slot.file.get() != &file) return;
-  members.swap(slot.members);
-  closed = slot.Close();
-  if (forever) slot.failure = forever;
 }
 
 // The present version of a single archive is never in doubt: the catalogue has a lookup on it.

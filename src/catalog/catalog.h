@@ -16,12 +16,6 @@
 
 namespace skopsfs::catalog {
 
-// An archive version that is open for as long as this lives.
-struct OpenArchive {
-  std::shared_ptr<const archive::ArchiveFile> file;
-  std::shared_ptr<const archive::ArchiveIndex> index;
-};
-
 // The source folder as slots: looks names up, tells versions apart, opens archives within a budget
 // of descriptors. Every look at a name looks at the source, so what it returns is never out of
 // date. Thread-safe.
@@ -96,7 +90,6 @@ class Catalog {
   // room it does nothing. Throws util::Error(ESTALE) when the name leads to another version by now;
   // whatever else is against it, its first read says.
   void OpenEarly(const std::shared_ptr<Slot>& slot);
-  static bool IsOpen(Slot& slot) { return AtHand(slot).file != nullptr; }
 
   // Whether `file`, which was opened as the version of `slot`, still is that, or else will do, see
   // ReplacedNames. If not, whoever uses it answers ESTALE.
@@ -147,13 +140,10 @@ class Catalog {
  private:
   template <typename Call>
   auto AskingSource(const Call& call) const;
-  using File = std::shared_ptr<const archive::ArchiveFile>;
-  using Index = std::shared_ptr<const archive::ArchiveIndex>;
+  using File = Slot::File;
+  using Index = Slot::Index;
   source::Found OpenAgain(const Slot& slot) const;
   OpenArchive Open(const std::shared_ptr<Slot>& slot, bool as_named);
-  static OpenArchive AtHand(Slot& slot);
-  static void Close(Slot& slot, const archive::ArchiveFile& file,
-                    const std::optional<util::Error>& forever);
   bool IsStillNamed(Slot& slot, const File& file);
   OpenArchive OpenNow(const std::shared_ptr<Slot>& slot, bool as_named);
   File OpenFile(Slot& slot);
@@ -167,7 +157,6 @@ class Catalog {
   ReplacedNames replaced_;
   const std::unique_ptr<handover::SlotStore> store_;
   SlotTable slots_;
-  void Keep(Slot& slot);
   // Why it is served no more; nullptr when it is.
   const std::string* QuarantineOf(const Slot& slot) const;
   util::Error Failed(Slot& slot, const util::Error& error);

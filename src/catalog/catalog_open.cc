@@ -53,18 +53,14 @@ const std::string* Catalog::QuarantineOf(const Slot& slot) const {
 }
 
 OpenArchive Catalog::Open(const std::shared_ptr<Slot>& slot, bool as_named) {
-  {
-    const std::lock_guard lock(slot->mutex);
-    if (slot->failure) throw Error(*slot->failure);
-  }
+  slot->CheckUsable();
   try {
     if (const auto* const reason = QuarantineOf(*slot)) throw Error(EIO, *reason);
-    auto open = AtHand(*slot);
+    auto open = slot->open();
     if (open.file && as_named && !IsStillNamed(*slot, open.file)) open.file.reset();
     if (!open.file || LacksIndex(*slot, open)) open = OpenNow(slot, as_named);
     open_.Used(slot);
-    const std::lock_guard lock(slot->mutex);
-    slot->trouble.reset();
+    slot->SetTrouble(std::nullopt);
     return open;
   } catch (const Error& error) {
     throw Failed(*slot, error);
@@ -78,7 +74,7 @@ void Catalog::OpenEarly(const std::shared_ptr<Slot>& slot) {
   const bool has_room = open_.open_files() < open_.budget().descriptors / 2;
   if (!has_room || QuarantineOf(*slot) != nullptr) return;
   try {
-    const auto file = AtHand(*slot).file;
+    const auto file = slot->file();
     if (file && IsStillNamed(*slot, file)) return open_.Used(slot);
     OpenNow(slot, true);
   } catch (const Error& error) {
@@ -93,10 +89,7 @@ void Catalog::OpenEarly(const std::shared_ptr<Slot>& slot) {
     oldest = early_.front().lock();
     early_.pop_front();
   }
-  if (!oldest || oldest == slot) return;
-  Slot::Closed closed;  // after the lock
-  const std::lock_guard lock(oldest->mutex);
-  if (!oldest->was_read) closed = oldest->Close();
+  if (oldest && oldest != slot) oldest->CloseUnread();
 }
 
 Error Catalog::Failed(Slot& slot, const Error& error) {
@@ -105,17 +98,9 @@ Error Catalog::Failed(Slot& slot, const Error& error) {
     slots_.Supersede(slot);  // so that the kernel lets go of its name, whoever asks for that
     return error;
   }
-  {
-    const std::lock_guard lock(slot.mutex);
-    slot.trouble = error;
-  }
+  slot.SetTrouble(error);
   util::LogError("{}: cannot be opened: {}", Quoted(LabelOf(slot)), error.what());
   return error;
-}
-
-OpenArchive Catalog::AtHand(Slot& slot) {
-  const std::lock_guard lock(slot.mutex);
-  return {slot.file, slot.index};
 }
 
 // Whether what is open still is what the name leads to. Throws when it is another version, or one
@@ -136,16 +121,16 @@ bool Catalog::IsStillNamed(Slot& slot, const File& file) {
 
 OpenArchive Catalog::OpenNow(const std::shared_ptr<Slot>& slot, bool as_named) {
   CheckCanOpen(*slot);
-  const std::lock_guard opening(slot->opening);
-  auto open = AtHand(*slot);  // who was here before may have opened it
-  if (!open.file) {
-    open.file = OpenFile(*slot);
-    open_.Used(slot);  // to be closed again should reading its index have to wait
-  }
-  if (LacksIndex(*slot, open)) open.index = ReadIndex(*slot, open.file, as_named);
-  const std::lock_guard lock(slot->mutex);
-  Keep(*slot);
-  return open;
+  return slot->WhileOpening([&] {
+    auto open = slot->open();  // who was here before may have opened it
+    if (!open.file) {
+      open.file = OpenFile(*slot);
+      open_.Used(slot);  // to be closed again should reading its index have to wait
+    }
+    if (LacksIndex(*slot, open)) open.index = ReadIndex(*slot, open.file, as_named);
+    slot->Keep(keeper_);
+    return open;
+  });
 }
 
 Catalog::File Catalog::OpenFile(Slot& slot) {
@@ -166,8 +151,7 @@ Catalog::File Catalog::OpenFile(Slot& slot) {
   // second.
   if (file->IsBeingWritten()) throw Error(EIO, kBeingWritten);
   if (!IsVersion(slot, *file)) throw Error(ESTALE, Quoted(slot.path) + " is being changed");
-  const std::lock_guard lock(slot.mutex);
-  slot.file = file;
+  slot.SetFile(file);
   return file;
 }
 
@@ -213,16 +197,12 @@ Catalog::Index Catalog::ReadIndex(Slot& slot, const File& file, bool as_named) {
   } catch (const Error& error) {
     check();  // what a changing file or a failing disk says may be different next time
     const bool is_lasting = error.code() != ENOMEM && !file->failed_to_read();
-    Slot::Closed closed;  // after the lock
-    const std::lock_guard lock(slot.mutex);
-    if (is_lasting) slot.failure = error;
-    if (!slot.was_read) closed = slot.Close();
+    slot.IndexFailed(error, is_lasting);
     throw;
   }
   check();
   if (is_first) TellUnreadable(LabelOf(slot), *index);  // not each time that memory was short
-  const std::lock_guard lock(slot.mutex);
-  slot.index = index;
+  slot.SetIndex(index);
   return index;
 }
 

@@ -1,7 +1,6 @@
 #include "catalog/census.h"
 
 #include <algorithm>
-#include <mutex>
 #include <tuple>
 
 namespace skopsfs::catalog {
@@ -9,27 +8,14 @@ namespace {
 
 using State = ArchiveSeen::State;
 
-// Why it failed; empty when it did not.
-std::string ReasonOf(const Slot& slot) {
-  if (slot.trouble) return slot.trouble->what();
-  if (slot.failure) return slot.failure->what();
-  if (!slot.bad_members.empty()) {
-    const size_t more = slot.bad_members.size() - 1;
-    return "a member cannot be read: " + slot.bad_members.begin()->second.reason +
-           (more > 0 ? " (and " + std::to_string(more) + " more)" : "");
-  }
-  if (slot.names_failure) return std::string("by-name: ") + slot.names_failure->what();
-  return {};
+State StateOf(const Slot& slot) {
+  const auto state = slot.TryState();
+  if (!state) return State::kOpen;
+  if (!state->reason.empty()) return State::kFailed;
+  return state->is_open ? State::kOpen : State::kIdle;
 }
 
-State StateOf(Slot& slot) {
-  const std::unique_lock lock(slot.mutex, std::try_to_lock);
-  if (!lock) return State::kOpen;
-  if (!ReasonOf(slot).empty()) return State::kFailed;
-  return slot.file ? State::kOpen : State::kIdle;
-}
-
-ArchiveSeen Describe(Slot& slot, State state) {
+ArchiveSeen Describe(const Slot& slot, State state) {
   ArchiveSeen seen{.path = slot.path,
                    .size = slot.identity.size,
                    .state = state,
@@ -37,8 +23,7 @@ ArchiveSeen Describe(Slot& slot, State state) {
                    .was_looked_into = !slot.record || slot.record->index_mark != 0,
                    .reason = {}};
   if (state != State::kFailed) return seen;
-  const std::unique_lock lock(slot.mutex, std::try_to_lock);
-  if (lock) seen.reason = ReasonOf(slot);
+  if (const auto now = slot.TryState()) seen.reason = now->reason;
   return seen;
 }
 
@@ -46,7 +31,7 @@ ArchiveSeen Describe(Slot& slot, State state) {
 
 Census TakeCensus(const std::vector<std::shared_ptr<Slot>>& slots, size_t most) {
   struct Known {
-    Slot* slot;
+    const Slot* slot;
     State state;
     uint64_t last_used;
   };

@@ -9,12 +9,6 @@
 namespace skopsfs::catalog {
 namespace {
 
-// Nobody but the slot has it. The caller holds the slot's mutex, under which all copies are made.
-template <typename T>
-bool IsIdle(const std::shared_ptr<T>& held) {
-  return held && held.use_count() == 1;
-}
-
 // An eighth below the bound, so that a walk over very many archives does not sort them all each
 // time.
 size_t Target(size_t most) { return most - std::max<size_t>(1, most / 8); }
@@ -175,10 +169,7 @@ std::vector<std::shared_ptr<Slot>> OpenArchives::ByUse() {
 
 std::vector<std::shared_ptr<Slot>> OpenArchives::LeastRecentlyRead() {
   auto slots = ByUse();
-  std::erase_if(slots, [](const auto& slot) {
-    const std::unique_lock lock(slot->mutex, std::try_to_lock);
-    return !lock || !slot->was_read || !slot->file;
-  });
+  std::erase_if(slots, [](const auto& slot) { return !slot->TryIsRead(); });
   return slots;
 }
 
@@ -189,26 +180,14 @@ void OpenArchives::CloseUnread(size_t enough, const Slot* except) {
   }();
   for (const auto& slot : ByUse()) {
     if (staying <= enough) return;
-    if (slot.get() == except) continue;
-    Slot::Closed closed;  // after the lock
-    const std::unique_lock lock(slot->mutex, std::try_to_lock);
-    if (!lock) continue;  // in use this very moment
-    if (slot->was_read || !IsIdle(slot->file)) continue;
-    closed = slot->Close();
-    --staying;
+    if (slot.get() != except && slot->TryCloseUnread()) --staying;
   }
 }
 
 void OpenArchives::DropIndexes(size_t enough, const Slot* except) {
   for (const auto& slot : ByUse()) {
     if (room_->index_bytes <= enough) return;
-    if (slot.get() == except) continue;
-    const std::unique_lock lock(slot->mutex, std::try_to_lock);
-    if (!lock) continue;
-    std::erase_if(slot->members, [](const auto& item) { return IsIdle(item.second); });
-    std::erase_if(slot->inner, [](const auto& item) { return IsIdle(item.second.archive); });
-    if (IsIdle(slot->names)) slot->names.reset();
-    if (IsIdle(slot->index)) slot->index.reset();
+    if (slot.get() != except) slot->TryDropIdle();
   }
 }
 
@@ -219,30 +198,21 @@ void OpenArchives::DropLastPages() {
   for (int i = 0; i < kAttempts && !slots.empty(); ++i) {
     if (i > 0) std::this_thread::sleep_for(kPause);
     std::erase_if(slots, [](const auto& slot) {
-      const std::lock_guard lock(slot->mutex);
-      return !slot->file || !slot->file->pages().DropLast();
+      const auto file = slot->file();
+      return !file || !file->pages().DropLast();
     });
   }
 }
 
-void OpenArchives::Tidy(const std::function<void(Slot&)>& visit) {
+void OpenArchives::Tidy(DescriptorKeeper* keeper) {
   for (const auto& slot : Slots()) {
-    std::shared_ptr<const archive::ArchiveFile> used;
-    {
-      const std::unique_lock lock(slot->mutex, std::try_to_lock);
-      if (!lock) continue;
-      used = slot->file;
-      visit(*slot);
-    }
-    if (used) used->pages().DropIfQuiet();
+    if (const auto file = slot->TryKeep(keeper)) file->pages().DropIfQuiet();
   }
   {
     const std::lock_guard lock(mutex_);
     std::erase_if(slots_, [](const auto& item) {
       const auto slot = item.second.lock();
-      if (!slot) return true;
-      const std::unique_lock slot_lock(slot->mutex, std::try_to_lock);
-      return slot_lock && !slot->file && !slot->index && !slot->names;
+      return !slot || slot->TryIsClosed();
     });
   }
   if (room_->files > kMostUnread) CloseUnread(kMostUnread, nullptr);

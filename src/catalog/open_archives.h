@@ -5,7 +5,6 @@
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <stop_token>
@@ -90,9 +89,9 @@ class OpenArchives {
   std::vector<std::shared_ptr<Slot>> Slots();
 
   // To be called about once a second: drops the archive pages of files that have become quiet, and
-  // closes those that nobody has read and that are too many. `visit` is called with each slot,
-  // whose mutex is held.
-  void Tidy(const std::function<void(Slot&)>& visit = [](Slot&) {});
+  // closes those that nobody has read and that are too many. `keeper`, if any, keeps what could not
+  // be kept before.
+  void Tidy(DescriptorKeeper* keeper = nullptr);
 
   // Closes what is let go of meanwhile, for `period`: nobody else waits for the source because of
   // that then. To be called by one thread, again and again.

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -18,89 +19,185 @@
 #include "by_name/name_tree.h"
 #include "catalog/descriptor_keeper.h"
 #include "handover/identity.h"
+#include "handover/node_id.h"
 #include "handover/slot_store.h"
 #include "util/error.h"
 #include "util/long_mutex.h"
 
 namespace skopsfs::catalog {
 
-// One folder of the source or one version of one archive or other file, as the kernel knows it:
-// node ids are made of a slot's id and an index inside it. Ids are never used again. What is not
-// guarded here is immutable; a slot keeps its parent alive, so that its path can always be told.
-struct Slot {
-  uint64_t id = 0;
-  bool is_folder = false;
-  bool is_plain_file = false;          // one that lies beside the archives
-  std::shared_ptr<const Slot> parent;  // nullptr in the root
-  std::string name;
-  std::string path;             // relative to the source, as it was when the slot was made
-  handover::Identity identity;  // of a folder, device and inode only
-  struct stat st {};            // of the source, when the slot was made
+// What is open of a version. It stays open for as long as this lives.
+struct OpenArchive {
+  std::shared_ptr<const archive::ArchiveFile> file;
+  std::shared_ptr<const archive::ArchiveIndex> index;  // a plain file has none
+};
 
-  // What a successor process will know of it; of the root nothing. The lookups in it are guarded
-  // by the slot table's mutex.
-  handover::OwnedRecord record;
-  // Guarded by the slot table's mutex.
-  bool recovered = false;
-  uint64_t given = 0;  // how often it was given to the kernel, a count of this process
+// What a slot remembers of a file's state: all of an archive's, a folder's device and inode.
+handover::Identity SlotIdentity(const struct stat& st);
 
-  // Whether the name led to another version when last looked at.
+// A folder of the source, or one version of an archive or other file, as the kernel knows it.
+// A node id is made of the slot's id and an index inside the slot. Ids are never used again.
+// It owns what is open of the version and what was found out about it. It keeps its parent alive,
+// so that its path can always be told. Thread-safe.
+class Slot {
+ public:
+  using File = std::shared_ptr<const archive::ArchiveFile>;
+  using Index = std::shared_ptr<const archive::ArchiveIndex>;
+  using Names = std::shared_ptr<const by_name::NameTree>;
+  using Npz = std::shared_ptr<const archive::InnerArchive>;
+  using Reader = std::shared_ptr<archive::MemberReader>;
+
+  // The root, which is the slot 0 and has no record.
+  Slot(const struct stat& root, bool is_folder);
+  Slot(handover::OwnedRecord known, std::shared_ptr<const Slot> folder);
+
+  // What a successor process will know of the slot. The slot table's mutex guards its lookups.
+  const handover::OwnedRecord record;
+  const uint64_t id = 0;
+  const bool is_folder;
+  const std::shared_ptr<const Slot> parent;  // nullptr in the root
+  const std::string name;
+  const std::string path;            // relative to the source, as it was when the slot was made
+  const bool is_plain_file = false;  // one that lies beside the archives
+  const struct stat st;              // of the source, when the slot was made
+  const handover::Identity identity;
+
+  // Whether the name led to another version when last looked at; set by the slot table.
   std::atomic<bool> superseded = false;
-  std::atomic<uint64_t> last_used = 0;  // a count of uses, for least-recently-used
-
-  // Folders have nothing of what follows; of other files than archives only what is said of files.
-
-  // Held while the archive is opened and its index is read; to be taken before `mutex`.
-  util::LongMutex opening;
+  std::atomic<uint64_t> last_used = 0;       // a count of uses, for least-recently-used
   std::atomic<bool> has_huge_index = false;  // as far as is known
 
-  // Guards what follows. Held for moments only, so that whoever has no business with the source
-  // does not wait for it.
-  util::LongMutex mutex;
-  std::shared_ptr<const archive::ArchiveFile> file;
-  std::shared_ptr<const archive::ArchiveIndex> index;
-  std::optional<util::Error> failure;  // why the archive can never be opened
-  std::optional<util::Error> trouble;  // why it could not be opened the last time
-  std::shared_ptr<const by_name::NameTree> names;
-  std::optional<util::Error> names_failure;  // why there are none
-  // Why members failed, by node index, and whether their CRC-32 was found wrong; bounded.
-  struct Failure {
+  // A folder has nothing of what follows, a plain file only what is said of files.
+
+  // --- efforts: one thread at a time makes each of them, and the others wait ---
+
+  template <typename Call>
+  auto WhileOpening(const Call& call) {
+    const util::MutexLock lock(opening_mutex_);
+    return call();
+  }
+  template <typename Call>
+  auto WhileReadingNames(const Call& call) {
+    const util::MutexLock lock(names_mutex_);
+    return call();
+  }
+  template <typename Call>
+  auto WhileReadingNpz(const Call& call) {
+    const util::MutexLock lock(npz_mutex_);
+    return call();
+  }
+
+  // --- what is open ---
+
+  OpenArchive open() const;
+  File file() const { return open().file; }
+  // Throws why the version can never be opened, if that is known.
+  void CheckUsable() const;
+  void SetFile(File file);
+  void SetIndex(Index index);
+  // The index cannot be read. With `lasting`, it never can.
+  void IndexFailed(const util::Error& error, bool lasting);
+  // Why the version could not be opened the last time; nothing when it could.
+  void SetTrouble(const std::optional<util::Error>& trouble);
+
+  // A predecessor had the file open and had read it.
+  void Inherit(File file, std::shared_ptr<const KeptDescriptor> kept);
+  // Has `keeper`, if any, keep the descriptor until the file is closed. Where that fails, it is to
+  // be tried again.
+  void Keep(DescriptorKeeper* keeper);
+
+  // Closes the file if nothing was read of it.
+  void CloseUnread();
+  // Closes `file`, if that is what is open; its readers go, too. With `forever`, the version is
+  // never opened again.
+  void Close(const archive::ArchiveFile& file, const std::optional<util::Error>& forever);
+
+  // --- members ---
+
+  // The member is being read from now on: with `reader`, or with the reader that it already has.
+  // From now on the file stays open to the end of the slot, whatever its name leads to: the kernel
+  // does not tell what is still open or mapped. Returns `reader`, without remembering it, when it
+  // is for another file than `from` the one that others read.
+  Reader StartReading(uint32_t member, const File& from, Reader reader, DescriptorKeeper* keeper);
+  // nullptr when the member is not being read. Throws util::Error(EIO) when it was found wrong.
+  Reader ReaderOf(uint32_t member) const;
+
+  // Notes why a member could not be read, and whether its CRC-32 was found wrong. Returns the nodes
+  // of which the kernel is to have no pages any more; nothing when that reason is known already.
+  std::optional<std::vector<handover::NodeId>> MemberFailed(uint32_t member,
+                                                            std::string_view reason, bool is_wrong);
+  std::optional<std::string> FailureOf(uint32_t member) const;
+
+  // --- names ---
+
+  // nullptr when they are not in memory. Throws why there are none, if that is known.
+  Names names() const;
+  void SetNames(Names names);
+  void SetNamesFailure(const util::Error& failure);
+
+  // The npz with that number in the names, which is `member`. The rest as for names().
+  Npz NpzOf(uint32_t number, uint32_t member) const;
+  void SetNpz(uint32_t number, Npz npz);
+  void SetNpzFailure(uint32_t number, const util::Error& failure);
+
+  // --- for who does not wait: these do nothing while another thread uses the slot ---
+
+  File TryKeep(DescriptorKeeper* keeper);  // returns what is open
+  bool TryIsRead() const;
+  bool TryIsClosed() const;  // and nothing is in memory, either
+  // Closes a file of which nothing was read and that nobody else holds. Says whether it has.
+  bool TryCloseUnread();
+  // Lets go of what was made of the version and that nobody else holds.
+  void TryDropIdle();
+  struct State {
+    bool is_open = false;
+    std::string reason;  // why it failed, or a member or its names; empty when nothing did
+  };
+  std::optional<State> TryState() const;
+
+ private:
+  friend class SlotPeer;  // of the tests
+
+  using Kept = std::shared_ptr<const KeptDescriptor>;
+  struct MemberFailure {
     std::string reason;
     bool is_wrong = false;
   };
-  std::map<uint32_t, Failure> bad_members;
-  void RefuseWrong(uint32_t member) const {
-    const auto bad = bad_members.find(member);
-    if (bad != bad_members.end() && bad->second.is_wrong) {
-      throw util::Error(EIO, bad->second.reason);
-    }
-  }
-  // Those that are being read, by node index; bounded. Made at the first read, gone with the slot,
-  // or when memory is short and nobody reads them just now.
-  std::map<uint32_t, std::shared_ptr<archive::MemberReader>> members;
-  // What is open is kept beyond the end of this process, if that is possible: what the kernel has
-  // looked up may be read then.
-  std::shared_ptr<const KeptDescriptor> kept;
-  // Since a byte of it was first read, the file stays open to the end of the slot, whatever its
-  // name leads to: what the kernel still has open or mapped of it is not told.
-  bool was_read = false;
-  // Leaves nothing open. What is returned is to be destroyed after the lock.
-  using Closed =
-      std::pair<std::shared_ptr<const archive::ArchiveFile>, std::shared_ptr<const KeptDescriptor>>;
-  [[nodiscard]] Closed Close() {
-    was_read = false;
-    return {std::move(file), std::move(kept)};
-  }
-
-  // Members that are ZIPs themselves, by their numbers in the names; bounded.
-  struct Inner {
-    std::shared_ptr<const archive::InnerArchive> archive;
+  struct NpzFound {
+    Npz npz;
     std::optional<util::Error> failure;  // why there is none
   };
-  std::map<uint32_t, Inner> inner;
-  // Held while the names are read, and while one of these is; to be taken before the other one.
-  util::LongMutex names_mutex;
-  util::LongMutex inner_mutex;
+
+  // Leaves nothing open. What is returned is to be destroyed without the mutex.
+  [[nodiscard]] std::pair<File, Kept> TakeOpen() REQUIRES(mutex_);
+  void KeepLocked(DescriptorKeeper* keeper) REQUIRES(mutex_);
+  void CheckNotWrong(uint32_t member) const REQUIRES(mutex_);
+  std::vector<handover::NodeId> StopReading(uint32_t npz_member) REQUIRES(mutex_);
+  void RememberNpz(uint32_t number, NpzFound found);
+  std::string WhyFailed() const REQUIRES(mutex_);
+
+  // Those of efforts, which may be held for long. The order in which mutexes are taken:
+  // opening_mutex_, or names_mutex_ before npz_mutex_; any of them before mutex_.
+  util::LongMutex opening_mutex_ ACQUIRED_BEFORE(mutex_);
+  util::LongMutex names_mutex_ ACQUIRED_BEFORE(npz_mutex_);
+  util::LongMutex npz_mutex_ ACQUIRED_BEFORE(mutex_);
+
+  // Held for moments only, so that whoever has no business with the source does not wait for it.
+  // While it is held, no mutex is taken but that of the DescriptorKeeper.
+  mutable util::LongMutex mutex_;
+  File file_ GUARDED_BY(mutex_);
+  Index index_ GUARDED_BY(mutex_);
+  Kept kept_ GUARDED_BY(mutex_);  // of file_, if that is possible
+  bool was_read_ GUARDED_BY(mutex_) = false;
+  std::optional<util::Error> failure_ GUARDED_BY(mutex_);  // why it can never be opened
+  std::optional<util::Error> trouble_ GUARDED_BY(mutex_);  // why it could not, the last time
+  // By node index; bounded. Readers are made at the first read. They go with the slot, or when
+  // memory is short and nobody reads just now.
+  std::map<uint32_t, Reader> readers_ GUARDED_BY(mutex_);
+  std::map<uint32_t, MemberFailure> failed_members_ GUARDED_BY(mutex_);
+  Names names_ GUARDED_BY(mutex_);
+  std::optional<util::Error> names_failure_ GUARDED_BY(mutex_);
+  std::map<uint32_t, NpzFound> npz_ GUARDED_BY(mutex_);  // by the number in the names; bounded
 };
 
 }  // namespace skopsfs::catalog

@@ -1,34 +1,29 @@
 #include "catalog/slot_table.h"
 
-#include "source/source.h"
+#include <algorithm>
 
 namespace skopsfs::catalog {
 
-handover::Identity SlotIdentity(const struct stat& st) {
-  if (S_ISDIR(st.st_mode)) return {.device = st.st_dev, .inode = st.st_ino};
-  return handover::IdentityOf(st);
-}
+using util::MutexLock;
 
 SlotTable::SlotTable(std::shared_ptr<Slot> root, handover::SlotStore& store)
     : store_(store), root_(std::move(root)) {
-  by_id_.emplace(root_->id, root_);
+  by_id_.emplace(root_->id, Known{root_});
   for (handover::SlotRecord* record : store_.Recover()) Recover(record);
   // Drops those that the kernel does not know. The parents among them are kept by their children.
-  std::erase_if(by_id_, [&](const auto& item) {
-    const bool is_known = item.second == root_ || item.second->record->lookups > 0;
-    if (!is_known && item.second->superseded) --superseded_;
+  std::erase_if(by_id_, [&](const auto& item) REQUIRES(mutex_) {
+    const auto& slot = item.second.slot;
+    const bool is_known = slot == root_ || slot->record->lookups > 0;
+    if (!is_known && slot->superseded) --superseded_;
     return !is_known;
   });
   recovered_ = by_id_.size() - 1;
 }
 
 void SlotTable::Recover(handover::SlotRecord* record) {
-  const auto parent = by_id_.find(record->parent);
-  auto slot = std::make_shared<Slot>();
-  slot->record = handover::OwnedRecord(record, {&store_});
-  Insert(slot, parent->second);
+  auto slot = Make(record, by_id_.find(record->parent)->second.slot);
+  by_id_.emplace(slot->id, Known{slot, true});
   if (record->superseded != 0) SetSuperseded(*slot, true);
-  slot->recovered = true;
   if (slot->superseded || record->lookups == 0) return;
   // The predecessor may have died between making this one and superseding the other.
   auto& current = current_[{record->parent, slot->name}];
@@ -42,30 +37,21 @@ void SlotTable::SetSuperseded(Slot& slot, bool superseded) {
   slot.record->superseded = superseded ? 1 : 0;
 }
 
-void SlotTable::Insert(const std::shared_ptr<Slot>& slot, const std::shared_ptr<Slot>& parent) {
-  const auto& record = slot->record;
-  slot->id = record->id;
-  slot->is_folder = S_ISDIR(record->st.st_mode);
-  slot->parent = parent;
-  slot->name = record->Name();
-  slot->path = source::JoinPath(parent->path, slot->name);
-  slot->is_plain_file = source::IsPlainFile(slot->path, record->st.st_mode);
-  slot->identity = SlotIdentity(record->st);
-  slot->st = record->st;
-  by_id_.emplace(slot->id, slot);
+std::shared_ptr<Slot> SlotTable::Make(handover::SlotRecord* record, std::shared_ptr<Slot> parent) {
+  return std::make_shared<Slot>(handover::OwnedRecord(record, {&store_}), std::move(parent));
 }
 
 std::shared_ptr<Slot> SlotTable::Get(uint64_t id) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   const auto found = by_id_.find(id);
-  return found == by_id_.end() ? nullptr : found->second;
+  return found == by_id_.end() ? nullptr : found->second.slot;
 }
 
 std::shared_ptr<Slot> SlotTable::Acquire(const std::shared_ptr<Slot>& parent,
                                          const std::string& name, const struct stat& st) {
   const handover::Identity identity = SlotIdentity(st);
   const bool is_folder = S_ISDIR(st.st_mode);
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   const auto [known, is_new] = current_.try_emplace({parent->id, name});
   auto& current = known->second;
   // The mode of an archive counts too: what a link's way allows may change without the file.
@@ -74,13 +60,12 @@ std::shared_ptr<Slot> SlotTable::Acquire(const std::shared_ptr<Slot>& parent,
   if (same) {
     if (current->superseded) SetSuperseded(*current, false);
     ++current->record->lookups;
-    ++current->given;
+    ++by_id_.at(current->id).given;
     return current;
   }
   try {
-    auto slot = std::make_shared<Slot>();
-    slot->record = handover::OwnedRecord(store_.Add(parent->id, name, st), {&store_});
-    Insert(slot, parent);
+    auto slot = Make(store_.Add(parent->id, name, st), parent);
+    by_id_.emplace(slot->id, Known{slot});
     if (current) SetSuperseded(*current, true);
     return current = slot;
   } catch (...) {
@@ -90,62 +75,64 @@ std::shared_ptr<Slot> SlotTable::Acquire(const std::shared_ptr<Slot>& parent,
 }
 
 void SlotTable::Supersede(Slot& slot) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (by_id_.contains(slot.id)) SetSuperseded(slot, true);
 }
 
 bool SlotTable::AddLookups(Slot& slot, uint64_t count) {
-  const std::lock_guard lock(mutex_);
-  if (!by_id_.contains(slot.id)) return false;
+  const MutexLock lock(mutex_);
+  const auto known = by_id_.find(slot.id);
+  if (known == by_id_.end()) return false;
   slot.record->lookups += count;
-  ++slot.given;
+  ++known->second.given;
   return true;
 }
 
 void SlotTable::Forget(uint64_t id, uint64_t count) noexcept {
   std::shared_ptr<Slot> gone;  // destroyed after the lock: it may close a file
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   const auto found = by_id_.find(id);
-  if (found == by_id_.end() || found->second == root_) return;
-  Slot& slot = *found->second;
-  auto& lookups = slot.record->lookups;
+  if (found == by_id_.end() || found->second.slot == root_) return;
+  auto& lookups = found->second.slot->record->lookups;
   lookups -= std::min(lookups.load(), count);
   if (lookups == 0) gone = Remove(id);
 }
 
 std::shared_ptr<Slot> SlotTable::Remove(uint64_t id) noexcept {
-  auto slot = std::move(by_id_.extract(id).mapped());
-  if (slot->recovered) --recovered_;
+  auto known = std::move(by_id_.extract(id).mapped());
+  auto& slot = known.slot;
+  if (known.is_recovered) --recovered_;
   if (slot->superseded) --superseded_;
   const auto current = current_.find(std::tie(slot->parent->id, slot->name));
   if (current != current_.end() && current->second == slot) current_.erase(current);
-  return slot;
+  return std::move(slot);
 }
 
 std::vector<std::shared_ptr<Slot>> SlotTable::All() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   std::vector<std::shared_ptr<Slot>> all;
   all.reserve(by_id_.size());
-  for (const auto& [id, slot] : by_id_) all.push_back(slot);
+  for (const auto& [id, known] : by_id_) all.push_back(known.slot);
   return all;
 }
 
 std::vector<SlotTable::Doubtful> SlotTable::Recovered() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   std::vector<Doubtful> found;
   if (recovered_ == 0) return found;
-  for (const auto& [id, slot] : by_id_) {
-    if (slot->recovered) found.push_back({id, slot->given});
+  for (const auto& [id, known] : by_id_) {
+    if (known.is_recovered) found.push_back({id, known.given});
   }
   return found;
 }
 
 std::vector<std::shared_ptr<Slot>> SlotTable::Superseded() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   std::vector<std::shared_ptr<Slot>> found;
   if (superseded_ == 0) return found;
   found.reserve(superseded_);
-  for (const auto& [id, slot] : by_id_) {
+  for (const auto& [id, known] : by_id_) {
+    const auto& slot = known.slot;
     if (slot->superseded && !slot->is_folder) found.push_back(slot);
   }
   return found;
@@ -153,14 +140,14 @@ std::vector<std::shared_ptr<Slot>> SlotTable::Superseded() {
 
 void SlotTable::ForgetAll(const Doubtful& doubtful) noexcept {
   std::shared_ptr<Slot> gone;
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   const auto found = by_id_.find(doubtful.id);
-  if (found == by_id_.end() || found->second->given != doubtful.given) return;
+  if (found == by_id_.end() || found->second.given != doubtful.given) return;
   gone = Remove(doubtful.id);
 }
 
 std::shared_ptr<Slot> SlotTable::Current(uint64_t parent, const std::string& name) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   const auto found = current_.find(std::tie(parent, name));
   return found == current_.end() ? nullptr : found->second;
 }

@@ -3,13 +3,13 @@
 #include <algorithm>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <tuple>
 #include <unordered_map>
 #include <vector>
 
 #include "catalog/slot.h"
+#include "util/mutex.h"
 
 namespace skopsfs::catalog {
 
@@ -60,22 +60,26 @@ class SlotTable {
   std::shared_ptr<Slot> Current(uint64_t parent, const std::string& name);
 
  private:
-  void Recover(handover::SlotRecord* record);
-  std::shared_ptr<Slot> Remove(uint64_t id) noexcept;
-  void SetSuperseded(Slot& slot, bool superseded);
-  void Insert(const std::shared_ptr<Slot>& slot, const std::shared_ptr<Slot>& parent);
+  struct Known {
+    std::shared_ptr<Slot> slot;
+    bool is_recovered = false;
+    uint64_t given = 0;  // how often it was given to the kernel, a count of this process
+  };
+  void Recover(handover::SlotRecord* record) REQUIRES(mutex_);
+  std::shared_ptr<Slot> Make(handover::SlotRecord* record, std::shared_ptr<Slot> parent);
+  std::shared_ptr<Slot> Remove(uint64_t id) noexcept REQUIRES(mutex_);
+  void SetSuperseded(Slot& slot, bool superseded) REQUIRES(mutex_);
 
   handover::SlotStore& store_;
-  std::mutex mutex_;
-  std::shared_ptr<Slot> root_;
-  size_t recovered_ = 0;
-  size_t superseded_ = 0;
-  std::unordered_map<uint64_t, std::shared_ptr<Slot>> by_id_;
+  const std::shared_ptr<Slot> root_;
+  // No mutex is taken while it is held but that of the SlotStore.
+  util::Mutex mutex_;
+  size_t recovered_ GUARDED_BY(mutex_) = 0;
+  size_t superseded_ GUARDED_BY(mutex_) = 0;
+  std::unordered_map<uint64_t, Known> by_id_ GUARDED_BY(mutex_);
   // By parent and name. To look one up with std::tie() takes no memory.
-  std::map<std::tuple<uint64_t, std::string>, std::shared_ptr<Slot>, std::less<>> current_;
+  std::map<std::tuple<uint64_t, std::string>, std::shared_ptr<Slot>, std::less<>> current_
+      GUARDED_BY(mutex_);
 };
-
-// What a slot remembers of a file's state: all of an archive's, a folder's device and inode.
-handover::Identity SlotIdentity(const struct stat& st);
 
 }  // namespace skopsfs::catalog

@@ -19,27 +19,12 @@ using util::Effort;
 using util::Error;
 using util::Quoted;
 
-constexpr size_t kRememberedFailures = 1000;  // of members, an archive version
+constexpr size_t kMostWrong = 1000;  // that are remembered
 
 catalog::OpenArchives::Budget Counting(catalog::OpenArchives::Budget budget,
                                        handover::Counters& counters) {
   budget.counters = &counters;
   return budget;
-}
-
-// Arrays of an npz that was found wrong are not read on: they begin anew, and are refused. The
-// slot's mutex is held. Returns them.
-std::vector<NodeId> StopReadingIn(Slot& slot, NodeId npz) {
-  std::vector<NodeId> stopped;
-  std::erase_if(slot.members, [&](const auto& item) {
-    const NodeId node{.slot = slot.id, .index = item.first};
-    if (!node.is_inner()) return false;
-    const auto& names = slot.names;
-    if (names && names->At(names->NodeOfNpz(node.npz())).member != npz.index) return false;
-    stopped.push_back(node);
-    return true;
-  });
-  return stopped;
 }
 
 }  // namespace
@@ -109,7 +94,7 @@ FileSystem::Located FileSystem::LocateDirectory(const std::shared_ptr<Slot>& slo
 
 Entry FileSystem::SourceEntry(Slot& slot, const struct stat& st) const {
   // A plain file that was but listed is to be looked up before it is opened, see OpenEarly().
-  const bool is_listed_only = slot.is_plain_file && !catalog::Catalog::IsOpen(slot);
+  const bool is_listed_only = slot.is_plain_file && !slot.file();
   return {.node = {.slot = slot.id, .index = 0},
           .attributes = SourceAttributes(slot.path, st),
           .entry_timeout = is_listed_only ? 0 : options_.revalidate,
@@ -254,11 +239,7 @@ auto FileSystem::Reading(Slot& slot, NodeId node,
     const bool is_gone = error.code() == ESTALE;
     const Error told = is_gone ? Error(EIO, "replaced or removed before it was read") : error;
     MemberFailed(slot, node, told, reader && reader->is_wrong());
-    const auto file = [&] {
-      const std::lock_guard lock(slot.mutex);
-      return slot.file;
-    }();
-    if (file) catalog_.LetGoOfDead(slot, *file, error.code());
+    if (const auto file = slot.file()) catalog_.LetGoOfDead(slot, *file, error.code());
     throw told;
   }
 }
@@ -303,19 +284,8 @@ std::vector<NodeId> FileSystem::TakeWrong() {
 
 // Once for each reason: the kernel reads again and again what somebody has mapped.
 void FileSystem::MemberFailed(Slot& slot, NodeId node, const Error& error, bool is_wrong) {
-  std::vector<NodeId> wrong;
-  {
-    const std::lock_guard lock(slot.mutex);
-    auto& bad = slot.bad_members;
-    const auto known = bad.find(node.index);
-    if (known != bad.end() && known->second.reason == error.what()) return;
-    if (known != bad.end()) is_wrong = is_wrong || known->second.is_wrong;
-    if (known != bad.end() || bad.size() < kRememberedFailures) {
-      bad[node.index] = {error.what(), is_wrong};
-    }
-    if (is_wrong) wrong = StopReadingIn(slot, node);
-    if (is_wrong) wrong.push_back(node);
-  }
+  const auto wrong = slot.MemberFailed(node.index, error.what(), is_wrong);
+  if (!wrong) return;
   const auto label = Quoted(catalog_.LabelOf(slot));
   if (slot.is_plain_file) {
     util::LogError("{}: cannot be read: {}", label, error.what());
@@ -323,7 +293,7 @@ void FileSystem::MemberFailed(Slot& slot, NodeId node, const Error& error, bool 
     util::LogError("{}: member {} cannot be read: {}", label, Quoted(PathOf(node)), error.what());
   }
   const std::lock_guard lock(wrong_mutex_);
-  if (wrong_.size() < kRememberedFailures) wrong_.insert(wrong_.end(), wrong.begin(), wrong.end());
+  if (wrong_.size() < kMostWrong) wrong_.insert(wrong_.end(), wrong->begin(), wrong->end());
 }
 
 }  // namespace skopsfs::fs

@@ -18,8 +18,6 @@ using util::Effort;
 using util::Error;
 using util::Quoted;
 
-constexpr size_t kRememberedInner = 1000;  // npz, an archive version
-
 // Gives back what was freed, at the end of its scope: each of the threads would keep so much.
 struct Trim {
   bool wanted;
@@ -61,32 +59,27 @@ std::shared_ptr<const NameTree> FileSystem::ReadNames(Slot& slot,
 }
 
 std::shared_ptr<const NameTree> FileSystem::NamesOf(Slot& slot, const catalog::OpenArchive& open) {
-  const auto known = [&]() -> std::shared_ptr<const NameTree> {
-    const std::lock_guard lock(slot.mutex);
-    if (slot.names_failure) throw Error(*slot.names_failure);
-    return slot.names;
-  };
-  if (auto names = known()) return names;  // whoever reads others meanwhile
+  if (auto names = slot.names()) return names;  // whoever reads others meanwhile
   const auto schema = catalog::SchemaOf(*open.index);
   if (schema && open.index->EntryOf(*schema)->size > catalog::kLargeSchema) {
     util::CheckEffort(Effort::kHuge, util::kHugeSchemas);
   }
   util::CheckEffort(Effort::kDecode, ByNameOf(slot));
-  const std::lock_guard reading(slot.names_mutex);
-  if (auto names = known()) return names;
-  try {
-    auto names = ReadNames(slot, open);
-    const std::lock_guard lock(slot.mutex);
-    slot.names = names;
-    return names;
-  } catch (const Error& error) {
-    if (!catalog_.IsVersion(slot, *open.file)) throw Error(ESTALE, "another version by now");
-    util::LogError("{}: by-name cannot be shown: {}", Quoted(catalog_.LabelOf(slot)), error.what());
-    const bool is_lasting = error.code() != ENOMEM && !open.file->failed_to_read();
-    const std::lock_guard lock(slot.mutex);
-    if (is_lasting) slot.names_failure = error;
-    throw;
-  }
+  return slot.WhileReadingNames([&] {
+    if (auto names = slot.names()) return names;
+    try {
+      auto names = ReadNames(slot, open);
+      slot.SetNames(names);
+      return names;
+    } catch (const Error& error) {
+      if (!catalog_.IsVersion(slot, *open.file)) throw Error(ESTALE, "another version by now");
+      util::LogError("{}: by-name cannot be shown: {}", Quoted(catalog_.LabelOf(slot)),
+                     error.what());
+      const bool is_lasting = error.code() != ENOMEM && !open.file->failed_to_read();
+      if (is_lasting) slot.SetNamesFailure(error);
+      throw;
+    }
+  });
 }
 
 std::string FileSystem::Located::Path() const {
@@ -101,38 +94,29 @@ std::shared_ptr<const archive::InnerArchive> FileSystem::InnerOf(Slot& slot,
                                                                  uint32_t npz) {
   if (npz >= names.npz_count()) throw Error(ESTALE, "no such node");
   const uint32_t member = names.At(names.NodeOfNpz(npz)).member;
-  const auto known = [&]() -> std::shared_ptr<const archive::InnerArchive> {
-    const std::lock_guard lock(slot.mutex);
-    slot.RefuseWrong(member);
-    const auto item = slot.inner.find(npz);
-    if (item == slot.inner.end()) return nullptr;
-    if (item->second.failure) throw Error(*item->second.failure);
-    return item->second.archive;
-  };
-  if (auto archive = known()) return archive;
+  if (auto archive = slot.NpzOf(npz, member)) return archive;
   util::CheckEffort(Effort::kDecode, ByNameOf(slot));
-  const std::lock_guard reading(slot.inner_mutex);
-  if (auto archive = known()) return archive;
-  const std::string path = open.index->PathOf(member);
-  catalog::Slot::Inner found;
-  try {
-    const auto outer = archive::LocateMember(*open.file, *open.index, *open.index->EntryOf(member));
-    found.archive = catalog_.open_archives().Adopt(
-        std::make_unique<archive::InnerArchive>(open.file, outer, decoders_,
-                                                catalog_.LabelOf(slot) + "/" + path),
-        slot);
-  } catch (const Error& error) {
-    if (!catalog_.IsVersion(slot, *open.file)) throw Error(ESTALE, "another version by now");
-    util::LogError("{}: member {} cannot be shown as a folder: {}", Quoted(catalog_.LabelOf(slot)),
-                   Quoted(path), error.what());
-    if (error.code() == ENOMEM || open.file->failed_to_read()) throw;
-    found.failure = error;
-  }
-  const std::lock_guard lock(slot.mutex);
-  if (slot.inner.size() >= kRememberedInner) slot.inner.clear();
-  slot.inner[npz] = found;
-  if (found.failure) throw Error(*found.failure);
-  return found.archive;
+  return slot.WhileReadingNpz([&] {
+    if (auto archive = slot.NpzOf(npz, member)) return archive;
+    const std::string path = open.index->PathOf(member);
+    try {
+      const auto outer =
+          archive::LocateMember(*open.file, *open.index, *open.index->EntryOf(member));
+      const Slot::Npz archive = catalog_.open_archives().Adopt(
+          std::make_unique<archive::InnerArchive>(open.file, outer, decoders_,
+                                                  catalog_.LabelOf(slot) + "/" + path),
+          slot);
+      slot.SetNpz(npz, archive);
+      return archive;
+    } catch (const Error& error) {
+      if (!catalog_.IsVersion(slot, *open.file)) throw Error(ESTALE, "another version by now");
+      util::LogError("{}: member {} cannot be shown as a folder: {}",
+                     Quoted(catalog_.LabelOf(slot)), Quoted(path), error.what());
+      const bool is_lasting = error.code() != ENOMEM && !open.file->failed_to_read();
+      if (is_lasting) slot.SetNpzFailure(npz, error);
+      throw;
+    }
+  });
 }
 
 // Of the npz that a name is of, as a folder.

@@ -20,13 +20,8 @@ constexpr std::string_view kPrefix = "user.skopsfs.";
 // Why a node cannot be used; empty when it can. Finds out, if nobody has tried yet.
 std::string FileSystem::ReasonOfFailure(NodeId node) {
   try {
-    {
-      // Also of a version that is gone.
-      const auto slot = SlotOf(node);
-      const std::lock_guard lock(slot->mutex);
-      const auto bad = slot->bad_members.find(node.index);
-      if (bad != slot->bad_members.end()) return bad->second.reason;
-    }
+    // Also of a version that is gone.
+    if (auto reason = SlotOf(node)->FailureOf(node.index)) return std::move(*reason);
     if (const auto slot = SlotOf(node); slot->is_plain_file) return catalog_.OpenKnown(slot), "";
     auto located = Locate(node);
     if (!node.is_name()) {
@@ -53,11 +48,7 @@ bool FileSystem::IsLink(NodeId node) {
 // Inside its archive; for people, so what cannot be found out has no name.
 std::string FileSystem::PathOf(NodeId node) {
   try {
-    const auto slot = SlotOf(node);
-    const auto index = [&] {
-      const std::lock_guard lock(slot->mutex);
-      return slot->index;
-    }();
+    const auto index = SlotOf(node)->open().index;
     // Also of a version that is gone.
     if (index && node.index < index->node_count()) return index->PathOf(node.index);
     return Locate(node).Path();

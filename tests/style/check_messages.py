@@ -17,7 +17,7 @@ import sys
 CARRIERS = {"LogError": 0, "LogWarning": 0, "LogInfo": 0, "UsageError": 0, "ErrnoError": 0, "GiveUp": 0,
             "Error": 1, "Blame": 1, "report": 1, "write_": 1, "Write": 2, "Take": 1, "print": 1, "format": 0}
 # Functions whose literals are handed on as reasons.
-REASONS = {"ReasonToHide", "ReasonOf", "RemedyFor", "WhyNoArchive"}
+REASONS = {"ReasonToHide", "ReasonOf", "RemedyFor", "WhyFailed", "WhyNoArchive"}
 ONLY_HANDED_ON = {"error.what()", "reason", "*reason", "util::TakeLastMessage()", '"{}"', "line",
                   "bad->second.reason"}
 # Answers that every program knows. They are neither logged nor in user.skopsfs.error.
@@ -87,6 +87,7 @@ def normal(text):
 def returned(tokens, at):
     """The texts that the function whose name is at `at` returns; none if that is only a call."""
     body = end_of(tokens, at + 1)
+    body += tokens[body:body + 1] == ["const"]
     if tokens[body:body + 1] != ["{"]:
         return []
     inside = tokens[body:end_of(tokens, body)]

@@ -331,7 +331,7 @@ TEST_F(CatalogTest, ReopeningChecksTheIdentity) {
   const auto slot = LookUp(catalog, "a.skops");
   catalog.Open(slot);
   catalog.Open(LookUp(catalog, "b.skops"));
-  ASSERT_FALSE(slot->file) << "closed for want of room";
+  ASSERT_FALSE(slot->file()) << "closed for want of room";
   testing::ReplaceFile(In("a.skops"), testing::ArchiveOf("new"));
   EXPECT_EQ(ErrnoOf([&] { catalog.Open(slot); }), ESTALE);
 }

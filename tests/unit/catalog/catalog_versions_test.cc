@@ -115,7 +115,7 @@ class CatalogVersions : public ::testing::TestWithParam<std::tuple<size_t, Befor
     if (before != Before::kClosedAgain) return;
     catalog_.Open(LookUp(catalog_, "b.skops"));
     catalog_.Open(LookUp(catalog_, "c.skops"));
-    EXPECT_FALSE(slot_->file) << "closed for want of room";
+    EXPECT_FALSE(slot_->file()) << "closed for want of room";
   }
 
   const testing::TempFolder folder_;
@@ -150,7 +150,7 @@ TEST_P(CatalogVersions, OldSlotIsStaleAndTheNewOneShowsTheNewVersion) {
     EXPECT_EQ(MemberOf(catalog_.Open(now)), change.shown);
   }
   EXPECT_EQ(ErrnoOf([&] { catalog_.Open(slot_); }), ESTALE) << "for good";
-  const std::weak_ptr<const archive::ArchiveFile> file = slot_->file;
+  const std::weak_ptr<const archive::ArchiveFile> file = slot_->file();
   catalog_.slots().Forget(slot_->id, 1);
   slot_.reset();
   EXPECT_TRUE(file.expired()) << "the kernel has let go of it";

@@ -7,26 +7,26 @@
 #include <thread>
 #include <vector>
 
+#include "support/slot_peer.h"
+
 namespace skopsfs::catalog {
 namespace {
 
 using State = ArchiveSeen::State;
 
-std::vector<std::shared_ptr<Slot>> FailedSlots(size_t count) {
+std::vector<std::shared_ptr<Slot>> FailedSlots(SlotMaker& maker, size_t count) {
   std::vector<std::shared_ptr<Slot>> slots;
-  const auto root = std::make_shared<Slot>();
   for (size_t i = 0; i < count; ++i) {
-    slots.push_back(std::make_shared<Slot>());
-    slots.back()->id = i + 1;
-    slots.back()->parent = root;
-    slots.back()->failure = util::Error(EIO, "broken");
+    slots.push_back(maker.Make());
+    slots.back()->IndexFailed(util::Error(EIO, "broken"), true);
   }
   return slots;
 }
 
 TEST(Census, OneInUseThisMomentIsOpen) {
-  const auto slots = FailedSlots(2);
-  const std::lock_guard lock(slots[0]->mutex);
+  SlotMaker maker;
+  const auto slots = FailedSlots(maker, 2);
+  const std::lock_guard lock(SlotPeer(slots[0]).mutex());
   std::thread([&] {
     const auto census = TakeCensus(slots, 10);
     EXPECT_EQ(census.open, 1U);
@@ -41,14 +41,15 @@ TEST(Census, OneInUseThisMomentIsOpen) {
 // Each time, one comes into use at another moment while they are counted, and is in use until they
 // have been.
 TEST(Census, WaitsForNone) {
-  const auto slots = FailedSlots(50);
+  SlotMaker maker;
+  const auto slots = FailedSlots(maker, 50);
   for (int i = 0; i < 1000; ++i) {
     std::atomic<bool> begun = false;
     std::atomic<bool> counted = false;
     std::thread user([&] {
       while (!begun) std::this_thread::yield();
       for (int pause = 0; pause < i * 20; ++pause) begun.load();
-      const std::lock_guard lock(slots.back()->mutex);
+      const std::lock_guard lock(SlotPeer(slots.back()).mutex());
       while (!counted) std::this_thread::yield();
     });
     begun = true;

@@ -12,6 +12,7 @@
 
 #include "support/archive_files.h"
 #include "support/errors.h"
+#include "support/slot_peer.h"
 #include "unit/catalog/room_maker.h"
 
 namespace skopsfs::catalog {
@@ -27,48 +28,54 @@ class OpenArchivesTest : public ::testing::Test {
 
   void Start(const OpenArchives::Budget& budget, size_t slots) {
     open_ = std::make_unique<OpenArchives>(budget);
-    for (size_t i = 0; i < slots; ++i) {
-      slots_.push_back(std::make_shared<Slot>());
-      slots_.back()->id = i + 1;
-    }
+    for (size_t i = 0; i < slots; ++i) slots_.push_back(maker_.Make());
   }
 
   // As the catalogue opens the archive of a slot.
   File OpenFile(size_t i) {
     Slot& slot = *slots_[i];
-    const std::lock_guard lock(slot.mutex);
-    if (!slot.file) {
-      util::UniqueFd fd(open(path_.c_str(), O_RDONLY | O_CLOEXEC));
-      slot.file = open_->Adopt(std::move(fd), testing::StatOf(path_), slot);
-    }
-    open_->Used(slots_[i]);
-    return slot.file;
+    return slot.WhileOpening([&] {
+      File file = slot.file();
+      if (!file) {
+        util::UniqueFd fd(open(path_.c_str(), O_RDONLY | O_CLOEXEC));
+        file = open_->Adopt(std::move(fd), testing::StatOf(path_), slot);
+        slot.SetFile(file);
+      }
+      open_->Used(slots_[i]);
+      return file;
+    });
   }
   Index OpenIndex(size_t i) {
     const File file = OpenFile(i);
     Slot& slot = *slots_[i];
-    const std::lock_guard lock(slot.mutex);
-    if (!slot.index) {
-      slot.index = open_->Adopt(std::make_unique<archive::ArchiveIndex>(*file, "a"), slot);
-    }
-    open_->Used(slots_[i]);
-    return slot.index;
+    return slot.WhileOpening([&] {
+      Index index = slot.open().index;
+      if (!index) {
+        index = open_->Adopt(std::make_unique<archive::ArchiveIndex>(*file, "a"), slot);
+        slot.SetIndex(index);
+      }
+      open_->Used(slots_[i]);
+      return index;
+    });
   }
 
   // Which slots have a file, as a string of digits; which have an index.
   std::string Files() const {
     std::string digits;
-    for (const auto& slot : slots_) digits += slot->file ? std::to_string(slot->id - 1) : "";
+    for (size_t i = 0; i < slots_.size(); ++i) digits += slots_[i]->file() ? std::to_string(i) : "";
     return digits;
   }
   std::string Indexes() const {
     std::string digits;
-    for (const auto& slot : slots_) digits += slot->index ? std::to_string(slot->id - 1) : "";
+    for (size_t i = 0; i < slots_.size(); ++i) {
+      digits += slots_[i]->open().index ? std::to_string(i) : "";
+    }
     return digits;
   }
 
   const testing::TempFolder folder_;
   const std::string path_ = folder_ / "a.skops";
+  SlotMaker maker_;
   std::unique_ptr<OpenArchives> open_;
   std::vector<std::shared_ptr<Slot>> slots_;
 };
@@ -105,7 +112,7 @@ TEST_F(OpenArchivesTest, AnEighthGoesAtATime) {
   Start({.descriptors = 32}, 33);
   for (size_t i = 0; i < 33; ++i) OpenFile(i);
   EXPECT_EQ(open_->open_files(), 29U);
-  for (size_t i = 0; i < 4; ++i) EXPECT_FALSE(slots_[i]->file) << i;
+  for (size_t i = 0; i < 4; ++i) EXPECT_FALSE(slots_[i]->file()) << i;
 }
 
 TEST_F(OpenArchivesTest, HeldFilesStay) {
@@ -117,7 +124,7 @@ TEST_F(OpenArchivesTest, HeldFilesStay) {
   EXPECT_EQ(Files(), "023");
   OpenFile(4);
   EXPECT_EQ(Files(), "024");
-  EXPECT_EQ(slots_[0]->file, first);
+  EXPECT_EQ(slots_[0]->file(), first);
 }
 
 TEST_F(OpenArchivesTest, AllHeld) {
@@ -136,7 +143,7 @@ TEST_F(OpenArchivesTest, AHeldFileCountsWhenItsSlotIsGone) {
   Start({.descriptors = 1}, 2);
   const testing::RoomMaker nothing_goes(*open_);
   File held = OpenFile(0);
-  slots_[0]->file.reset();
+  SlotPeer(slots_[0]).DropFile();
   EXPECT_EQ(ErrnoOf([&] { OpenFile(1); }), ENFILE);
   held.reset();
   EXPECT_EQ(ErrnoOf([&] { OpenFile(1); }), 0);
@@ -148,7 +155,7 @@ TEST_F(OpenArchivesTest, ASlotInUseThisMomentIsLeftAlone) {
   OpenFile(1);
   {
     // Another thread has it: try_lock on a mutex of one's own is not defined.
-    std::unique_lock lock(slots_[0]->mutex);
+    const std::lock_guard lock(SlotPeer(slots_[0]).mutex());
     std::thread([&] { OpenFile(2); }).join();
   }
   EXPECT_EQ(Files(), "02");
@@ -231,39 +238,49 @@ TEST_F(OpenArchivesTest, OfVeryManyThatNobodyReadAThousandStayOpen) {
   constexpr size_t kMost = 1000;
   Start({.descriptors = 2 * kMost}, kMost + 5);
   for (size_t i = 0; i < slots_.size(); ++i) OpenFile(i);
-  slots_[2]->was_read = true;
+  slots_[2]->Inherit(slots_[2]->file(), nullptr);
   EXPECT_EQ(open_->open_files(), kMost + 5);
   open_->Tidy();
   EXPECT_EQ(open_->open_files(), kMost);
   for (size_t i = 0; i < slots_.size(); ++i) {
-    EXPECT_EQ(slots_[i]->file != nullptr, i == 2 || i >= 6) << i;
+    EXPECT_EQ(slots_[i]->file() != nullptr, i == 2 || i >= 6) << i;
   }
 }
 
-TEST_F(OpenArchivesTest, TidyVisitsWhatMayBeOpen) {
+// It cannot.
+class FullKeeper : public DescriptorKeeper {
+ public:
+  uint64_t Keep(uint64_t slot_id, int) noexcept override {
+    EXPECT_TRUE(asked.insert(slot_id).second);
+    return 0;
+  }
+  void Drop(uint64_t) noexcept override {}
+
+  std::set<uint64_t> asked;
+};
+
+TEST_F(OpenArchivesTest, TidyHasAKeeperKeepWhatIsOpen) {
   Start({.descriptors = 10}, 4);
   OpenFile(0);
   OpenIndex(2);
-  const auto visited = [&] {
-    std::set<uint64_t> ids;
-    open_->Tidy([&](Slot& slot) {
-      EXPECT_TRUE(ids.insert(slot.id).second);
-      std::thread([&] { EXPECT_FALSE(slot.mutex.try_lock()); }).join();
-    });
-    return ids;
+  const auto asked = [&] {
+    FullKeeper keeper;
+    open_->Tidy(&keeper);
+    return keeper.asked;
   };
-  EXPECT_EQ(visited(), (std::set<uint64_t>{1, 3}));
-  slots_[0]->file.reset();
+  EXPECT_EQ(asked(), (std::set<uint64_t>{1, 3}));
+  EXPECT_EQ(open_->Slots().size(), 2U);
+  SlotPeer(slots_[0]).DropFile();
   slots_[2].reset();
-  visited();
-  EXPECT_EQ(visited(), std::set<uint64_t>{}) << "neither is open any more";
+  EXPECT_EQ(asked(), std::set<uint64_t>{}) << "neither is open any more";
+  EXPECT_EQ(open_->Slots().size(), 0U);
 }
 
 TEST_F(OpenArchivesTest, SlotsMayGoAtAnyTime) {
   Start({.descriptors = 2}, 6);
   for (size_t i = 0; i < 6; ++i) {
     OpenIndex(i);
-    slots_[i] = std::make_shared<Slot>();
+    slots_[i] = maker_.Make();
   }
   EXPECT_EQ(open_->open_files(), 0U);
   EXPECT_EQ(open_->index_bytes(), 0U);

@@ -16,6 +16,7 @@
 #include "support/errors.h"
 #include "support/file_changes.h"
 #include "support/log_capture.h"
+#include "support/slot_peer.h"
 
 namespace skopsfs::catalog {
 namespace {
@@ -72,11 +73,11 @@ class ReadingTest : public ::testing::Test {
 
 TEST_F(ReadingTest, WhatIsOpenIsKeptUntilItsSlotGoes) {
   catalog_.Open(slot_);
-  EXPECT_FALSE(slot_->was_read);
+  EXPECT_FALSE(SlotPeer(slot_).was_read());
   EXPECT_EQ(keeper_.kept, (std::map<uint64_t, uint64_t>{{1, slot_->id}})) << "it may be read";
   Read();
   Read();
-  EXPECT_TRUE(slot_->was_read);
+  EXPECT_TRUE(SlotPeer(slot_).was_read());
   EXPECT_EQ(keeper_.kept, (std::map<uint64_t, uint64_t>{{1, slot_->id}}));
   std::filesystem::remove(path_);
   EXPECT_EQ(testing::ReadSome(*Read(), 0, 10), "data");
@@ -99,7 +100,7 @@ TEST_F(ReadingTest, WhatGivesWayToOthersIsNotKept) {
   catalog.Open(second);
   const auto third = LookUp(catalog, "c.skops");
   catalog.Open(third);
-  EXPECT_FALSE(first->file);
+  EXPECT_FALSE(first->file());
   EXPECT_EQ(keeper_.kept, (std::map<uint64_t, uint64_t>{{2, second->id}, {3, third->id}}));
 }
 
@@ -107,10 +108,10 @@ TEST_F(ReadingTest, WhatCannotBeKeptNowIsKeptLater) {
   keeper_.is_full = true;
   Read();
   catalog_.Tidy();
-  EXPECT_FALSE(slot_->kept);
+  EXPECT_FALSE(SlotPeer(slot_).is_kept());
   keeper_.is_full = false;
   catalog_.Tidy();
-  EXPECT_TRUE(slot_->kept);
+  EXPECT_TRUE(SlotPeer(slot_).is_kept());
   catalog_.Tidy();
   EXPECT_EQ(keeper_.kept.size(), 1U);
 }
@@ -138,39 +139,39 @@ TEST_F(ReadingTest, OfVeryManyMembersAllBeginAnew) {
   const auto open = catalog_.Open(slot_);
   const auto reader = Read();
   for (uint32_t i = 2; i <= kMost; ++i) catalog_.Read(*slot_, open, i, reader);
-  EXPECT_EQ(slot_->members.size(), kMost);
+  EXPECT_EQ(SlotPeer(slot_).readers(), kMost);
   catalog_.Read(*slot_, open, kMost + 1, reader);
-  EXPECT_EQ(slot_->members.size(), 1U);
+  EXPECT_EQ(SlotPeer(slot_).readers(), 1U);
   EXPECT_EQ(catalog_.MemberOf(*slot_, kMember), nullptr);
   EXPECT_EQ(testing::ReadSome(*reader, 0, 10), "data") << "who still has it reads on";
 }
 
 TEST_F(ReadingTest, AFileThatGaveWayMeanwhileIsTheVersionsAgain) {
   const auto open = catalog_.Open(slot_);
-  slot_->file.reset();
+  SlotPeer(slot_).DropFile();
   catalog_.Read(*slot_, open, kMember, nullptr);
-  EXPECT_EQ(slot_->file, open.file);
-  EXPECT_TRUE(slot_->was_read);
+  EXPECT_EQ(slot_->file(), open.file);
+  EXPECT_TRUE(SlotPeer(slot_).was_read());
 }
 
 TEST_F(ReadingTest, AReaderOfAnotherFileIsNotRemembered) {
   const auto open = catalog_.Open(slot_);
-  slot_->file.reset();
+  SlotPeer(slot_).DropFile();
   const auto again = catalog_.Open(slot_);
   ASSERT_NE(again.file, open.file);
   catalog_.Read(*slot_, open, kMember, nullptr);
-  EXPECT_EQ(slot_->file, open.file) << "nothing was read of the other one";
-  EXPECT_TRUE(slot_->was_read);
+  EXPECT_EQ(slot_->file(), open.file) << "nothing was read of the other one";
+  EXPECT_TRUE(SlotPeer(slot_).was_read());
   catalog_.Read(*slot_, again, kMember + 1, nullptr);
-  EXPECT_EQ(slot_->file, open.file);
-  EXPECT_EQ(slot_->members.size(), 1U);
+  EXPECT_EQ(slot_->file(), open.file);
+  EXPECT_EQ(SlotPeer(slot_).readers(), 1U);
 }
 
 TEST_F(ReadingTest, WhatWasFoundWrongIsRefused) {
   Read();
-  slot_->bad_members[kMember] = {.reason = "a bad disk", .is_wrong = false};
+  slot_->MemberFailed(kMember, "a bad disk", false);
   EXPECT_NE(catalog_.MemberOf(*slot_, kMember), nullptr) << "it may work the next time";
-  slot_->bad_members[kMember] = {.reason = "a wrong sum", .is_wrong = true};
+  slot_->MemberFailed(kMember, "a wrong sum", true);
   EXPECT_EQ(FailureOf([&] { catalog_.MemberOf(*slot_, kMember); }),
             std::to_string(EIO) + ": a wrong sum");
 }
@@ -179,13 +180,13 @@ TEST_F(ReadingTest, WhatWasFoundWrongIsRefused) {
 
 TEST_F(ReadingTest, AFileWhoseFilesystemIsGoneIsOpenedAnew) {
   Read();
-  const auto file = slot_->file;
+  const auto file = slot_->file();
   EXPECT_FALSE(catalog_.LetGoOfDead(*slot_, *file, EIO));
-  EXPECT_EQ(slot_->file, file) << "that may pass";
+  EXPECT_EQ(slot_->file(), file) << "that may pass";
   EXPECT_TRUE(catalog_.LetGoOfDead(*slot_, *file, ENOTCONN));
-  EXPECT_FALSE(slot_->file);
-  EXPECT_TRUE(slot_->members.empty());
-  EXPECT_FALSE(slot_->was_read);
+  EXPECT_FALSE(slot_->file());
+  EXPECT_EQ(SlotPeer(slot_).readers(), 0U);
+  EXPECT_FALSE(SlotPeer(slot_).was_read());
   EXPECT_TRUE(keeper_.kept.empty());
   EXPECT_NE(catalog_.Open(slot_).file, file);
 }
@@ -193,11 +194,11 @@ TEST_F(ReadingTest, AFileWhoseFilesystemIsGoneIsOpenedAnew) {
 TEST_F(ReadingTest, WhatWasChangedInPlaceIsLetGoOfForEver) {
   Read();
   catalog_.LetGoOfChanged(*slot_);
-  EXPECT_TRUE(slot_->file) << "nothing has happened to it";
+  EXPECT_TRUE(slot_->file()) << "nothing has happened to it";
   testing::WaitForNewTime(path_);
   testing::Overwrite(path_, 0, "other");
   catalog_.LetGoOfChanged(*slot_);
-  EXPECT_FALSE(slot_->file);
+  EXPECT_FALSE(slot_->file());
   EXPECT_TRUE(keeper_.kept.empty());
   EXPECT_EQ(catalog_.open_files(), 0U);
   EXPECT_THAT(FailureOf([&] { catalog_.OpenKnown(slot_); }),
@@ -245,7 +246,7 @@ TEST_F(ReadingTest, WhatAPredecessorReadIsReadOn) {
   auto kept = Kept(7, slot_->id);
   std::filesystem::remove(path_);
   catalog_.Inherit(std::move(kept));
-  EXPECT_TRUE(slot_->was_read);
+  EXPECT_TRUE(SlotPeer(slot_).was_read());
   EXPECT_EQ(catalog_.open_files(), 1U);
   EXPECT_EQ(testing::ReadSome(*Read(), 0, 10), "data");
   EXPECT_TRUE(keeper_.kept.empty()) << "it is kept already";

@@ -14,6 +14,7 @@
 #include "catalog/open_archives.h"
 #include "support/archive_files.h"
 #include "support/errors.h"
+#include "support/slot_peer.h"
 #include "unit/catalog/room_maker.h"
 
 namespace skopsfs::catalog {
@@ -33,10 +34,7 @@ class RoomTest : public ::testing::Test {
  protected:
   RoomTest() {
     testing::WriteFile(path_, testing::ArchiveOf("data"));
-    for (uint64_t id = 1; id <= 8; ++id) {
-      slots_.push_back(std::make_shared<Slot>());
-      slots_.back()->id = id;
-    }
+    for (int i = 0; i < 8; ++i) slots_.push_back(maker_.Make());
   }
 
   File Adopt(const std::shared_ptr<Slot>& slot) {
@@ -47,18 +45,14 @@ class RoomTest : public ::testing::Test {
   // As the catalogue does; the file of a slot is there before anybody else can close it.
   void Open(const std::shared_ptr<Slot>& slot, bool is_read) {
     auto file = Adopt(slot);
-    const std::lock_guard lock(slot->mutex);
-    slot->file = std::move(file);
-    slot->was_read = is_read;
+    is_read ? slot->Inherit(std::move(file), nullptr) : slot->SetFile(std::move(file));
     open_.Used(slot);
   }
   // Which slots are there and have a file.
   std::string Files() const {
     std::string digits;
     for (size_t i = 0; i < slots_.size(); ++i) {
-      if (!slots_[i]) continue;
-      const std::lock_guard lock(slots_[i]->mutex);
-      if (slots_[i]->file) digits += std::to_string(i);
+      if (slots_[i] && slots_[i]->file()) digits += std::to_string(i);
     }
     return digits;
   }
@@ -74,6 +68,7 @@ class RoomTest : public ::testing::Test {
   const testing::TempFolder folder_;
   const std::string path_ = folder_ / "a.skops";
   OpenArchives open_{{.descriptors = 4}};
+  SlotMaker maker_;
   std::vector<std::shared_ptr<Slot>> slots_;
 };
 
@@ -108,7 +103,7 @@ TEST_F(RoomTest, TheLeastRecentlyReadIsAskedForFirst) {
   EXPECT_THAT(LeastRecentlyRead(), ElementsAre(3, 0, 1));
   for (int i = 0; i < 10; ++i) open_.UsedAgain(*slots_[3]);
   EXPECT_THAT(LeastRecentlyRead(), ElementsAre(0, 3, 1)) << "the one in use is asked for last";
-  const std::lock_guard lock(slots_[0]->mutex);
+  const std::lock_guard lock(SlotPeer(slots_[0]).mutex());
   std::thread([&] { EXPECT_THAT(LeastRecentlyRead(), ElementsAre(3, 1)); }).join();
 }
 
@@ -129,17 +124,13 @@ TEST_F(RoomTest, WhoNeedsRoomGetsItWhenASlotGoes) {
 
 // Many threads need room at once, each more than there is.
 TEST_F(RoomTest, ManyWaitAndAllGetRoom) {
-  const RoomMaker drops(open_, [&](const std::shared_ptr<Slot>& slot) {
-    const std::lock_guard lock(slot->mutex);
-    slot->was_read = false;
-    slot->file.reset();
-  });
+  const RoomMaker drops(
+      open_, [&](const std::shared_ptr<Slot>& slot) { slot->Close(*slot->file(), std::nullopt); });
   std::vector<std::thread> threads;
   for (uint64_t t = 0; t < 4; ++t) {
     threads.emplace_back([&, t] {
       for (uint64_t i = 0; i < 100; ++i) {
-        const auto slot = std::make_shared<Slot>();
-        slot->id = 100 + t * 100 + i;
+        const auto slot = maker_.Make();
         EXPECT_EQ(ErrnoOf([&] { Open(slot, true); }), 0);
         EXPECT_LE(open_.open_files(), 4U);
       }

@@ -29,11 +29,7 @@ struct stat Folder(uint64_t inode) {
 
 class SlotTableTest : public ::testing::Test {
  protected:
-  static std::shared_ptr<Slot> Root() {
-    auto root = std::make_shared<Slot>();
-    root->is_folder = true;
-    return root;
-  }
+  static std::shared_ptr<Slot> Root() { return std::make_shared<Slot>(Folder(0), true); }
 
   std::shared_ptr<Slot> Acquire(const std::string& name, const struct stat& st) {
     return Acquire(table_.root(), name, st);

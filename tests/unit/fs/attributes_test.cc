@@ -10,6 +10,7 @@
 #include "support/archive_builder.h"
 #include "support/memory_source.h"
 #include "support/open_archive.h"
+#include "support/slot_peer.h"
 #include "zip/format.h"
 
 namespace skopsfs::fs {
@@ -24,15 +25,14 @@ constexpr uint16_t kDosTime = (13 << 11) | (14 << 5) | 8;
 class AttributesTest : public ::testing::Test {
  protected:
   AttributesTest() {
-    slot_.path = "dir/a.skops";
-    slot_.st.st_mode = S_IFREG | 0644;
-    slot_.st.st_uid = 12;
-    slot_.st.st_gid = 34;
-    slot_.st.st_dev = 5;
-    slot_.st.st_ino = 6;
-    slot_.st.st_size = 1000;
-    slot_.st.st_mtim = {.tv_sec = 1000, .tv_nsec = 1};
-    slot_.st.st_ctim = {.tv_sec = 2000, .tv_nsec = 2};
+    st_.st_mode = S_IFREG | 0644;
+    st_.st_uid = 12;
+    st_.st_gid = 34;
+    st_.st_dev = 5;
+    st_.st_ino = 6;
+    st_.st_size = 1000;
+    st_.st_mtim = {.tv_sec = 1000, .tv_nsec = 1};
+    st_.st_ctim = {.tv_sec = 2000, .tv_nsec = 2};
   }
 
   void Index(ArchiveBuilder& builder) {
@@ -40,10 +40,15 @@ class AttributesTest : public ::testing::Test {
     index_ = std::make_unique<archive::ArchiveIndex>(*source_, "a.skops");
   }
   struct stat Of(const std::string& path) const {
-    return MemberAttributes(slot_, *index_, testing::FindNode(*index_, path));
+    return MemberAttributes(*Slot(), *index_, testing::FindNode(*index_, path));
   }
 
-  catalog::Slot slot_;
+  // As it is known now.
+  std::shared_ptr<catalog::Slot> Slot() const { return slots_.Make(path_, st_); }
+
+  mutable catalog::SlotMaker slots_;
+  std::string path_ = "dir/a.skops";
+  struct stat st_ {};
   std::unique_ptr<testing::MemorySource> source_;
   std::unique_ptr<archive::ArchiveIndex> index_;
 };
@@ -64,18 +69,18 @@ TEST_F(AttributesTest, Modes) {
                                          {0004, 0004, 0005},
                                          {0333, 0000, 0000},
                                          {07755, 0444, 0555}}) {
-    slot_.st.st_mode = S_IFREG | c.archive;
+    st_.st_mode = S_IFREG | c.archive;
     SCOPED_TRACE(::testing::Message() << std::oct << c.archive);
     EXPECT_EQ(Of("m").st_mode, S_IFREG | c.member);
     EXPECT_EQ(Of("d/m").st_mode, S_IFREG | c.member);
     EXPECT_EQ(Of("d").st_mode, S_IFDIR | c.directory);
     EXPECT_EQ(Of("e").st_mode, S_IFDIR | c.directory);
-    EXPECT_EQ(SourceAttributes(slot_.path, slot_.st).st_mode, S_IFDIR | c.directory);
+    EXPECT_EQ(SourceAttributes(path_, st_).st_mode, S_IFDIR | c.directory);
   }
 }
 
 TEST_F(AttributesTest, FoldersKeepTheirOwnMode) {
-  struct stat st = slot_.st;
+  struct stat st = st_;
   for (const mode_t mode : {0755U, 0700U, 01777U, 02750U, 0000U}) {
     st.st_mode = S_IFDIR | mode;
     st.st_nlink = 7;
@@ -88,7 +93,7 @@ TEST_F(AttributesTest, OwnersAndLinks) {
   ArchiveBuilder builder;
   builder.Add({.name = "d/m", .data = "x"}).Add({.name = "d/e/m"}).Add({.name = "d/f/"});
   Index(builder);
-  for (const auto& st : {Of("d/m"), Of("d"), SourceAttributes(slot_.path, slot_.st)}) {
+  for (const auto& st : {Of("d/m"), Of("d"), SourceAttributes(path_, st_)}) {
     EXPECT_EQ(st.st_uid, 12U);
     EXPECT_EQ(st.st_gid, 34U);
     EXPECT_EQ(st.st_ctim.tv_sec, 2000);
@@ -98,8 +103,8 @@ TEST_F(AttributesTest, OwnersAndLinks) {
   EXPECT_EQ(Of("d").st_nlink, 4U);
   EXPECT_EQ(Of("d/e").st_nlink, 2U);
   // An archive is opened by who looks into it, and by-name is read by who looks into that.
-  EXPECT_EQ(SourceAttributes(slot_.path, slot_.st).st_nlink, 1U);
-  EXPECT_EQ(NameFolderAttributes(slot_, handover::NodeId::kFirstName).st_nlink, 1U);
+  EXPECT_EQ(SourceAttributes(path_, st_).st_nlink, 1U);
+  EXPECT_EQ(NameFolderAttributes(*Slot(), handover::NodeId::kFirstName).st_nlink, 1U);
 }
 
 TEST_F(AttributesTest, SizesAndBlocks) {
@@ -186,8 +191,8 @@ TEST_F(AttributesTest, TimesAreTheMembers) {
   EXPECT_EQ(Of("explicit").st_mtim.tv_sec, 99);
   // What no entry says of is as old as the archive.
   EXPECT_EQ(Of("implied").st_mtim.tv_sec, 1000);
-  EXPECT_EQ(SourceAttributes(slot_.path, slot_.st).st_mtim.tv_sec, 1000);
-  EXPECT_EQ(SourceAttributes(slot_.path, slot_.st).st_mtim.tv_nsec, 1);
+  EXPECT_EQ(SourceAttributes(path_, st_).st_mtim.tv_sec, 1000);
+  EXPECT_EQ(SourceAttributes(path_, st_).st_mtim.tv_nsec, 1);
 }
 
 TEST_F(AttributesTest, InodeNumbersAreOfTheVersion) {
@@ -196,34 +201,34 @@ TEST_F(AttributesTest, InodeNumbersAreOfTheVersion) {
   Index(builder);
   std::set<ino_t> seen;
   const auto add_all = [&](const char* what) {
-    for (const auto& st : {Of("a"), Of("b"), SourceAttributes(slot_.path, slot_.st)}) {
+    for (const auto& st : {Of("a"), Of("b"), SourceAttributes(path_, st_)}) {
       EXPECT_TRUE(seen.insert(st.st_ino).second) << what;
       EXPECT_GT(st.st_ino, 1U);
     }
   };
   add_all("at first");
   EXPECT_TRUE(seen.contains(Of("a").st_ino)) << "asked twice, the same answer";
-  slot_.st.st_ino = 7;
+  st_.st_ino = 7;
   add_all("another inode");
-  slot_.st.st_dev = 7;
+  st_.st_dev = 7;
   add_all("another device");
-  slot_.st.st_size = 7;
+  st_.st_size = 7;
   add_all("another size");
-  slot_.st.st_mtim.tv_nsec = 7;
+  st_.st_mtim.tv_nsec = 7;
   add_all("another modification time");
-  slot_.st.st_ctim.tv_nsec = 7;
+  st_.st_ctim.tv_nsec = 7;
   add_all("another change time");
-  slot_.path = "dir/b.skops";  // the same file by another name is another tree of files
+  path_ = "dir/b.skops";  // the same file by another name is another tree of files
   add_all("another path");
   const size_t before = seen.size();
-  slot_.st.st_mode = S_IFREG | 0600;
-  slot_.st.st_nlink = 3;
+  st_.st_mode = S_IFREG | 0600;
+  st_.st_nlink = 3;
   seen.insert(Of("a").st_ino);
   EXPECT_EQ(seen.size(), before) << "what is no part of the identity";
 }
 
 TEST_F(AttributesTest, InodeNumberOfAFolderStaysWhileItsContentsChange) {
-  struct stat st = slot_.st;
+  struct stat st = st_;
   st.st_mode = S_IFDIR | 0755;
   const ino_t before = SourceAttributes("dir", st).st_ino;
   st.st_mtim.tv_sec = 1;

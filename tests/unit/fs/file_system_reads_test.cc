@@ -17,6 +17,7 @@
 #include "support/kernel.h"
 #include "support/log_capture.h"
 #include "support/samples.h"
+#include "support/slot_peer.h"
 #include "util/unique_fd.h"
 #include "zip/format.h"
 
@@ -60,17 +61,15 @@ class ReadsTest : public ::testing::Test {
   }
   // As by need, when nothing was read of it.
   void CloseFile(NodeId node) {
-    const auto slot = SlotOf(node);
-    const std::lock_guard lock(slot->mutex);
-    ASSERT_FALSE(slot->was_read);
-    slot->file.reset();
+    const catalog::SlotPeer peer(SlotOf(node));
+    ASSERT_FALSE(peer.was_read());
+    peer.DropFile();
   }
   // As when memory is short.
   void ForgetIndex(NodeId node) {
-    const auto slot = SlotOf(node);
-    const std::lock_guard lock(slot->mutex);
-    slot->members.clear();
-    slot->index.reset();
+    const catalog::SlotPeer peer(SlotOf(node));
+    peer.DropReaders();
+    peer.DropIndex();
   }
 
   const std::string data_ = testing::Noise(100'000);
@@ -218,7 +217,7 @@ TEST_F(ReadsTest, VeryManyMembersOfOneArchive) {
   const auto first = fs_->MemberOf(kernel_->Node("many.skops/0"));
   for (size_t i = 0; i < kMany; ++i) {
     EXPECT_EQ(Read(kernel_->Node("many.skops/" + std::to_string(i)), 0, 10), std::to_string(i));
-    ASSERT_LE(SlotOf(first.node)->members.size(), 4096U);
+    ASSERT_LE(catalog::SlotPeer(SlotOf(first.node)).readers(), 4096U);
   }
   EXPECT_EQ(kernel_->Read(first, 0, 10), "0") << "who has one reads on";
   EXPECT_EQ(Read(first.node), "0");
@@ -257,18 +256,18 @@ TEST_F(ReadsTest, WhatIsDeadIsLetGoOfAndOpenedAgain) {
   Read(stored, 0, 1);
   const auto slot = SlotOf(stored);
   auto& catalog = fs_->catalog();
-  const auto file = slot->file;
+  const auto file = slot->file();
   catalog.LetGoOfDead(*slot, *file, ETIMEDOUT);
-  EXPECT_EQ(slot->file, file) << "that may pass";
-  EXPECT_FALSE(slot->members.empty());
+  EXPECT_EQ(slot->file(), file) << "that may pass";
+  EXPECT_GT(catalog::SlotPeer(slot).readers(), 0U);
   catalog.LetGoOfDead(*slot, *file, ENOTCONN);
-  EXPECT_EQ(slot->file, nullptr);
-  EXPECT_TRUE(slot->members.empty());
-  EXPECT_FALSE(slot->was_read);
+  EXPECT_EQ(slot->file(), nullptr);
+  EXPECT_EQ(catalog::SlotPeer(slot).readers(), 0U);
+  EXPECT_FALSE(catalog::SlotPeer(slot).was_read());
   EXPECT_TRUE(Read(stored) == data_) << "it is back";
-  EXPECT_NE(slot->file, file);
+  EXPECT_NE(slot->file(), file);
   catalog.LetGoOfDead(*slot, *file, ENOTCONN);
-  EXPECT_NE(slot->file, nullptr) << "another one is not let go of for that";
+  EXPECT_NE(slot->file(), nullptr) << "another one is not let go of for that";
 }
 
 }  // namespace

@@ -15,6 +15,7 @@
 #include "support/errors.h"
 #include "support/kernel.h"
 #include "support/log_capture.h"
+#include "support/slot_peer.h"
 
 namespace skopsfs::fs {
 namespace {
@@ -90,7 +91,7 @@ TEST_F(KnownNodesTest, OneThatNobodyLookedInto) {
   const auto named = fs_.NamesOf(slot, 0, 100);
   ASSERT_EQ(named.size(), 1U);
   ExpectSame(named[0], {node, kRoot, "a.skops"});
-  EXPECT_EQ(slot->index, nullptr) << "nothing was read for that";
+  EXPECT_EQ(slot->open().index, nullptr) << "nothing was read for that";
 }
 
 TEST_F(KnownNodesTest, WhatIsInADirectoryComesBeforeIt) {
@@ -152,11 +153,8 @@ TEST_F(KnownNodesTest, OneWhoseFileIsGone) {
   const NodeId node = kernel_.Node("a.skops");
   kernel_.Node("a.skops/1.npy");
   const auto slot = fs_.catalog().slots().Get(node.slot);
-  {
-    const std::lock_guard lock(slot->mutex);
-    slot->file.reset();
-    slot->index.reset();
-  }
+  catalog::SlotPeer(slot).DropFile();
+  catalog::SlotPeer(slot).DropIndex();
   std::filesystem::remove(folder_ / "a.skops");
   EXPECT_EQ(ErrnoOf([&] { fs_.NamesOf(slot, 0, 100); }), ESTALE);
   EXPECT_GT(KnownNodes(*slot).size(), 5U) << "its nodes are still told";

@@ -12,6 +12,7 @@
 #include "support/kernel.h"
 #include "support/log_capture.h"
 #include "support/samples.h"
+#include "support/slot_peer.h"
 
 namespace skopsfs::fs {
 namespace {
@@ -304,23 +305,21 @@ TEST_F(NpzTest, AFastThreadMakesNoNamesToReadWith) {
   const auto array = kernel_->Node("a.skops/by-name/X/data.npy");
   const auto read = [&] { EXPECT_EQ(kernel_->Read(fs_->MemberOf(array), 0, data_.size()), data_); };
   EXPECT_EQ(EffortOf(read), std::nullopt);
-  const auto slot = fs_->catalog().slots().Get(array.slot);
-  slot->names.reset();
-  slot->inner.clear();
+  const catalog::SlotPeer peer(fs_->catalog().slots().Get(array.slot));
+  peer.DropNames();
   EXPECT_EQ(EffortOf(read), std::nullopt) << "it is being read";
-  slot->members.clear();
+  peer.DropReaders();
   EXPECT_EQ(EffortOf(read), Effort::kDecode);
-  slot->index.reset();
+  peer.DropIndex();
   EXPECT_EQ(EffortOf(read), Effort::kOpen);
   read();
   EXPECT_EQ(EffortOf(read), std::nullopt);
   // And of a version that is replaced: it is made again from what is open.
   testing::ReplaceFile(folder_ / "a.skops", testing::ArchiveOf("new"));
   EXPECT_EQ(kernel_->Contents("a.skops/m"), "new");
-  slot->members.clear();
-  slot->names.reset();
-  slot->inner.clear();
-  slot->index.reset();
+  peer.DropReaders();
+  peer.DropNames();
+  peer.DropIndex();
   read();
   EXPECT_THAT(log_.texts(), IsEmpty());
 }
