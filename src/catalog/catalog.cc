@@ -64,7 +64,7 @@ void Catalog::LookAtOpenFiles() {
     if (std::chrono::steady_clock::now() > give_up) break;
   }
   // That of a single archive is not to be held by the catalogue alone.
-  const std::lock_guard lock(single_mutex_);
+  const util::MutexLock lock(single_mutex_);
   if (single_ && single_->superseded) {
     slots_.Forget(single_->id, 1);
     single_.reset();
@@ -164,7 +164,7 @@ std::shared_ptr<Slot> Catalog::SingleArchive() {
   try {
     const source::Found found = OpenRoot();
     if (!S_ISREG(found.st.st_mode)) throw Error(EIO, "the source is no longer a regular file");
-    const std::lock_guard lock(single_mutex_);
+    const util::MutexLock lock(single_mutex_);
     auto slot = Acquire(root(), "", found);
     // One lookup is ours: give back that of the version before, or the second one on this.
     if (single_) slots_.Forget(single_->id, 1);

@@ -13,6 +13,7 @@
 #include "catalog/slot.h"
 #include "catalog/slot_table.h"
 #include "source/source.h"
+#include "util/mutex.h"
 
 namespace skopsfs::catalog {
 
@@ -162,11 +163,12 @@ class Catalog {
   util::Error Failed(Slot& slot, const util::Error& error);
 
   std::vector<std::pair<handover::Identity, std::string>> quarantined_;
-  std::mutex early_mutex_;
-  std::deque<std::weak_ptr<Slot>> early_;  // that OpenEarly() has opened, the latest last
-  uint64_t looked_at_ = 0;                 // the slot whose file was looked at last
-  std::mutex single_mutex_;
-  std::shared_ptr<Slot> single_;
+  util::Mutex early_mutex_;  // no other one is taken while it is held
+  // What OpenEarly() has opened, the latest last.
+  std::deque<std::weak_ptr<Slot>> early_ GUARDED_BY(early_mutex_);
+  uint64_t looked_at_ = 0;    // the slot whose file was looked at last
+  util::Mutex single_mutex_;  // before those of the SlotTable and of ReplacedNames
+  std::shared_ptr<Slot> single_ GUARDED_BY(single_mutex_);
 };
 
 }  // namespace skopsfs::catalog

@@ -83,7 +83,7 @@ void Catalog::OpenEarly(const std::shared_ptr<Slot>& slot) {
   }
   std::shared_ptr<Slot> oldest;
   {
-    const std::lock_guard lock(early_mutex_);
+    const util::MutexLock lock(early_mutex_);
     early_.push_back(slot);
     if (early_.size() <= kMost) return;
     oldest = early_.front().lock();

@@ -9,6 +9,8 @@
 namespace skopsfs::catalog {
 namespace {
 
+using util::MutexLock;
+
 // An eighth below the bound, so that a walk over very many archives does not sort them all each
 // time.
 size_t Target(size_t most) { return most - std::max<size_t>(1, most / 8); }
@@ -19,15 +21,15 @@ std::shared_ptr<const archive::ArchiveFile> OpenArchives::Adopt(util::UniqueFd f
                                                                 const struct stat& st,
                                                                 const Slot& opening) {
   constexpr auto kPatience = std::chrono::seconds(10);  // with whoever asks the kernel
-  const std::lock_guard adopting(adopting_);
+  const MutexLock adopting(adopting_);
   if (room_->files >= budget_.descriptors) CloseUnread(Target(budget_.descriptors), &opening);
-  std::unique_lock lock(room_->mutex);
+  MutexLock lock(room_->mutex);
   if (room_->files >= budget_.descriptors) {
     // A round that has begun before may have passed what is let go of by now.
     const uint64_t enough = room_->rounds + 2;
     ++room_->waiting;
     room_->changed.notify_all();
-    room_->changed.wait_for(lock, kPatience, [&] {
+    room_->changed.wait_for(lock, kPatience, [&]() REQUIRES(room_->mutex) {
       return room_->files < budget_.descriptors || room_->rounds >= enough;
     });
     --room_->waiting;
@@ -46,7 +48,7 @@ std::shared_ptr<const archive::ArchiveFile> OpenArchives::AdoptInherited(util::U
   auto adopted = std::make_unique<archive::ArchiveFile>(std::move(fd), st, budget_.keep_pages,
                                                         budget_.counters);
   {
-    const std::lock_guard lock(room_->mutex);
+    const MutexLock lock(room_->mutex);
     room_->closing.reserve(room_->files + 1);
     ++room_->files;
   }
@@ -56,7 +58,7 @@ std::shared_ptr<const archive::ArchiveFile> OpenArchives::AdoptInherited(util::U
 
 void OpenArchives::Room::LetGo(const archive::ArchiveFile* file) noexcept {
   {
-    const std::lock_guard lock(mutex);
+    const MutexLock lock(mutex);
     ++leaving;
     // One that hangs is not to keep all others open.
     constexpr auto kPatience = std::chrono::seconds(2);
@@ -70,7 +72,7 @@ void OpenArchives::Room::LetGo(const archive::ArchiveFile* file) noexcept {
 
 void OpenArchives::Room::Close(const archive::ArchiveFile* file) noexcept {
   delete file;
-  const std::lock_guard lock(mutex);
+  const MutexLock lock(mutex);
   --files;
   in_vain_until = {};
   --leaving;
@@ -80,10 +82,11 @@ void OpenArchives::Room::Close(const archive::ArchiveFile* file) noexcept {
 void OpenArchives::CloseFor(const std::stop_token& stop, std::chrono::milliseconds period) {
   auto& room = *room_;
   const auto end = std::chrono::steady_clock::now() + period;
-  std::unique_lock lock(room.mutex);
+  MutexLock lock(room.mutex);
   room.has_closer = true;
   room.busy_since = room.busy_since.max();
-  while (room.changed.wait_until(lock, stop, end, [&] { return !room.closing.empty(); })) {
+  while (room.changed.wait_until(lock, stop, end,
+                                 [&]() REQUIRES(room.mutex) { return !room.closing.empty(); })) {
     const auto* const file = room.closing.back();
     room.closing.pop_back();
     room.busy_since = std::chrono::steady_clock::now();
@@ -97,25 +100,26 @@ void OpenArchives::CloseFor(const std::stop_token& stop, std::chrono::millisecon
 }
 
 bool OpenArchives::WaitForShortage(const std::stop_token& stop, std::chrono::milliseconds period) {
-  std::unique_lock lock(room_->mutex);
-  return room_->changed.wait_for(lock, stop, period, [&] {
+  MutexLock lock(room_->mutex);
+  return room_->changed.wait_for(lock, stop, period, [&]() REQUIRES(room_->mutex) {
     return room_->waiting > 0 && room_->Staying() >= budget_.descriptors;
   });
 }
 
 bool OpenArchives::WaitForRoom(std::chrono::milliseconds time) {
-  std::unique_lock lock(room_->mutex);
-  return room_->changed.wait_for(
-      lock, time, [&] { return room_->waiting == 0 || room_->Staying() < budget_.descriptors; });
+  MutexLock lock(room_->mutex);
+  return room_->changed.wait_for(lock, time, [&]() REQUIRES(room_->mutex) {
+    return room_->waiting == 0 || room_->Staying() < budget_.descriptors;
+  });
 }
 
 bool OpenArchives::WasInVain() {
-  const std::lock_guard lock(room_->mutex);
+  const MutexLock lock(room_->mutex);
   return std::chrono::steady_clock::now() < room_->in_vain_until;
 }
 
 void OpenArchives::NoRoomIsLeft() {
-  const std::lock_guard lock(room_->mutex);
+  const MutexLock lock(room_->mutex);
   constexpr auto kPause = std::chrono::seconds(1);
   ++room_->rounds;
   room_->in_vain_until = std::chrono::steady_clock::now() + kPause;
@@ -138,13 +142,13 @@ void OpenArchives::MakeRoomForIndexes(const Slot& opening) {
 
 void OpenArchives::Used(const std::shared_ptr<Slot>& slot) {
   UsedAgain(*slot);
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   slots_.try_emplace(slot->id, slot);
 }
 
 std::vector<std::shared_ptr<Slot>> OpenArchives::Slots() {
   std::vector<std::shared_ptr<Slot>> slots;
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   slots.reserve(slots_.size());
   std::erase_if(slots_, [&](const auto& item) {
     auto slot = item.second.lock();
@@ -175,7 +179,7 @@ std::vector<std::shared_ptr<Slot>> OpenArchives::LeastRecentlyRead() {
 
 void OpenArchives::CloseUnread(size_t enough, const Slot* except) {
   size_t staying = [&] {
-    const std::lock_guard lock(room_->mutex);
+    const MutexLock lock(room_->mutex);
     return room_->Staying();
   }();
   for (const auto& slot : ByUse()) {
@@ -209,7 +213,7 @@ void OpenArchives::Tidy(DescriptorKeeper* keeper) {
     if (const auto file = slot->TryKeep(keeper)) file->pages().DropIfQuiet();
   }
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     std::erase_if(slots_, [](const auto& item) {
       const auto slot = item.second.lock();
       return !slot || slot->TryIsClosed();

@@ -14,6 +14,7 @@
 #include "catalog/slot.h"
 #include "handover/counters.h"
 #include "util/long_mutex.h"
+#include "util/mutex.h"
 
 namespace skopsfs::catalog {
 
@@ -120,29 +121,34 @@ class OpenArchives {
   const Budget budget_;
   // Shared with the deleters of files and indexes, which may outlive this object.
   struct Room {
+    using Time = std::chrono::steady_clock::time_point;
+
     std::atomic<size_t> files = 0;
     std::atomic<size_t> index_bytes = 0;
-    std::mutex mutex;  // guards what follows
+    util::Mutex mutex;  // no other one is taken while it is held
     std::condition_variable_any changed;
-    size_t waiting = 0;   // for a file to be closed
-    size_t leaving = 0;   // files that will be closed without anything more
-    uint64_t rounds = 0;  // of asking for all
-    std::chrono::steady_clock::time_point in_vain_until{};  // see WasInVain()
-    bool has_closer = false;
+    size_t waiting GUARDED_BY(mutex) = 0;       // for a file to be closed
+    size_t leaving GUARDED_BY(mutex) = 0;       // files that will be closed without anything more
+    uint64_t rounds GUARDED_BY(mutex) = 0;      // of asking for all
+    Time in_vain_until GUARDED_BY(mutex) = {};  // see WasInVain()
+    bool has_closer GUARDED_BY(mutex) = false;
     // When the closer began with what it is at, if it is at something.
-    std::chrono::steady_clock::time_point busy_since = busy_since.max();
-    std::vector<const archive::ArchiveFile*> closing;  // has room for all files
+    Time busy_since GUARDED_BY(mutex) = Time::max();
+    // Has room for all files.
+    std::vector<const archive::ArchiveFile*> closing GUARDED_BY(mutex);
 
-    size_t Staying() const { return files - leaving; }
+    size_t Staying() const REQUIRES(mutex) { return files - leaving; }
     void LetGo(const archive::ArchiveFile* file) noexcept;
     void Close(const archive::ArchiveFile* file) noexcept;
   };
   const std::shared_ptr<Room> room_ = std::make_shared<Room>();
   std::atomic<uint64_t> uses_ = 0;
+  // While either is held, a slot is being opened: its WhileOpening() has begun.
   util::LongMutex reading_huge_;
   util::LongMutex adopting_;  // one at a time: who has made room is the one to use it
-  std::mutex mutex_;          // guards what follows
-  std::unordered_map<uint64_t, std::weak_ptr<Slot>> slots_;
+  // While it is held, the mutex of a slot is only tried, and slots may end.
+  util::Mutex mutex_ ACQUIRED_AFTER(adopting_);
+  std::unordered_map<uint64_t, std::weak_ptr<Slot>> slots_ GUARDED_BY(mutex_);
 };
 
 }  // namespace skopsfs::catalog

@@ -9,13 +9,13 @@
 namespace skopsfs::catalog {
 
 void ReplacedNames::Add(const std::string& path) {
-  const std::lock_guard lock(mutex_);
+  const util::MutexLock lock(mutex_);
   auto& names = periods_[0].names;
   if (names.size() < kMostNames) names.insert(path);
 }
 
 bool ReplacedNames::Contains(const std::string& path) const {
-  const std::lock_guard lock(mutex_);
+  const util::MutexLock lock(mutex_);
   return std::any_of(periods_.begin(), periods_.end(),
                      [&](const Period& period) { return period.names.contains(path); });
 }
@@ -39,7 +39,7 @@ void ReplacedNames::Keep(const std::string& path, uint64_t slot_id, const source
   util::UniqueFd fd(fcntl(found.fd.get(), F_DUPFD_CLOEXEC, 0));
   if (!fd) return;  // its users may get ESTALE
   auto kept = std::make_shared<const source::Found>(source::Found{std::move(fd), found.st});
-  const std::lock_guard lock(mutex_);
+  const util::MutexLock lock(mutex_);
   auto& all = periods_[0].kept;
   std::erase_if(all, [&](const auto& item) { return item.first == slot_id; });
   all.emplace_front(slot_id, std::move(kept));
@@ -47,7 +47,7 @@ void ReplacedNames::Keep(const std::string& path, uint64_t slot_id, const source
 }
 
 std::shared_ptr<const source::Found> ReplacedNames::Kept(uint64_t slot_id) const {
-  const std::lock_guard lock(mutex_);
+  const util::MutexLock lock(mutex_);
   for (const auto& period : periods_) {
     for (const auto& [id, found] : period.kept) {
       if (id == slot_id) return found;
@@ -58,7 +58,7 @@ std::shared_ptr<const source::Found> ReplacedNames::Kept(uint64_t slot_id) const
 
 void ReplacedNames::Tidy() {
   Period old;  // goes last, so that its descriptors are closed without the lock
-  const std::lock_guard lock(mutex_);
+  const util::MutexLock lock(mutex_);
   old = std::exchange(periods_[1], std::exchange(periods_[0], {}));
 }
 

@@ -4,13 +4,13 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
-#include <mutex>
 #include <set>
 #include <string>
 #include <utility>
 
 #include "archive/archive_file.h"
 #include "source/source.h"
+#include "util/mutex.h"
 
 namespace skopsfs::catalog {
 
@@ -45,8 +45,8 @@ class ReplacedNames {
     std::set<std::string> names;
     std::deque<std::pair<uint64_t, std::shared_ptr<const source::Found>>> kept;  // the latest first
   };
-  mutable std::mutex mutex_;
-  std::array<Period, 2> periods_;  // this one and the one before
+  mutable util::Mutex mutex_;                         // no other one is taken while it is held
+  std::array<Period, 2> periods_ GUARDED_BY(mutex_);  // this one and the one before
 };
 
 }  // namespace skopsfs::catalog

@@ -183,7 +183,7 @@ class Slot {
   util::LongMutex npz_mutex_ ACQUIRED_BEFORE(mutex_);
 
   // Held for moments only, so that whoever has no business with the source does not wait for it.
-  // While it is held, no mutex is taken but that of the DescriptorKeeper.
+  // While it is held, the DescriptorKeeper is called, and decoders and files may end.
   mutable util::LongMutex mutex_;
   File file_ GUARDED_BY(mutex_);
   Index index_ GUARDED_BY(mutex_);

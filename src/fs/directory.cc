@@ -76,7 +76,7 @@ FileSystem::Located FileSystem::FindDirectory(NodeId node, uint64_t version) {
     return {.node = node, .slot = catalog_.root()};
   }
   if (version != 0) {
-    const std::lock_guard lock(begun_mutex_);
+    const util::MutexLock lock(begun_mutex_);
     for (const auto& [directory, age] : begun_) {
       if (directory.slot->id == version) return directory;
     }
@@ -91,7 +91,7 @@ FileSystem::Located FileSystem::FindDirectory(NodeId node, uint64_t version) {
 // Somebody will ask for the rest of its listing.
 void FileSystem::ListingHasBegun(const Located& directory) {
   constexpr size_t kMost = 64;
-  const std::lock_guard lock(begun_mutex_);
+  const util::MutexLock lock(begun_mutex_);
   std::erase_if(begun_, [&](const auto& item) { return item.first.slot == directory.slot; });
   begun_.emplace_front(directory, 0);
   if (begun_.size() > kMost) begun_.pop_back();

@@ -278,7 +278,7 @@ size_t FileSystem::Read(const Member& member, uint64_t offset, std::span<std::by
 }
 
 std::vector<NodeId> FileSystem::TakeWrong() {
-  const std::lock_guard lock(wrong_mutex_);
+  const util::MutexLock lock(wrong_mutex_);
   return std::exchange(wrong_, {});
 }
 
@@ -292,7 +292,7 @@ void FileSystem::MemberFailed(Slot& slot, NodeId node, const Error& error, bool 
   } else {
     util::LogError("{}: member {} cannot be read: {}", label, Quoted(PathOf(node)), error.what());
   }
-  const std::lock_guard lock(wrong_mutex_);
+  const util::MutexLock lock(wrong_mutex_);
   if (wrong_.size() < kMostWrong) wrong_.insert(wrong_.end(), wrong->begin(), wrong->end());
 }
 

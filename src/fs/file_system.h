@@ -7,7 +7,6 @@
 #include <deque>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -25,6 +24,7 @@
 #include "util/error.h"
 #include "util/log.h"
 #include "util/long_mutex.h"
+#include "util/mutex.h"
 
 namespace skopsfs::fs {
 
@@ -135,7 +135,7 @@ class FileSystem {
   void Tidy() {
     catalog_.Tidy();
     listings_.Tidy();
-    const std::lock_guard lock(begun_mutex_);
+    const util::MutexLock lock(begun_mutex_);
     for (auto& [directory, age] : begun_) ++age;
     std::erase_if(begun_, [](const auto& item) { return item.second > 2; });
   }
@@ -263,12 +263,12 @@ class FileSystem {
   FolderListings listings_;
   // The versions of a single archive whose root was listed in part, and how many calls of Tidy()
   // ago; the latest first. The kernel may have forgotten one that is listed still. Bounded.
-  std::mutex begun_mutex_;
-  std::deque<std::pair<Located, int>> begun_;
+  util::Mutex begun_mutex_;  // slots may end while it is held
+  std::deque<std::pair<Located, int>> begun_ GUARDED_BY(begun_mutex_);
   StatusTexts status_texts_;
-  std::mutex wrong_mutex_;  // guards what follows
-  std::vector<NodeId> wrong_;
-  util::LongMutex large_schema_;  // held while one is read
+  util::Mutex wrong_mutex_;  // no other one is taken while it is held
+  std::vector<NodeId> wrong_ GUARDED_BY(wrong_mutex_);
+  util::LongMutex large_schema_;  // held while one is read; after that of the slot's names
 };
 
 }  // namespace skopsfs::fs

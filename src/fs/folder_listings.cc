@@ -29,7 +29,7 @@ std::vector<NameAt> AtPositions(std::vector<std::string> names) {
 }  // namespace
 
 FolderListings::Names FolderListings::Find(uint64_t slot_id) {
-  const std::lock_guard lock(mutex_);
+  const util::MutexLock lock(mutex_);
   const auto known = known_.find(slot_id);
   if (known == known_.end()) return nullptr;
   known->second.used = ticks_;
@@ -39,7 +39,7 @@ FolderListings::Names FolderListings::Find(uint64_t slot_id) {
 FolderListings::Names FolderListings::Add(uint64_t slot_id, std::vector<std::string> names) {
   auto listing = std::make_shared<const std::vector<NameAt>>(AtPositions(std::move(names)));
   std::map<uint64_t, Known> old;  // destroyed after the lock
-  const std::lock_guard lock(mutex_);
+  const util::MutexLock lock(mutex_);
   if (names_ + listing->size() > kMostNames) {
     old.swap(known_);
     names_ = 0;
@@ -52,9 +52,9 @@ FolderListings::Names FolderListings::Add(uint64_t slot_id, std::vector<std::str
 }
 
 void FolderListings::Tidy() {
-  const std::lock_guard lock(mutex_);
+  const util::MutexLock lock(mutex_);
   ++ticks_;
-  std::erase_if(known_, [&](const auto& item) {
+  std::erase_if(known_, [&](const auto& item) REQUIRES(mutex_) {
     if (item.second.used + 2 > ticks_) return false;
     names_ -= item.second.names->size();
     return true;

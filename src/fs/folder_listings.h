@@ -3,9 +3,10 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
+
+#include "util/mutex.h"
 
 namespace skopsfs::fs {
 
@@ -41,10 +42,10 @@ class FolderListings {
     Names names;
     uint64_t used = 0;
   };
-  std::mutex mutex_;  // guards what follows
-  std::map<uint64_t, Known> known_;
-  size_t names_ = 0;  // of all
-  uint64_t ticks_ = 0;
+  util::Mutex mutex_;  // no other one is taken while it is held
+  std::map<uint64_t, Known> known_ GUARDED_BY(mutex_);
+  size_t names_ GUARDED_BY(mutex_) = 0;  // of all
+  uint64_t ticks_ GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace skopsfs::fs

@@ -2,6 +2,8 @@
 
 #include <malloc.h>
 
+#include <mutex>
+
 #include "catalog/schema.h"
 #include "fs/attributes.h"
 #include "fs/file_system.h"

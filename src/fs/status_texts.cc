@@ -12,7 +12,7 @@ constexpr uint64_t kRoom = (uint64_t{1} << NodeId::kIndexBits) - kFirst;
 }  // namespace
 
 NodeId StatusTexts::Add(const StatusFile& file, std::string text, const struct stat& root) {
-  const std::lock_guard lock(mutex_);
+  const util::MutexLock lock(mutex_);
   size_t texts = 0;
   size_t bytes = text.size();
   for (const auto& [index, known] : known_) {
@@ -34,7 +34,7 @@ NodeId StatusTexts::Add(const StatusFile& file, std::string text, const struct s
 }
 
 std::shared_ptr<const StatusText> StatusTexts::Find(NodeId node) {
-  const std::lock_guard lock(mutex_);
+  const util::MutexLock lock(mutex_);
   const auto known = known_.find(node.index);
   if (known != known_.end()) return known->second;
   util::LogWarning("{}: a file opened before another worker took over can no longer be read",
@@ -44,7 +44,7 @@ std::shared_ptr<const StatusText> StatusTexts::Find(NodeId node) {
 
 // It had one lookup.
 void StatusTexts::Forget(NodeId node) noexcept {
-  const std::lock_guard lock(mutex_);
+  const util::MutexLock lock(mutex_);
   known_.erase(node.index);
 }
 

@@ -4,10 +4,10 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 
 #include "fs/status.h"
+#include "util/mutex.h"
 
 namespace skopsfs::fs {
 
@@ -39,8 +39,9 @@ class StatusTexts {
   static constexpr size_t kMostBytes = size_t{64} << 20;
 
   std::atomic<uint64_t>& made_;
-  std::mutex mutex_;                                             // guards what follows
-  std::map<uint32_t, std::shared_ptr<const StatusText>> known_;  // by the index of the node
+  util::Mutex mutex_;  // no other one is taken while it is held
+  // By the index of the node.
+  std::map<uint32_t, std::shared_ptr<const StatusText>> known_ GUARDED_BY(mutex_);
 };
 
 }  // namespace skopsfs::fs

@@ -14,6 +14,7 @@
 #define REQUIRES(...) SKOPSFS_THREAD_SAFETY(requires_capability(__VA_ARGS__))
 #define EXCLUDES(...) SKOPSFS_THREAD_SAFETY(locks_excluded(__VA_ARGS__))
 #define ACQUIRED_BEFORE(...) SKOPSFS_THREAD_SAFETY(acquired_before(__VA_ARGS__))
+#define ACQUIRED_AFTER(...) SKOPSFS_THREAD_SAFETY(acquired_after(__VA_ARGS__))
 #define ACQUIRE(...) SKOPSFS_THREAD_SAFETY(acquire_capability(__VA_ARGS__))
 #define TRY_ACQUIRE(...) SKOPSFS_THREAD_SAFETY(try_acquire_capability(__VA_ARGS__))
 #define RELEASE(...) SKOPSFS_THREAD_SAFETY(release_capability(__VA_ARGS__))
