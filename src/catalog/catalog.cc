@@ -153,11 +153,37 @@ std::optional<struct stat> Catalog::Glance(const Slot& folder, const source::Fou
   return found ? std::optional(found->st) : std::nullopt;
 }
 
+// With one lookup more.
 std::shared_ptr<Slot> Catalog::Acquire(const std::shared_ptr<Slot>& folder, const std::string& name,
                                        const source::Found& found) {
   auto slot = slots_.Acquire(folder, name, found.st);
   replaced_.Keep(slot->path, slot->id, found);
   return slot;
+}
+
+std::optional<Catalog::Child> Catalog::LookupListed(const std::shared_ptr<Slot>& folder,
+                                                    const source::Found& open,
+                                                    const std::string& name) {
+  const auto found = Examine(*folder, open, name);
+  if (!found) return std::nullopt;
+  return Child{Acquire(folder, name, *found), found->st};
+}
+
+std::optional<Catalog::Child> Catalog::Lookup(const std::shared_ptr<Slot>& folder,
+                                              const std::string& name) {
+  auto child = LookupListed(folder, OpenFolder(*folder), name);
+  if (!child) {
+    // What was there before is an old version, unless it comes back.
+    if (const auto old = slots_.Current(folder->id, name)) slots_.Supersede(*old);
+  } else if (child->slot->is_plain_file) {
+    try {
+      OpenEarly(child->slot);
+    } catch (...) {
+      slots_.Forget(child->slot->id, 1);
+      throw;
+    }
+  }
+  return child;
 }
 
 std::shared_ptr<Slot> Catalog::SingleArchive() {

@@ -70,9 +70,19 @@ class Catalog {
   std::optional<struct stat> Glance(const Slot& folder, const source::Found& open,
                                     const std::string& name) const;
 
-  // The slot of what Examine() found, with one lookup more.
-  std::shared_ptr<Slot> Acquire(const std::shared_ptr<Slot>& folder, const std::string& name,
-                                const source::Found& found);
+  // What a name in a folder leads to now: its slot, and what the source says of it.
+  struct Child {
+    std::shared_ptr<Slot> slot;
+    struct stat st {};
+  };
+  // With one lookup more on the slot. Nothing where there is no such name: what had it is
+  // superseded. A plain file is opened as far as there is room, so that whoever looked it up can
+  // read it later, whatever becomes of its name; of those that nobody has read the last few are
+  // open.
+  std::optional<Child> Lookup(const std::shared_ptr<Slot>& folder, const std::string& name);
+  // The same for a name that an open folder was just listed with: nothing is superseded or opened.
+  std::optional<Child> LookupListed(const std::shared_ptr<Slot>& folder, const source::Found& open,
+                                    const std::string& name);
 
   // When the source is one archive: the slot of its present version. The catalogue itself keeps a
   // lookup on it, so that it stays.
@@ -85,12 +95,6 @@ class Catalog {
   // The same for a node of it that the kernel has: what is open stays that version, whatever its
   // name leads to. Another file than an archive has no index.
   OpenArchive OpenKnown(const std::shared_ptr<Slot>& slot) { return Open(slot, false); }
-
-  // Opens a plain file when it is looked up, so that who opens it then can read it later, whatever
-  // becomes of its name; of those that nobody has read the last few are open. Where there is no
-  // room it does nothing. Throws util::Error(ESTALE) when the name leads to another version by now;
-  // whatever else is against it, its first read says.
-  void OpenEarly(const std::shared_ptr<Slot>& slot);
 
   // Whether `file`, which was opened as the version of `slot`, still is that, or else will do, see
   // ReplacedNames. If not, whoever uses it answers ESTALE.
@@ -144,6 +148,9 @@ class Catalog {
   using File = Slot::File;
   using Index = Slot::Index;
   source::Found OpenAgain(const Slot& slot) const;
+  std::shared_ptr<Slot> Acquire(const std::shared_ptr<Slot>& folder, const std::string& name,
+                                const source::Found& found);
+  void OpenEarly(const std::shared_ptr<Slot>& slot);
   OpenArchive Open(const std::shared_ptr<Slot>& slot, bool as_named);
   bool IsStillNamed(Slot& slot, const File& file);
   OpenArchive OpenNow(const std::shared_ptr<Slot>& slot, bool as_named);

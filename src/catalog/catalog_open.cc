@@ -69,6 +69,8 @@ OpenArchive Catalog::Open(const std::shared_ptr<Slot>& slot, bool as_named) {
   }
 }
 
+// Throws util::Error(ESTALE) when the name leads to another version by now. Whatever else is
+// against it, its first read says.
 void Catalog::OpenEarly(const std::shared_ptr<Slot>& slot) {
   constexpr size_t kMost = 200;
   const bool has_room = open_.open_files() < open_.budget().descriptors / 2;

@@ -140,9 +140,8 @@ std::optional<Entry> FileSystem::EntryOf(const std::shared_ptr<Slot>& folder,
                                          const source::Found& open, const std::string& name,
                                          bool lookup) {
   if (lookup) {
-    const auto found = catalog_.Examine(*folder, open, name);
-    if (!found) return std::nullopt;
-    return SourceEntry(*catalog_.Acquire(folder, name, *found), found->st);
+    const auto child = catalog_.LookupListed(folder, open, name);
+    return child ? std::optional(SourceEntry(*child)) : std::nullopt;
   }
   const auto st = catalog_.Glance(*folder, open, name);
   if (!st) return std::nullopt;

@@ -92,11 +92,12 @@ FileSystem::Located FileSystem::LocateDirectory(const std::shared_ptr<Slot>& slo
   return located;
 }
 
-Entry FileSystem::SourceEntry(Slot& slot, const struct stat& st) const {
-  // A plain file that was but listed is to be looked up before it is opened, see OpenEarly().
+Entry FileSystem::SourceEntry(const catalog::Catalog::Child& child) const {
+  const Slot& slot = *child.slot;
+  // A plain file that was but listed is to be looked up before it is opened, see Catalog::Lookup().
   const bool is_listed_only = slot.is_plain_file && !slot.file();
   return {.node = {.slot = slot.id, .index = 0},
-          .attributes = SourceAttributes(slot.path, st),
+          .attributes = SourceAttributes(slot.path, child.st),
           .entry_timeout = is_listed_only ? 0 : options_.revalidate,
           .attribute_timeout = options_.revalidate};
 }
@@ -120,24 +121,8 @@ Entry FileSystem::MemberEntry(const Located& directory, uint32_t child) const {
 std::optional<Entry> FileSystem::LookupInFolder(const std::shared_ptr<Slot>& folder,
                                                 const std::string& name) {
   try {
-    const auto found = catalog_.Examine(*folder, catalog_.OpenFolder(*folder), name);
-    if (!found) {
-      // What was there before is an old version, unless it comes back.
-      if (const auto old = catalog_.slots().Current(folder->id, name)) {
-        catalog_.slots().Supersede(*old);
-      }
-      return std::nullopt;
-    }
-    const auto slot = catalog_.Acquire(folder, name, *found);
-    if (slot->is_plain_file) {
-      try {
-        catalog_.OpenEarly(slot);
-      } catch (...) {
-        catalog_.slots().Forget(slot->id, 1);
-        throw;
-      }
-    }
-    return SourceEntry(*slot, found->st);
+    const auto child = catalog_.Lookup(folder, name);
+    return child ? std::optional(SourceEntry(*child)) : std::nullopt;
   } catch (const Error& error) {
     if (error.code() != ESTALE) {
       util::LogError("{}: cannot be looked up: {}", Quoted(source::JoinPath(folder->path, name)),

@@ -179,7 +179,7 @@ class FileSystem {
   bool IsSingleRoot(const NodeId& node) const;
   std::optional<Entry> LookupInFolder(const std::shared_ptr<catalog::Slot>& folder,
                                       const std::string& name);
-  Entry SourceEntry(catalog::Slot& slot, const struct stat& st) const;
+  Entry SourceEntry(const catalog::Catalog::Child& child) const;
   Entry EntryIn(const Located& directory, uint32_t index, const struct stat& attributes) const;
   Entry MemberEntry(const Located& directory, uint32_t child) const;
   Entry NameEntry(const Located& directory, uint32_t name) const;

@@ -30,8 +30,8 @@ inline std::shared_ptr<catalog::Slot> LookUp(catalog::Catalog& catalog, std::str
   while (slot && !path.empty()) {
     const auto slash = path.find('/');
     const std::string name(path.substr(0, slash));
-    const auto found = catalog.Examine(*slot, catalog.OpenFolder(*slot), name);
-    slot = found ? catalog.Acquire(slot, name, *found) : nullptr;
+    const auto child = catalog.LookupListed(slot, catalog.OpenFolder(*slot), name);
+    slot = child ? child->slot : nullptr;
     path = slash == path.npos ? "" : path.substr(slash + 1);
   }
   return slot;
