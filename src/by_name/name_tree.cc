@@ -195,7 +195,7 @@ size_t NameTree::DepthOf(uint32_t index) const {
   return depth;
 }
 
-uint64_t NameTree::Mark() const {
+uint64_t NameTree::Fingerprint() const {
   util::Hash hash;
   hash.Add(names_);
   for (const auto& node : nodes_) {

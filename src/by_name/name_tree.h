@@ -53,7 +53,7 @@ class NameTree {
   }
 
   // Tells this tree from others; never 0.
-  uint64_t Mark() const;
+  uint64_t Fingerprint() const;
 
  private:
   // As nodes are kept: a forest has a hundred thousand.

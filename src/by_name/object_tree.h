@@ -10,8 +10,6 @@
 #include <string_view>
 #include <unordered_set>
 
-#include "by_name/code_points.h"
-
 namespace skopsfs::by_name {
 
 using ObjectIndex = uint32_t;
@@ -77,23 +75,5 @@ class ObjectTree {
   std::unordered_set<std::string, Hash, std::equal_to<>> texts_;
   size_t text_bytes_ = 0;
 };
-
-struct Member {
-  uint32_t index;
-  std::string_view name;
-};
-// Nothing when there is no member of that path.
-using FindMember = std::function<std::optional<Member>(std::string_view path)>;
-using ReportMissing = std::function<void(std::string_view path)>;
-
-// Reads a schema.json as skops writes it (protocols 0 to 2, and later ones that look alike), piece
-// by piece. What keeps no array and leads to none is dropped on the way. Levels that only the
-// format has do not show: an estimator's attributes are its children, whatever its state was
-// wrapped in. A list of (name, value) tuples is named by these if they are all different and safe.
-// `missing` is called for members that the schema has and `find` has not; with the front of a long
-// path. Throws util::Error(EIO) where it is no such schema, (EFBIG) where it is beyond a limit.
-ObjectTree ReadObjects(
-    const ReadSchema& read, const FindMember& find,
-    const ReportMissing& missing = [](std::string_view) {});
 
 }  // namespace skopsfs::by_name

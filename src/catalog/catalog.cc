@@ -29,9 +29,9 @@ bool HasChanged(const archive::ArchiveFile& file) {
 }  // namespace
 
 Catalog::Catalog(source::Source source, const OpenArchives::Budget& budget,
-                 std::unique_ptr<handover::SlotStore> store, DescriptorKeeper* keeper)
+                 std::unique_ptr<handover::SlotStore> store, DescriptorStore* descriptors)
     : source_(std::move(source)),
-      keeper_(keeper),
+      descriptors_(descriptors),
       open_(budget),
       store_(std::move(store)),
       slots_(RootSlot(source_), *store_) {
@@ -40,7 +40,7 @@ Catalog::Catalog(source::Source source, const OpenArchives::Budget& budget,
 }
 
 void Catalog::Inherit(InheritedDescriptor descriptor) {
-  auto kept = std::make_shared<KeptDescriptor>(*keeper_, descriptor.number);
+  auto kept = std::make_shared<StoredDescriptor>(*descriptors_, descriptor.number);
   const auto slot = slots_.Get(descriptor.slot_id);
   if (!slot || slot->file() || QuarantineOf(*slot) != nullptr) return;
   slot->Inherit(open_.AdoptInherited(std::move(descriptor.fd), slot->st), std::move(kept));
@@ -125,15 +125,15 @@ source::Found Catalog::OpenFolder(const Slot& slot) const {
 
 struct stat Catalog::StatFolder(const Slot& slot) const {
   if (!slot.parent) return OpenRoot().st;
-  const auto found = Examine(*slot.parent, OpenFolder(*slot.parent), slot.name);
+  const auto found = FindChild(*slot.parent, OpenFolder(*slot.parent), slot.name);
   if (!found || SlotIdentity(found->st) != slot.identity) {
     throw Error(ESTALE, Quoted(slot.path) + " is not the folder it was");
   }
   return found->st;
 }
 
-std::optional<source::Found> Catalog::Examine(const Slot& folder, const source::Found& open,
-                                              const std::string& name) const {
+std::optional<source::Found> Catalog::FindChild(const Slot& folder, const source::Found& open,
+                                                const std::string& name) const {
   auto found = source_.OpenChild(open, folder.path, name);
   if (!found || !found->is_folder()) return found;
   const auto identity = SlotIdentity(found->st);
@@ -146,10 +146,10 @@ std::optional<source::Found> Catalog::Examine(const Slot& folder, const source::
   return found;
 }
 
-std::optional<struct stat> Catalog::Glance(const Slot& folder, const source::Found& open,
-                                           const std::string& name) const {
+std::optional<struct stat> Catalog::StatChild(const Slot& folder, const source::Found& open,
+                                              const std::string& name) const {
   if (const auto st = source_.StatFile(open, name)) return st;
-  const auto found = Examine(folder, open, name);
+  const auto found = FindChild(folder, open, name);
   return found ? std::optional(found->st) : std::nullopt;
 }
 
@@ -164,7 +164,7 @@ std::shared_ptr<Slot> Catalog::Acquire(const std::shared_ptr<Slot>& folder, cons
 std::optional<Catalog::Child> Catalog::LookupListed(const std::shared_ptr<Slot>& folder,
                                                     const source::Found& open,
                                                     const std::string& name) {
-  const auto found = Examine(*folder, open, name);
+  const auto found = FindChild(*folder, open, name);
   if (!found) return std::nullopt;
   return Child{Acquire(folder, name, *found), found->st};
 }
@@ -177,7 +177,7 @@ std::optional<Catalog::Child> Catalog::Lookup(const std::shared_ptr<Slot>& folde
     if (const auto old = slots_.Current(folder->id, name)) slots_.Supersede(*old);
   } else if (child->slot->is_plain_file) {
     try {
-      OpenEarly(child->slot);
+      OpenPlainFile(child->slot);
     } catch (...) {
       slots_.Forget(child->slot->id, 1);
       throw;
@@ -210,13 +210,13 @@ std::shared_ptr<archive::MemberReader> Catalog::MemberOf(Slot& slot, uint32_t in
 std::shared_ptr<archive::MemberReader> Catalog::Read(
     Slot& slot, const OpenArchive& open, uint32_t index,
     std::shared_ptr<archive::MemberReader> reader) {
-  return slot.StartReading(index, open.file, std::move(reader), keeper_);
+  return slot.StartReading(index, open.file, std::move(reader), descriptors_);
 }
 
 void Catalog::Tidy() {
-  open_.Tidy(keeper_);
+  open_.Tidy(descriptors_);
   replaced_.Tidy();
-  if (keeper_ != nullptr) keeper_->TryAgain();
+  if (descriptors_ != nullptr) descriptors_->TryAgain();
 }
 
 bool Catalog::LetGoOfDead(Slot& slot, const archive::ArchiveFile& file, int code) {

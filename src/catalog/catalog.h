@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "catalog/census.h"
+#include "catalog/archive_summary.h"
 #include "catalog/open_archives.h"
 #include "catalog/replaced_names.h"
 #include "catalog/slot.h"
@@ -22,11 +22,11 @@ namespace skopsfs::catalog {
 // date. Thread-safe.
 class Catalog {
  public:
-  // Goes on with the slots that a predecessor left in `store`, if any. `keeper`, if any, gets the
-  // descriptors of what is read.
+  // Goes on with the slots that a predecessor left in `store`, if any. `descriptors`, if any, gets
+  // the descriptors of what is read.
   Catalog(source::Source source, const OpenArchives::Budget& budget,
           std::unique_ptr<handover::SlotStore> store = std::make_unique<handover::SlotStore>(),
-          DescriptorKeeper* keeper = nullptr);
+          DescriptorStore* descriptors = nullptr);
 
   // Takes over what a predecessor had kept; to be called before all else.
   void Inherit(InheritedDescriptor descriptor);
@@ -63,12 +63,12 @@ class Catalog {
 
   // The child `name` of an open folder as it is now, as for Source::OpenChild; without folders that
   // a symbolic link makes part of themselves, which would never end.
-  std::optional<source::Found> Examine(const Slot& folder, const source::Found& open,
-                                       const std::string& name) const;
+  std::optional<source::Found> FindChild(const Slot& folder, const source::Found& open,
+                                         const std::string& name) const;
 
-  // The type and identity of what Examine() would find, for less: archives are not opened.
-  std::optional<struct stat> Glance(const Slot& folder, const source::Found& open,
-                                    const std::string& name) const;
+  // The type and identity of what FindChild() would find, for less: archives are not opened.
+  std::optional<struct stat> StatChild(const Slot& folder, const source::Found& open,
+                                       const std::string& name) const;
 
   // What a name in a folder leads to now: its slot, and what the source says of it.
   struct Child {
@@ -137,7 +137,9 @@ class Catalog {
   size_t open_files() const { return open_.open_files(); }
 
   // What the kernel knows of it now; of `most` archives one by one.
-  Census TakeCensus(size_t most) { return catalog::TakeCensus(slots_.All(), most); }
+  ArchiveSummary SummarizeArchives(size_t most) {
+    return catalog::SummarizeArchives(slots_.All(), most);
+  }
 
   // Throws util::Error when the source cannot be read now.
   void CheckSource() const;
@@ -150,7 +152,7 @@ class Catalog {
   source::Found OpenAgain(const Slot& slot) const;
   std::shared_ptr<Slot> Acquire(const std::shared_ptr<Slot>& folder, const std::string& name,
                                 const source::Found& found);
-  void OpenEarly(const std::shared_ptr<Slot>& slot);
+  void OpenPlainFile(const std::shared_ptr<Slot>& slot);
   OpenArchive Open(const std::shared_ptr<Slot>& slot, bool as_named);
   bool IsStillNamed(Slot& slot, const File& file);
   OpenArchive OpenNow(const std::shared_ptr<Slot>& slot, bool as_named);
@@ -160,7 +162,7 @@ class Catalog {
 
   const source::Source source_;
   mutable std::atomic<bool> source_is_gone_ = false;
-  DescriptorKeeper* const keeper_;
+  DescriptorStore* const descriptors_;
   OpenArchives open_;
   ReplacedNames replaced_;
   const std::unique_ptr<handover::SlotStore> store_;
@@ -170,9 +172,9 @@ class Catalog {
   util::Error Failed(Slot& slot, const util::Error& error);
 
   std::vector<std::pair<handover::Identity, std::string>> quarantined_;
-  util::Mutex early_mutex_;  // no other one is taken while it is held
-  // What OpenEarly() has opened, the latest last.
-  std::deque<std::weak_ptr<Slot>> early_ GUARDED_BY(early_mutex_);
+  util::Mutex plain_files_mutex_;  // no other one is taken while it is held
+  // What OpenPlainFile() has opened, the latest last.
+  std::deque<std::weak_ptr<Slot>> plain_files_ GUARDED_BY(plain_files_mutex_);
   uint64_t looked_at_ = 0;    // the slot whose file was looked at last
   util::Mutex single_mutex_;  // before those of the SlotTable and of ReplacedNames
   std::shared_ptr<Slot> single_ GUARDED_BY(single_mutex_);

@@ -71,7 +71,7 @@ OpenArchive Catalog::Open(const std::shared_ptr<Slot>& slot, bool as_named) {
 
 // Throws util::Error(ESTALE) when the name leads to another version by now. Whatever else is
 // against it, its first read says.
-void Catalog::OpenEarly(const std::shared_ptr<Slot>& slot) {
+void Catalog::OpenPlainFile(const std::shared_ptr<Slot>& slot) {
   constexpr size_t kMost = 200;
   const bool has_room = open_.open_files() < open_.budget().descriptors / 2;
   if (!has_room || QuarantineOf(*slot) != nullptr) return;
@@ -85,11 +85,11 @@ void Catalog::OpenEarly(const std::shared_ptr<Slot>& slot) {
   }
   std::shared_ptr<Slot> oldest;
   {
-    const util::MutexLock lock(early_mutex_);
-    early_.push_back(slot);
-    if (early_.size() <= kMost) return;
-    oldest = early_.front().lock();
-    early_.pop_front();
+    const util::MutexLock lock(plain_files_mutex_);
+    plain_files_.push_back(slot);
+    if (plain_files_.size() <= kMost) return;
+    oldest = plain_files_.front().lock();
+    plain_files_.pop_front();
   }
   if (oldest && oldest != slot) oldest->CloseUnread();
 }
@@ -130,7 +130,7 @@ OpenArchive Catalog::OpenNow(const std::shared_ptr<Slot>& slot, bool as_named) {
       open_.Used(slot);  // to be closed again should reading its index have to wait
     }
     if (LacksIndex(*slot, open)) open.index = ReadIndex(*slot, open.file, as_named);
-    slot->Keep(keeper_);
+    slot->Keep(descriptors_);
     return open;
   });
 }
@@ -161,7 +161,7 @@ Catalog::Index Catalog::IndexOf(Slot& slot, const archive::ArchiveFile& file) {
   const auto location = zip::FindCentralDirectory(file);
   slot.has_huge_index = OpenArchives::IsHuge(location.size);
   CheckCanOpen(slot);
-  const auto turn = open_.WaitForTurn(location.size);
+  const auto turn = open_.LockIfHuge(location.size);
   auto index = std::make_unique<archive::ArchiveIndex>(file, location, LabelOf(slot));
   if (slot.record) {
     if (!handover::IsMark(slot.record->index_mark, index->Fingerprint())) {
@@ -175,7 +175,7 @@ Catalog::Index Catalog::IndexOf(Slot& slot, const archive::ArchiveFile& file) {
 std::shared_ptr<const by_name::NameTree> Catalog::Adopt(const Slot& slot,
                                                         std::unique_ptr<by_name::NameTree> names) {
   if (slot.record) {
-    if (!handover::IsMark(slot.record->names_mark, names->Mark())) {
+    if (!handover::IsMark(slot.record->names_mark, names->Fingerprint())) {
       throw Error(EIO, "the names have changed");
     }
     slot.record->names = names->size();

@@ -126,7 +126,7 @@ void OpenArchives::NoRoomIsLeft() {
   room_->changed.notify_all();
 }
 
-std::unique_lock<util::LongMutex> OpenArchives::WaitForTurn(uint64_t bytes) {
+std::unique_lock<util::LongMutex> OpenArchives::LockIfHuge(uint64_t bytes) {
   return IsHuge(bytes) ? std::unique_lock(reading_huge_) : std::unique_lock<util::LongMutex>();
 }
 
@@ -208,9 +208,9 @@ void OpenArchives::DropLastPages() {
   }
 }
 
-void OpenArchives::Tidy(DescriptorKeeper* keeper) {
+void OpenArchives::Tidy(DescriptorStore* store) {
   for (const auto& slot : Slots()) {
-    if (const auto file = slot->TryKeep(keeper)) file->pages().DropIfQuiet();
+    if (const auto file = slot->TryKeep(store)) file->pages().DropIfQuiet();
   }
   {
     const MutexLock lock(mutex_);

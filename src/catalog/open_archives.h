@@ -61,8 +61,8 @@ class OpenArchives {
   // Of a directory of that many bytes is made so much while it is read that they take turns.
   static bool IsHuge(uint64_t bytes) { return bytes > kHuge; }
 
-  // The turn of one that is huge, for as long as what is returned lives. Others never wait.
-  std::unique_lock<util::LongMutex> WaitForTurn(uint64_t bytes);
+  // Only one that is huge is read at a time: while what is returned lives, others like it wait.
+  std::unique_lock<util::LongMutex> LockIfHuge(uint64_t bytes);
 
   // Counts an archive::ArchiveIndex or what else is known of an archive against the budget for as
   // long as anyone holds it. Throws util::Error(ENOMEM) when those in use leave no room for it.
@@ -90,9 +90,9 @@ class OpenArchives {
   std::vector<std::shared_ptr<Slot>> Slots();
 
   // To be called about once a second: drops the archive pages of files that have become quiet, and
-  // closes those that nobody has read and that are too many. `keeper`, if any, keeps what could not
+  // closes those that nobody has read and that are too many. `store`, if any, keeps what could not
   // be kept before.
-  void Tidy(DescriptorKeeper* keeper = nullptr);
+  void Tidy(DescriptorStore* store = nullptr);
 
   // Closes what is let go of meanwhile, for `period`: nobody else waits for the source because of
   // that then. To be called by one thread, again and again.

@@ -6,7 +6,7 @@
 
 #include "archive/archive_index.h"
 #include "archive/member_reader.h"
-#include "by_name/object_tree.h"
+#include "by_name/schema_reader.h"
 
 namespace skopsfs::catalog {
 

@@ -81,14 +81,14 @@ void Slot::Inherit(File file, Kept kept) {
   was_read_ = true;
 }
 
-void Slot::Keep(DescriptorKeeper* keeper) {
+void Slot::Keep(DescriptorStore* store) {
   const MutexLock lock(mutex_);
-  KeepLocked(keeper);
+  KeepLocked(store);
 }
 
-void Slot::KeepLocked(DescriptorKeeper* keeper) {
-  if (keeper == nullptr || !file_ || kept_) return;
-  auto kept = std::make_shared<KeptDescriptor>(*keeper, id, file_->descriptor());
+void Slot::KeepLocked(DescriptorStore* store) {
+  if (store == nullptr || !file_ || kept_) return;
+  auto kept = std::make_shared<StoredDescriptor>(*store, id, file_->descriptor());
   if (kept->is_kept()) kept_ = std::move(kept);
 }
 
@@ -117,7 +117,7 @@ void Slot::Close(const archive::ArchiveFile& file, const std::optional<Error>& f
 // --- members ---
 
 Slot::Reader Slot::StartReading(uint32_t member, const File& from, Reader reader,
-                                DescriptorKeeper* keeper) {
+                                DescriptorStore* store) {
   constexpr size_t kMost = 4096;        // of a version; of more, all begin anew
   std::map<uint32_t, Reader> too_many;  // destroyed after the lock
   const MutexLock lock(mutex_);
@@ -125,7 +125,7 @@ Slot::Reader Slot::StartReading(uint32_t member, const File& from, Reader reader
   if (!was_read_) file_ = from;
   if (file_ != from) return reader;
   was_read_ = true;
-  KeepLocked(keeper);
+  KeepLocked(store);
   if (readers_.size() >= kMost) too_many.swap(readers_);
   return readers_.try_emplace(member, std::move(reader)).first->second;
 }
@@ -224,10 +224,10 @@ void Slot::RememberNpz(uint32_t number, NpzFound found) {
 
 // --- for who does not wait ---
 
-Slot::File Slot::TryKeep(DescriptorKeeper* keeper) {
+Slot::File Slot::TryKeep(DescriptorStore* store) {
   if (!mutex_.try_lock()) return nullptr;
   const MutexLock lock(mutex_, std::adopt_lock);
-  KeepLocked(keeper);
+  KeepLocked(store);
   return file_;
 }
 

@@ -17,7 +17,7 @@
 #include "archive/inner_archive.h"
 #include "archive/member_reader.h"
 #include "by_name/name_tree.h"
-#include "catalog/descriptor_keeper.h"
+#include "catalog/descriptor_store.h"
 #include "handover/identity.h"
 #include "handover/node_id.h"
 #include "handover/slot_store.h"
@@ -101,10 +101,10 @@ class Slot {
   void SetTrouble(const std::optional<util::Error>& trouble);
 
   // A predecessor had the file open and had read it.
-  void Inherit(File file, std::shared_ptr<const KeptDescriptor> kept);
-  // Has `keeper`, if any, keep the descriptor until the file is closed. Where that fails, it is to
+  void Inherit(File file, std::shared_ptr<const StoredDescriptor> kept);
+  // Has `store`, if any, keep the descriptor until the file is closed. Where that fails, it is to
   // be tried again.
-  void Keep(DescriptorKeeper* keeper);
+  void Keep(DescriptorStore* store);
 
   // Closes the file if nothing was read of it.
   void CloseUnread();
@@ -118,7 +118,7 @@ class Slot {
   // From now on the file stays open to the end of the slot, whatever its name leads to: the kernel
   // does not tell what is still open or mapped. Returns `reader`, without remembering it, when it
   // is for another file than `from` the one that others read.
-  Reader StartReading(uint32_t member, const File& from, Reader reader, DescriptorKeeper* keeper);
+  Reader StartReading(uint32_t member, const File& from, Reader reader, DescriptorStore* store);
   // nullptr when the member is not being read. Throws util::Error(EIO) when it was found wrong.
   Reader ReaderOf(uint32_t member) const;
 
@@ -142,7 +142,7 @@ class Slot {
 
   // --- for who does not wait: these do nothing while another thread uses the slot ---
 
-  File TryKeep(DescriptorKeeper* keeper);  // returns what is open
+  File TryKeep(DescriptorStore* store);  // returns what is open
   bool TryIsRead() const;
   bool TryIsClosed() const;  // and nothing is in memory, either
   // Closes a file of which nothing was read and that nobody else holds. Says whether it has.
@@ -158,7 +158,7 @@ class Slot {
  private:
   friend class SlotPeer;  // of the tests
 
-  using Kept = std::shared_ptr<const KeptDescriptor>;
+  using Kept = std::shared_ptr<const StoredDescriptor>;
   struct MemberFailure {
     std::string reason;
     bool is_wrong = false;
@@ -170,7 +170,7 @@ class Slot {
 
   // Leaves nothing open. What is returned is to be destroyed without the mutex.
   [[nodiscard]] std::pair<File, Kept> TakeOpen() REQUIRES(mutex_);
-  void KeepLocked(DescriptorKeeper* keeper) REQUIRES(mutex_);
+  void KeepLocked(DescriptorStore* store) REQUIRES(mutex_);
   void CheckNotWrong(uint32_t member) const REQUIRES(mutex_);
   std::vector<handover::NodeId> StopReading(uint32_t npz_member) REQUIRES(mutex_);
   void RememberNpz(uint32_t number, NpzFound found);
@@ -183,7 +183,7 @@ class Slot {
   util::LongMutex npz_mutex_ ACQUIRED_BEFORE(mutex_);
 
   // Held for moments only, so that whoever has no business with the source does not wait for it.
-  // While it is held, the DescriptorKeeper is called, and decoders and files may end.
+  // While it is held, the DescriptorStore is called, and decoders and files may end.
   mutable util::LongMutex mutex_;
   File file_ GUARDED_BY(mutex_);
   Index index_ GUARDED_BY(mutex_);

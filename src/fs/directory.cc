@@ -61,8 +61,8 @@ bool FileSystem::ReadDots(const Located& directory, uint64_t position, const Dir
 // The listing of a version never changes; that of a folder, and of the root, may.
 bool FileSystem::OpenDirectory(NodeId node) {
   if (node.is_status()) return FindDirectory(node, 0), false;
-  const auto directory =
-      Anew(node, [&] { return LocateDirectory(SlotOf(node), &catalog::Catalog::Open, node); });
+  const auto directory = RetryIfReplaced(
+      node, [&] { return LocateDirectory(SlotOf(node), &catalog::Catalog::Open, node); });
   if (directory.slot->is_folder) {
     ReadingFolder(*directory.slot, [&] { return catalog_.OpenFolder(*directory.slot); });
   }
@@ -76,8 +76,8 @@ FileSystem::Located FileSystem::FindDirectory(NodeId node, uint64_t version) {
     return {.node = node, .slot = catalog_.root()};
   }
   if (version != 0) {
-    const util::MutexLock lock(begun_mutex_);
-    for (const auto& [directory, age] : begun_) {
+    const util::MutexLock lock(listings_mutex_);
+    for (const auto& [directory, age] : unfinished_listings_) {
       if (directory.slot->id == version) return directory;
     }
   }
@@ -89,12 +89,13 @@ FileSystem::Located FileSystem::FindDirectory(NodeId node, uint64_t version) {
 }
 
 // Somebody will ask for the rest of its listing.
-void FileSystem::ListingHasBegun(const Located& directory) {
+void FileSystem::RememberListing(const Located& directory) {
   constexpr size_t kMost = 64;
-  const util::MutexLock lock(begun_mutex_);
-  std::erase_if(begun_, [&](const auto& item) { return item.first.slot == directory.slot; });
-  begun_.emplace_front(directory, 0);
-  if (begun_.size() > kMost) begun_.pop_back();
+  const util::MutexLock lock(listings_mutex_);
+  std::erase_if(unfinished_listings_,
+                [&](const auto& item) { return item.first.slot == directory.slot; });
+  unfinished_listings_.emplace_front(directory, 0);
+  if (unfinished_listings_.size() > kMost) unfinished_listings_.pop_back();
 }
 
 void FileSystem::ReadDirectory(NodeId node, uint64_t position, bool lookup,
@@ -103,8 +104,8 @@ void FileSystem::ReadDirectory(NodeId node, uint64_t position, bool lookup,
   // version: its positions say of which. One that has ended needs none.
   const bool is_single = IsSingleRoot(node);
   if (is_single && (position & kEnd) == kEnd) return;
-  const auto directory =
-      Anew(node, [&] { return FindDirectory(node, is_single ? position >> kPositionBits : 0); });
+  const auto directory = RetryIfReplaced(
+      node, [&] { return FindDirectory(node, is_single ? position >> kPositionBits : 0); });
   const uint64_t base = is_single ? directory.slot->id << kPositionBits : 0;
   const uint64_t end = is_single ? kFirstChild + CountOfChildren(directory) : 0;
   if (is_single) position &= kEnd;
@@ -129,7 +130,7 @@ void FileSystem::ReadDirectory(NodeId node, uint64_t position, bool lookup,
         ReadArchive(directory, position, lookup, noting);
       }
     }
-    if (is_single && is_cut) ListingHasBegun(directory);
+    if (is_single && is_cut) RememberListing(directory);
   } catch (const std::exception&) {
     // What was taken counts, and is to be told. Who asks for the rest is told why not.
     if (!has_taken) throw;
@@ -143,7 +144,7 @@ std::optional<Entry> FileSystem::EntryOf(const std::shared_ptr<Slot>& folder,
     const auto child = catalog_.LookupListed(folder, open, name);
     return child ? std::optional(SourceEntry(*child)) : std::nullopt;
   }
-  const auto st = catalog_.Glance(*folder, open, name);
+  const auto st = catalog_.StatChild(*folder, open, name);
   if (!st) return std::nullopt;
   return Entry{.node = {},
                .attributes = SourceAttributes(source::JoinPath(folder->path, name), *st)};

@@ -31,12 +31,13 @@ catalog::OpenArchives::Budget Counting(catalog::OpenArchives::Budget budget,
 
 FileSystem::FileSystem(source::Source source, const Options& options,
                        std::unique_ptr<handover::SlotStore> store,
-                       catalog::DescriptorKeeper* keeper)
+                       catalog::DescriptorStore* descriptors)
     : options_(options),
       own_counters_(options.counters != nullptr ? nullptr : std::make_unique<handover::Counters>()),
       counters_(options.counters != nullptr ? *options.counters : *own_counters_),
       decoders_(options.decoder_bytes),
-      catalog_(std::move(source), Counting(options.budget, counters_), std::move(store), keeper),
+      catalog_(std::move(source), Counting(options.budget, counters_), std::move(store),
+               descriptors),
       status_texts_(counters_.status_texts) {}
 
 bool FileSystem::IsSingleRoot(const NodeId& node) const {
@@ -141,7 +142,7 @@ std::optional<Entry> FileSystem::Lookup(NodeId parent, const std::string& name) 
                  .entry_timeout = options_.revalidate,
                  .attribute_timeout = kForever};
   }
-  return Anew(parent, [&] { return LookupInSource(parent, name); });
+  return RetryIfReplaced(parent, [&] { return LookupInSource(parent, name); });
 }
 
 std::optional<Entry> FileSystem::LookupInSource(NodeId parent, const std::string& name) {

@@ -88,7 +88,7 @@ class FileSystem {
   // For the last two see Catalog.
   FileSystem(source::Source source, const Options& options,
              std::unique_ptr<handover::SlotStore> store = std::make_unique<handover::SlotStore>(),
-             catalog::DescriptorKeeper* keeper = nullptr);
+             catalog::DescriptorStore* descriptors = nullptr);
 
   // With one lookup more on the node. Nothing where there is no such name, for `NegativeTimeout`.
   std::optional<Entry> Lookup(NodeId parent, const std::string& name);
@@ -129,15 +129,15 @@ class FileSystem {
   std::shared_ptr<const StatusText> StatusTextOf(NodeId node);
   // Counts again what the metrics say of archives and memory, and tells of `most` archives; by
   // itself that is done when somebody asks.
-  catalog::Census CountArchives(size_t most);
+  catalog::ArchiveSummary CountArchives(size_t most);
 
   // Housekeeping, about once a second: lets go of what is idle.
   void Tidy() {
     catalog_.Tidy();
     listings_.Tidy();
-    const util::MutexLock lock(begun_mutex_);
-    for (auto& [directory, age] : begun_) ++age;
-    std::erase_if(begun_, [](const auto& item) { return item.second > 2; });
+    const util::MutexLock lock(listings_mutex_);
+    for (auto& [directory, age] : unfinished_listings_) ++age;
+    std::erase_if(unfinished_listings_, [](const auto& item) { return item.second > 2; });
   }
 
   catalog::Catalog& catalog() { return catalog_; }
@@ -187,7 +187,7 @@ class FileSystem {
   std::optional<Entry> ChildOf(const Located& directory, const std::string& name) const;
   NamedNode Named(const Located& located) const;
   Located FindDirectory(NodeId node, uint64_t version);
-  void ListingHasBegun(const Located& directory);
+  void RememberListing(const Located& directory);
   // The entry `name` of an open folder by now; nothing when it is gone.
   std::optional<Entry> EntryOf(const std::shared_ptr<catalog::Slot>& folder,
                                const source::Found& open, const std::string& name, bool lookup);
@@ -217,7 +217,7 @@ class FileSystem {
   // is itself never looked up anew by the kernel: so it is here, when that version has just been
   // replaced.
   template <typename Call>
-  auto Anew(NodeId node, const Call& call) const {
+  auto RetryIfReplaced(NodeId node, const Call& call) const {
     constexpr int kAttempts = 10;
     for (int attempt = 1;; ++attempt) {
       try {
@@ -263,8 +263,8 @@ class FileSystem {
   FolderListings listings_;
   // The versions of a single archive whose root was listed in part, and how many calls of Tidy()
   // ago; the latest first. The kernel may have forgotten one that is listed still. Bounded.
-  util::Mutex begun_mutex_;  // slots may end while it is held
-  std::deque<std::pair<Located, int>> begun_ GUARDED_BY(begun_mutex_);
+  util::Mutex listings_mutex_;  // slots may end while it is held
+  std::deque<std::pair<Located, int>> unfinished_listings_ GUARDED_BY(listings_mutex_);
   StatusTexts status_texts_;
   util::Mutex wrong_mutex_;  // no other one is taken while it is held
   std::vector<NodeId> wrong_ GUARDED_BY(wrong_mutex_);

@@ -11,7 +11,7 @@ namespace skopsfs::fs {
 namespace {
 
 using util::JsonWriter;
-using State = catalog::ArchiveSeen::State;
+using State = catalog::ArchiveStatus::State;
 
 double Seconds(int64_t nanoseconds) {
   constexpr double kSecond = 1e9;
@@ -46,13 +46,13 @@ void AddMount(JsonWriter& json, const MountFacts& facts, const std::string& sour
   json.EndArray();
 }
 
-void AddCounts(JsonWriter& json, const catalog::Census& census,
+void AddCounts(JsonWriter& json, const catalog::ArchiveSummary& summary,
                const handover::Counters& counters) {
   json.Key("counts").BeginObject();
-  json.Key("archives").Number(census.open + census.idle + census.failed);
-  json.Key("open").Number(census.open);
-  json.Key("failed").Number(census.failed);
-  json.Key("superseded").Number(census.superseded);
+  json.Key("archives").Number(summary.open + summary.idle + summary.failed);
+  json.Key("open").Number(summary.open);
+  json.Key("failed").Number(summary.failed);
+  json.Key("superseded").Number(summary.superseded);
   json.Key("descriptors").Number(counters.descriptors);
   json.Key("descriptors_limit").Number(counters.descriptors_limit);
   json.Key("index_bytes").Number(counters.index_bytes);
@@ -61,9 +61,9 @@ void AddCounts(JsonWriter& json, const catalog::Census& census,
   json.EndObject();
 }
 
-void AddArchives(JsonWriter& json, const catalog::Census& census) {
+void AddArchives(JsonWriter& json, const catalog::ArchiveSummary& summary) {
   json.Key("archives").BeginArray();
-  for (const auto& archive : census.archives) {
+  for (const auto& archive : summary.archives) {
     json.BeginObject();
     json.Key("path").Text(archive.path);
     json.Key("size").Number(archive.size);
@@ -74,7 +74,7 @@ void AddArchives(JsonWriter& json, const catalog::Census& census) {
     json.EndObject();
   }
   json.EndArray();
-  json.Key("archives_left_out").Number(census.left_out);
+  json.Key("archives_left_out").Number(summary.left_out);
 }
 
 }  // namespace
@@ -105,12 +105,12 @@ struct stat StatusFileAttributes(NodeId node, const StatusFile& file, size_t siz
 }
 
 std::string StatusJson(const MountFacts& facts, const std::string& source, bool source_is_archive,
-                       const catalog::Census& census, const handover::Counters& counters) {
+                       const catalog::ArchiveSummary& summary, const handover::Counters& counters) {
   JsonWriter json;
   json.BeginObject();
   AddMount(json, facts, source, source_is_archive, counters);
-  AddCounts(json, census, counters);
-  AddArchives(json, census);
+  AddCounts(json, summary, counters);
+  AddArchives(json, summary);
   return json.EndObject().Line();
 }
 

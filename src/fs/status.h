@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "catalog/census.h"
+#include "catalog/archive_summary.h"
 #include "handover/counters.h"
 #include "handover/node_id.h"
 #include "metrics/prometheus.h"
@@ -54,6 +54,6 @@ struct MountFacts {
 
 // The text of status.json. Bytes of names that are not UTF-8 become U+FFFD.
 std::string StatusJson(const MountFacts& facts, const std::string& source, bool source_is_archive,
-                       const catalog::Census& census, const handover::Counters& counters);
+                       const catalog::ArchiveSummary& summary, const handover::Counters& counters);
 
 }  // namespace skopsfs::fs

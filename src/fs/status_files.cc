@@ -24,7 +24,7 @@ bool FileSystem::SourceHasStatusFolder() {
       return Locate(kRoot).archive().tree().Find(0, name).has_value();
     }
     const auto& root = catalog_.root();
-    return catalog_.Examine(*root, catalog_.OpenFolder(*root), name).has_value();
+    return catalog_.FindChild(*root, catalog_.OpenFolder(*root), name).has_value();
   } catch (const Error&) {
     return false;
   }
@@ -40,12 +40,12 @@ std::optional<Entry> FileSystem::LookupStatus(const std::string& name) {
                .attribute_timeout = kForever};
 }
 
-catalog::Census FileSystem::CountArchives(size_t most) {
-  auto census = catalog_.TakeCensus(most);
-  counters_.archives_open = census.open;
-  counters_.archives_idle = census.idle;
-  counters_.archives_failed = census.failed;
-  counters_.versions_superseded = census.superseded;
+catalog::ArchiveSummary FileSystem::CountArchives(size_t most) {
+  auto summary = catalog_.SummarizeArchives(most);
+  counters_.archives_open = summary.open;
+  counters_.archives_idle = summary.idle;
+  counters_.archives_failed = summary.failed;
+  counters_.versions_superseded = summary.superseded;
   const auto& open = catalog_.open_archives();
   counters_.descriptors = open.open_files();
   counters_.descriptors_limit = open.budget().descriptors;
@@ -53,7 +53,7 @@ catalog::Census FileSystem::CountArchives(size_t most) {
   counters_.decoder_bytes = decoders_.bytes();
   counters_.decoder_bytes_limit = options_.decoder_bytes;
   counters_.updated = util::RealNow();
-  return census;
+  return summary;
 }
 
 std::string FileSystem::MakeStatusText(StatusFile::Kind kind) {

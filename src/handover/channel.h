@@ -12,10 +12,10 @@
 namespace skopsfs::handover {
 
 // The version of all that a supervisor and a worker of another program must agree on: the messages
-// below, the layouts of the memories in this folder, the bits of a node id, and what the Mark() of
-// ArchiveIndex and NameTree say of an archive. Each tells the other its version at first, and
-// refuses another one. Who changes any of these gives it a new number; for a counter that is put
-// after all others there is room.
+// below, the layouts of the memories in this folder, the bits of a node id, and the Fingerprint()
+// of ArchiveIndex and NameTree. Each tells the other its version at first, and refuses another one.
+// Who changes any of these gives it a new number; for a counter that is put after all others there
+// is room.
 inline constexpr uint64_t kProtocolVersion = 1;
 
 // Throws util::Error(EPROTO) when `other` is not this program's.

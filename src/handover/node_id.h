@@ -9,7 +9,7 @@ namespace skopsfs::handover {
 // below kFirstName are members, those below kFirstInner are by-name and what is in it, and each npz
 // there has room for its members above. The root (slot 0) is 1, because the kernel says so; other
 // indexes of that slot are .skopsfs and what it holds, see status.h.
-// What the bits mean, and what NameTree::Mark() does, is handed over to the next worker: see
+// What the bits mean, and what NameTree::Fingerprint() does, is handed over to the next worker: see
 // kProtocolVersion.
 struct NodeId {
   static constexpr unsigned kIndexBits = 29;

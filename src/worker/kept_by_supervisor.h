@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "catalog/descriptor_keeper.h"
+#include "catalog/descriptor_store.h"
 #include "handover/channel.h"
 #include "util/mutex.h"
 
@@ -13,7 +13,7 @@ namespace skopsfs::worker {
 // Has the supervisor keep descriptors. Waits for nobody: what the supervisor does not take at once,
 // or has no room for, is not kept. It is told of each one that is to be dropped, since a file that
 // has no name any more would go on filling a disk. Owns no descriptor. Thread-safe.
-class KeptBySupervisor : public catalog::DescriptorKeeper {
+class KeptBySupervisor : public catalog::DescriptorStore {
  public:
   // `inherited`: how many a predecessor had kept. The supervisor has room for `most`.
   KeptBySupervisor(handover::Channel& supervisor, uint32_t generation, size_t inherited,

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "catalog/descriptor_keeper.h"
+#include "catalog/descriptor_store.h"
 #include "handover/channel.h"
 #include "handover/identity.h"
 #include "source/source.h"

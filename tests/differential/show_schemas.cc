@@ -11,7 +11,7 @@
 #include <string>
 
 #include "by_name/name_tree.h"
-#include "by_name/object_tree.h"
+#include "by_name/schema_reader.h"
 #include "util/error.h"
 #include "util/hash.h"
 
@@ -37,7 +37,7 @@ std::string Describe(const std::string& schema) {
   };
   try {
     const by_name::NameTree names(by_name::ReadObjects(read, Find));
-    return fmt::format("names {:x} of {} nodes", names.Mark(), names.size());
+    return fmt::format("names {:x} of {} nodes", names.Fingerprint(), names.size());
   } catch (const util::Error& error) {
     return fmt::format("{} {}", error.code(), error.what());
   }

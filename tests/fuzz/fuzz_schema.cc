@@ -5,7 +5,7 @@
 #include <string_view>
 
 #include "by_name/name_tree.h"
-#include "by_name/object_tree.h"
+#include "by_name/schema_reader.h"
 #include "util/error.h"
 
 // Any schema: it is read, in whatever pieces, or util::Error says why not; and what is made of it

@@ -13,7 +13,7 @@
 
 namespace skopsfs::fs {
 
-class Keeper : public catalog::DescriptorKeeper {
+class Keeper : public catalog::DescriptorStore {
  public:
   uint64_t Keep(uint64_t, int) noexcept override { return ++kept, ++last_; }
   void Drop(uint64_t) noexcept override { --kept; }

@@ -165,11 +165,14 @@ TEST(NameTree, TakesLittleMemory) {
 
 TEST(NameTree, MarksTellTreesApart) {
   const NameTree tree = TreeOf(Folder("", {Leaf("a", 1), Folder("b", {Leaf("c", 2)})}));
-  EXPECT_EQ(tree.Mark(), TreeOf(Folder("", {Leaf("a", 1), Folder("b", {Leaf("c", 2)})})).Mark());
-  EXPECT_NE(tree.Mark(), TreeOf(Folder("", {Leaf("a", 2), Folder("b", {Leaf("c", 2)})})).Mark());
-  EXPECT_NE(tree.Mark(), TreeOf(Folder("", {Leaf("x", 1), Folder("b", {Leaf("c", 2)})})).Mark());
-  EXPECT_NE(tree.Mark(), TreeOf(Folder("", {Leaf("a", 1), Folder("b", {})})).Mark());
-  EXPECT_NE(tree.Mark(), 0U);
+  EXPECT_EQ(tree.Fingerprint(),
+            TreeOf(Folder("", {Leaf("a", 1), Folder("b", {Leaf("c", 2)})})).Fingerprint());
+  EXPECT_NE(tree.Fingerprint(),
+            TreeOf(Folder("", {Leaf("a", 2), Folder("b", {Leaf("c", 2)})})).Fingerprint());
+  EXPECT_NE(tree.Fingerprint(),
+            TreeOf(Folder("", {Leaf("x", 1), Folder("b", {Leaf("c", 2)})})).Fingerprint());
+  EXPECT_NE(tree.Fingerprint(), TreeOf(Folder("", {Leaf("a", 1), Folder("b", {})})).Fingerprint());
+  EXPECT_NE(tree.Fingerprint(), 0U);
 }
 
 }  // namespace

@@ -191,8 +191,8 @@ TEST_F(CatalogTest, AGlanceSeesWhatIsFound) {
   for (const std::string name :
        {"folder", "a.skops", "notes.txt", "link.skops", "link.txt", "to_folder", "self",
         "nowhere.skops", "fifo.skops", "missing.skops", ".", "..", "", "folder/../a.skops"}) {
-    const auto glance = catalog.Glance(*catalog.root(), open, name);
-    const auto found = catalog.Examine(*catalog.root(), open, name);
+    const auto glance = catalog.StatChild(*catalog.root(), open, name);
+    const auto found = catalog.FindChild(*catalog.root(), open, name);
     ASSERT_EQ(glance.has_value(), found.has_value()) << name;
     if (!found) continue;
     seen.push_back(name);

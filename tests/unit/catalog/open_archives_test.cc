@@ -208,7 +208,7 @@ TEST_F(OpenArchivesTest, HugeDirectoriesTakeTurns) {
   for (int t = 0; t < 8; ++t) {
     threads.emplace_back([&] {
       for (int i = 0; i < 200; ++i) {
-        const auto turn = open_->WaitForTurn(kSize);
+        const auto turn = open_->LockIfHuge(kSize);
         EXPECT_EQ(++reading, 1);
         std::this_thread::yield();
         --reading;
@@ -220,8 +220,8 @@ TEST_F(OpenArchivesTest, HugeDirectoriesTakeTurns) {
 
 TEST_F(OpenArchivesTest, SmallDirectoriesWaitForNone) {
   Start({}, 0);
-  const auto largest = open_->WaitForTurn(UINT64_MAX);
-  const auto small = open_->WaitForTurn(1000);  // would wait for ever
+  const auto largest = open_->LockIfHuge(UINT64_MAX);
+  const auto small = open_->LockIfHuge(1000);  // would wait for ever
   EXPECT_FALSE(small.owns_lock());
 }
 
@@ -248,7 +248,7 @@ TEST_F(OpenArchivesTest, OfVeryManyThatNobodyReadAThousandStayOpen) {
 }
 
 // It cannot.
-class FullKeeper : public DescriptorKeeper {
+class FullKeeper : public DescriptorStore {
  public:
   uint64_t Keep(uint64_t slot_id, int) noexcept override {
     EXPECT_TRUE(asked.insert(slot_id).second);

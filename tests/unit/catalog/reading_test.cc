@@ -27,7 +27,7 @@ using ::testing::HasSubstr;
 using testing::LookUp;
 using testing::MemberOf;
 
-class KeeperInATest : public DescriptorKeeper {
+class KeeperInATest : public DescriptorStore {
  public:
   uint64_t Keep(uint64_t slot_id, int) noexcept override {
     if (is_full) return 0;

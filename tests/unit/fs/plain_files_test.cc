@@ -90,8 +90,8 @@ TEST_F(PlainFilesTest, AreNoArchives) {
   for (const uint32_t index : {1U, NodeId::kFirstName, NodeId::kFirstInner}) {
     EXPECT_NE(ErrnoOf([&] { fs_->MemberOf({.slot = node.slot, .index = index}); }), 0) << index;
   }
-  const auto census = fs_->catalog().TakeCensus(10);
-  EXPECT_EQ(census.open + census.idle + census.failed, 0U);
+  const auto summary = fs_->catalog().SummarizeArchives(10);
+  EXPECT_EQ(summary.open + summary.idle + summary.failed, 0U);
 }
 
 TEST_F(PlainFilesTest, AreHiddenWhereThatIsWanted) {

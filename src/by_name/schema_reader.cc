@@ -1,4 +1,4 @@
-// Reads the objects of a model from its schema.
+#include "by_name/schema_reader.h"
 
 #include <algorithm>
 #include <unordered_map>
@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "by_name/json_reader.h"
-#include "by_name/object_tree.h"
 #include "by_name/safe_name.h"
 #include "util/error.h"
 #include "util/number.h"

@@ -1,4 +1,4 @@
-#include "catalog/census.h"
+#include "catalog/archive_summary.h"
 
 #include <algorithm>
 #include <tuple>
@@ -6,7 +6,7 @@
 namespace skopsfs::catalog {
 namespace {
 
-using State = ArchiveSeen::State;
+using State = ArchiveStatus::State;
 
 State StateOf(const Slot& slot) {
   const auto state = slot.TryState();
@@ -15,13 +15,13 @@ State StateOf(const Slot& slot) {
   return state->is_open ? State::kOpen : State::kIdle;
 }
 
-ArchiveSeen Describe(const Slot& slot, State state) {
-  ArchiveSeen seen{.path = slot.path,
-                   .size = slot.identity.size,
-                   .state = state,
-                   .is_current = !slot.superseded,
-                   .was_looked_into = !slot.record || slot.record->index_mark != 0,
-                   .reason = {}};
+ArchiveStatus Describe(const Slot& slot, State state) {
+  ArchiveStatus seen{.path = slot.path,
+                     .size = slot.identity.size,
+                     .state = state,
+                     .is_current = !slot.superseded,
+                     .was_looked_into = !slot.record || slot.record->index_mark != 0,
+                     .reason = {}};
   if (state != State::kFailed) return seen;
   if (const auto now = slot.TryState()) seen.reason = now->reason;
   return seen;
@@ -29,21 +29,21 @@ ArchiveSeen Describe(const Slot& slot, State state) {
 
 }  // namespace
 
-Census TakeCensus(const std::vector<std::shared_ptr<Slot>>& slots, size_t most) {
+ArchiveSummary SummarizeArchives(const std::vector<std::shared_ptr<Slot>>& slots, size_t most) {
   struct Known {
     const Slot* slot;
     State state;
     uint64_t last_used;
   };
-  Census census;
+  ArchiveSummary summary;
   std::vector<Known> known;
   for (const auto& slot : slots) {
     if (slot->is_folder || slot->is_plain_file || !slot->parent) continue;
     const State state = StateOf(*slot);
-    if (state == State::kOpen) ++census.open;
-    if (state == State::kIdle) ++census.idle;
-    if (state == State::kFailed) ++census.failed;
-    if (slot->superseded) ++census.superseded;
+    if (state == State::kOpen) ++summary.open;
+    if (state == State::kIdle) ++summary.idle;
+    if (state == State::kFailed) ++summary.failed;
+    if (slot->superseded) ++summary.superseded;
     if (most > 0) known.push_back({slot.get(), state, slot->last_used});
   }
   const size_t shown = std::min(most, known.size());
@@ -53,10 +53,10 @@ Census TakeCensus(const std::vector<std::shared_ptr<Slot>>& slots, size_t most) 
            std::make_tuple(b.state != State::kFailed, a.last_used, b.slot->id);
   });
   for (auto at = known.begin(); at != end; ++at) {
-    census.archives.push_back(Describe(*at->slot, at->state));
+    summary.archives.push_back(Describe(*at->slot, at->state));
   }
-  census.left_out = census.open + census.idle + census.failed - shown;
-  return census;
+  summary.left_out = summary.open + summary.idle + summary.failed - shown;
+  return summary;
 }
 
 }  // namespace skopsfs::catalog

@@ -1,4 +1,4 @@
-#include "catalog/census.h"
+#include "catalog/archive_summary.h"
 
 #include <gtest/gtest.h>
 
@@ -12,7 +12,7 @@
 namespace skopsfs::catalog {
 namespace {
 
-using State = ArchiveSeen::State;
+using State = ArchiveStatus::State;
 
 std::vector<std::shared_ptr<Slot>> FailedSlots(SlotMaker& maker, size_t count) {
   std::vector<std::shared_ptr<Slot>> slots;
@@ -23,24 +23,24 @@ std::vector<std::shared_ptr<Slot>> FailedSlots(SlotMaker& maker, size_t count) {
   return slots;
 }
 
-TEST(Census, OneInUseThisMomentIsOpen) {
+TEST(ArchiveSummary, OneInUseThisMomentIsOpen) {
   SlotMaker maker;
   const auto slots = FailedSlots(maker, 2);
   const std::lock_guard lock(SlotPeer(slots[0]).mutex());
   std::thread([&] {
-    const auto census = TakeCensus(slots, 10);
-    EXPECT_EQ(census.open, 1U);
-    EXPECT_EQ(census.failed, 1U);
-    ASSERT_EQ(census.archives.size(), 2U);
-    EXPECT_EQ(census.archives[0].state, State::kFailed);
-    EXPECT_EQ(census.archives[0].reason, "broken");
-    EXPECT_EQ(census.archives[1].state, State::kOpen);
+    const auto summary = SummarizeArchives(slots, 10);
+    EXPECT_EQ(summary.open, 1U);
+    EXPECT_EQ(summary.failed, 1U);
+    ASSERT_EQ(summary.archives.size(), 2U);
+    EXPECT_EQ(summary.archives[0].state, State::kFailed);
+    EXPECT_EQ(summary.archives[0].reason, "broken");
+    EXPECT_EQ(summary.archives[1].state, State::kOpen);
   }).join();
 }
 
 // Each time, one comes into use at another moment while they are counted, and is in use until they
 // have been.
-TEST(Census, WaitsForNone) {
+TEST(ArchiveSummary, WaitsForNone) {
   SlotMaker maker;
   const auto slots = FailedSlots(maker, 50);
   for (int i = 0; i < 1000; ++i) {
@@ -53,7 +53,7 @@ TEST(Census, WaitsForNone) {
       while (!counted) std::this_thread::yield();
     });
     begun = true;
-    TakeCensus(slots, 50);
+    SummarizeArchives(slots, 50);
     counted = true;
     user.join();
   }

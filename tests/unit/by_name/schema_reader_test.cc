@@ -1,4 +1,4 @@
-#include "by_name/object_tree.h"
+#include "by_name/schema_reader.h"
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>

@@ -11,7 +11,7 @@
 namespace skopsfs::catalog {
 
 // An archive version that the kernel knows, as it is at one moment.
-struct ArchiveSeen {
+struct ArchiveStatus {
   enum class State { kOpen, kIdle, kFailed };
 
   std::string path;  // relative to the source; empty for a single archive
@@ -23,17 +23,17 @@ struct ArchiveSeen {
 };
 
 // All of them.
-struct Census {
+struct ArchiveSummary {
   size_t open = 0;
   size_t idle = 0;
   size_t failed = 0;  // cannot be opened, or have a member that could not be read
   size_t superseded = 0;
-  std::vector<ArchiveSeen> archives;  // failed ones first, then the last used first
-  size_t left_out = 0;                // of those
+  std::vector<ArchiveStatus> archives;  // failed ones first, then the last used first
+  size_t left_out = 0;                  // of those
 };
 
 // Of these slots, the first `most` archives one by one. Waits for none: one that is in use this
 // very moment is open, or no reason is given why it failed.
-Census TakeCensus(const std::vector<std::shared_ptr<Slot>>& slots, size_t most);
+ArchiveSummary SummarizeArchives(const std::vector<std::shared_ptr<Slot>>& slots, size_t most);
 
 }  // namespace skopsfs::catalog
