@@ -10,22 +10,23 @@
 
 namespace skopsfs::by_name {
 
-// Gives the next bytes of a schema; none at its end.
+// Gives the next bytes of a schema: 0 at its end.
 using ReadSchema = std::function<size_t(std::span<char> out)>;
 
-// The characters of a JSON text, read piece by piece from bytes in UTF-8, UTF-16 or UTF-32, as
-// Python's json.loads tells them apart and decodes them: a surrogate that stands alone is a
-// character. Not thread-safe.
+// The code points of a JSON text, decoded piece by piece from UTF-8, UTF-16 or UTF-32. It tells
+// these apart and decodes them as Python's json.loads does: a lone surrogate is a code point. It
+// owns its buffers. Not thread-safe.
 class CodePoints {
  public:
   static constexpr char32_t kEnd = 0xffffffff;
   enum class Encoding : uint8_t { kUtf8, kUtf16Little, kUtf16Big, kUtf32Little, kUtf32Big };
 
-  // Without an encoding, the first bytes tell it. `read` must outlive this object.
+  // Without `encoding`, the first bytes tell it. `read` must outlive this object.
   explicit CodePoints(const ReadSchema& read, std::optional<Encoding> encoding = {})
       : read_(read), encoding_(encoding) {}
 
-  // The next one. Throws util::Error(EIO) where the bytes are no text, and what `read` throws.
+  // The next code point. Throws util::Error(EIO) when the bytes are no text, and what `read`
+  // throws.
   char32_t Peek() { return at_ < size_ || Refill() ? decoded_[at_] : kEnd; }
   void Skip() { ++at_; }
   char32_t Take() {

@@ -10,9 +10,9 @@
 
 namespace skopsfs::by_name {
 
-// Reads JSON as Python's json.loads does, and takes what that takes: NaN and the infinities,
-// numbers beyond a double, surrogates that stand alone; no integer of more than 4300 digits. One
-// event after the other, in little memory whatever comes. Not thread-safe.
+// A streaming parser of JSON: it gives one event after the other, in bounded memory. It takes what
+// Python's json.loads takes: NaN and the infinities, numbers beyond a double, lone surrogates; no
+// integer of more than 4300 digits. It borrows its input. Not thread-safe.
 class JsonReader {
  public:
   static constexpr size_t kDeepest = 2000;
@@ -32,12 +32,12 @@ class JsonReader {
 
   explicit JsonReader(CodePoints& input) : input_(input) {}
 
-  // Throws util::Error: EIO where it is no JSON; EFBIG where it is nested deeper than kDeepest or a
-  // key is too long.
+  // Throws util::Error: EIO when the text is no JSON, EFBIG when it is nested deeper than kDeepest
+  // or a key is too long.
   Event Next();
 
-  // Of the key, text or number that came last: in UTF-8, where a surrogate that stands alone takes
-  // three bytes as well. What is longer than kLongestText is cut.
+  // The key, text or number that came last, in UTF-8. A lone surrogate takes three bytes. A text
+  // that is longer than kLongestText is cut.
   const std::string& text() const { return text_; }
   bool is_cut() const { return is_cut_; }
 

@@ -10,10 +10,10 @@
 
 namespace skopsfs::by_name {
 
-// The directory `by-name` of one archive version: folders, links to members, and beside those that
-// lead to an npz the npz as a folder. Node 0 is the directory itself. The children of a folder
-// follow one another, sorted by name, so that a lookup is a binary search and a node's index
-// depends on the schema alone. Immutable.
+// The directory `by-name` of one archive version, as a compact tree. Its nodes are folders and
+// links to members; beside a link to an npz is the npz as a folder. Node 0 is the directory itself.
+// The children of a folder follow one another, sorted by name. So a lookup is a binary search, and
+// the index of a node depends on the schema alone. It owns all of its names. Immutable.
 class NameTree {
  public:
   // Indexes stay below kMostIndexes, which a NodeId has room for, and there are no more nodes than
@@ -35,8 +35,8 @@ class NameTree {
     bool is_link() const { return kind == Kind::kLink; }
   };
 
-  // References lead to what they stand for, except to what they lie in. Throws
-  // util::Error(EFBIG) when there are more nodes, longer names or deeper folders.
+  // A reference becomes what it stands for, unless it lies in that. Throws util::Error(EFBIG)
+  // beyond the limits of nodes, names and depth. Keeps nothing of `objects`.
   explicit NameTree(const ObjectTree& objects);
 
   uint32_t size() const { return static_cast<uint32_t>(nodes_.size()); }
@@ -52,7 +52,7 @@ class NameTree {
            npz_.capacity() * sizeof(uint32_t);
   }
 
-  // Tells this tree from others; never 0.
+  // A hash of the tree that tells it from others; never 0.
   uint64_t Fingerprint() const;
 
  private:

@@ -15,7 +15,7 @@ namespace skopsfs::by_name {
 using ObjectIndex = uint32_t;
 inline constexpr uint32_t kNone = std::numeric_limits<uint32_t>::max();
 
-// Objects one after the other, in a list.
+// A linked list of objects in an ObjectTree.
 struct Siblings {
   ObjectIndex first = kNone;
   ObjectIndex last = kNone;
@@ -24,7 +24,7 @@ struct Siblings {
   bool is_one() const { return !empty() && first == last; }
 };
 
-// An object of a model that is kept in a member, or that others lead to members from.
+// An object of a model: one that is kept in a member, or that holds others that lead to members.
 struct Object {
   uint64_t id = 0;                      // by which the schema refers to it again; 0: none
   const std::string* name = nullptr;    // an attribute or a key; else it has a number
@@ -39,7 +39,8 @@ struct Object {
   bool leads_to_members() const { return is_member() || is_reference || !children.empty(); }
 };
 
-// The objects of a schema. Bounded: throws util::Error(EFBIG) for more. Not thread-safe.
+// The objects of a schema, as a tree. It owns them and their names. It is bounded: it throws
+// util::Error(EFBIG) for more. Not thread-safe.
 class ObjectTree {
  public:
   static constexpr uint32_t kMostObjects = 450'000;
@@ -53,7 +54,7 @@ class ObjectTree {
     return object.name != nullptr ? *object.name : std::to_string(object.number);
   }
 
-  // Each text is kept once, so that its address tells it from others.
+  // Keeps each text once, so that its address tells it from others.
   const std::string* Keep(std::string_view text);
   const std::string* Find(std::string_view text) const;  // nullptr where it is not kept
 

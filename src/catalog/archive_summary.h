@@ -10,7 +10,7 @@
 
 namespace skopsfs::catalog {
 
-// An archive version that the kernel knows, as it is at one moment.
+// The state of an archive version that the kernel knows.
 struct ArchiveStatus {
   enum class State { kOpen, kIdle, kFailed };
 
@@ -22,7 +22,7 @@ struct ArchiveStatus {
   std::string reason;           // why it failed, or a member of it
 };
 
-// All of them.
+// The states of all of them, counted.
 struct ArchiveSummary {
   size_t open = 0;
   size_t idle = 0;
@@ -32,8 +32,8 @@ struct ArchiveSummary {
   size_t left_out = 0;                  // of those
 };
 
-// Of these slots, the first `most` archives one by one. Waits for none: one that is in use this
-// very moment is open, or no reason is given why it failed.
+// Summarizes these slots, with the first `most` archives one by one. It waits for no slot: one that
+// another thread uses at this moment counts as open, or is told without its reason.
 ArchiveSummary SummarizeArchives(const std::vector<std::shared_ptr<Slot>>& slots, size_t most);
 
 }  // namespace skopsfs::catalog

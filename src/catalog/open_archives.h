@@ -19,9 +19,10 @@
 namespace skopsfs::catalog {
 
 // Keeps the descriptors and the memory of open archives within bounds. A file of which nothing was
-// ever read is closed when there is no room, the least recently used one first; the next use opens
-// it again. One that was read goes with its slot: whoever needs its room waits until the kernel has
-// been asked to let go of it. Thread-safe.
+// read is closed when there is no room, the least recently used one first. The next use opens it
+// again. A file that was read is closed with its slot: whoever needs its room waits until the
+// kernel has been asked to let go of it.
+// It owns nothing: slots own their files. What it counts may outlive it. Thread-safe.
 class OpenArchives {
  public:
   struct Budget {
@@ -34,37 +35,40 @@ class OpenArchives {
 
   explicit OpenArchives(const Budget& budget) : budget_(budget) {}
 
-  // Wraps a descriptor that counts against the budget for as long as anyone holds the file. Waits
-  // for room; throws util::Error(ENFILE) when all that is open was read and is still in use.
+  // Makes a file of a descriptor. It counts against the budget for as long as anyone holds it.
+  // Waits for room. Throws util::Error(ENFILE) when all that is open was read and is in use.
   std::shared_ptr<const archive::ArchiveFile> Adopt(util::UniqueFd fd, const struct stat& st,
                                                     const Slot& opening);
 
-  // The same for one that was open in another process already: it is not refused.
+  // The same for a file that another process had open already: it is not refused.
   std::shared_ptr<const archive::ArchiveFile> AdoptInherited(util::UniqueFd fd,
                                                              const struct stat& st);
 
-  // For whoever has the kernel let go of archives. Waits for `period` or until somebody waits for
-  // room, and says whether somebody does.
+  // --- for who has the kernel let go of archives ---
+
+  // Waits for `period` or until somebody waits for room. Says whether somebody does.
   bool WaitForShortage(const std::stop_token& stop, std::chrono::milliseconds period);
-  // Those that were read, the least recently read first.
+  // The slots of files that were read, the least recently read first.
   std::vector<std::shared_ptr<Slot>> LeastRecentlyRead();
-  // The kernel was asked to let go of it. Where it is still there later, it is in use, and there
-  // are many others to ask for before its turn comes again.
+  // The kernel was asked to let go of the slot. If it is still there later, it is in use: many
+  // others are asked for before its turn comes again.
   void WasAskedFor(Slot& slot) { slot.last_used = uses_ + 16 * budget_.descriptors; }
-  // Waits for at most `time` until nobody waits for room any more; says whether that is so.
+  // Waits for at most `time` until nobody waits for room any more. Says whether that is so.
   bool WaitForRoom(std::chrono::milliseconds time);
-  // All have been asked for: who still waits waits in vain.
+  // All have been asked for: whoever still waits gets no room.
   void NoRoomIsLeft();
-  // Whether that was so a moment ago, and nothing was closed since: not to be waited for long.
+  // Whether that was so a moment ago and nothing was closed since.
   bool WasInVain();
 
-  // Of a directory of that many bytes is made so much while it is read that they take turns.
+  // --- indexes ---
+
+  // Whether reading a central directory of that many bytes takes much memory.
   static bool IsHuge(uint64_t bytes) { return bytes > kHuge; }
 
-  // Only one that is huge is read at a time: while what is returned lives, others like it wait.
+  // One huge directory is read at a time: others wait while what is returned lives.
   std::unique_lock<util::LongMutex> LockIfHuge(uint64_t bytes);
 
-  // Counts an archive::ArchiveIndex or what else is known of an archive against the budget for as
+  // Counts an archive::ArchiveIndex, or what else was made of an archive, against the budget for as
   // long as anyone holds it. Throws util::Error(ENOMEM) when those in use leave no room for it.
   template <typename Index>
   std::shared_ptr<Index> Adopt(std::unique_ptr<Index> index, const Slot& opening) {
@@ -78,27 +82,31 @@ class OpenArchives {
     return adopted;
   }
 
-  // Notes that `slot` is used, so that it is among the last to be closed.
+  // --- use ---
+
+  // `slot` is used, so it is among the last to be closed.
   void Used(const std::shared_ptr<Slot>& slot);
-  // The same of one that has been since its file was opened.
+  // The same for a slot that was used since its file was opened.
   void UsedAgain(Slot& slot) {
     const uint64_t now = ++uses_;
     if (slot.last_used < now) slot.last_used = now;
   }
 
-  // Those that may be open.
+  // The slots that may be open.
   std::vector<std::shared_ptr<Slot>> Slots();
 
-  // To be called about once a second: drops the archive pages of files that have become quiet, and
-  // closes those that nobody has read and that are too many. `store`, if any, keeps what could not
-  // be kept before.
+  // --- housekeeping ---
+
+  // To be called about once a second. Drops the archive pages of files that have become quiet, and
+  // closes files that nobody has read when they are too many. `store`, if any, keeps what it could
+  // not keep before.
   void Tidy(DescriptorStore* store = nullptr);
 
-  // Closes what is let go of meanwhile, for `period`: nobody else waits for the source because of
-  // that then. To be called by one thread, again and again.
+  // Closes files that others let go of, for `period`, so that nobody else waits for the source.
+  // To be called by one thread, again and again.
   void CloseFor(const std::stop_token& stop, std::chrono::milliseconds period);
 
-  // Drops all pages of all archives, before the process leaves without closing anything.
+  // Drops all pages of all archives before the process ends without closing anything.
   void DropLastPages();
 
   const Budget& budget() const { return budget_; }
@@ -109,13 +117,13 @@ class OpenArchives {
   static constexpr uint64_t kHuge = uint64_t{1} << 20;
   static constexpr size_t kMostUnread = 1000;  // files
 
-  // Those of which something may be open, the least recently used first.
+  // The same as Slots(), the least recently used first.
   std::vector<std::shared_ptr<Slot>> ByUse();
   void MakeRoomForIndexes(const Slot& opening);
-  // Closes files that nobody has read until there are `enough`.
+  // Closes files that nobody has read until `enough` are left.
   void CloseUnread(size_t enough, const Slot* except);
-  // Lets go of the least recently used indexes, and what was made of them, until there are `enough`
-  // bytes; never those of `except`.
+  // Drops the least recently used indexes, and what was made of them, until `enough` bytes are
+  // left; never those of `except`.
   void DropIndexes(size_t enough, const Slot* except);
 
   const Budget budget_;

@@ -14,24 +14,24 @@
 
 namespace skopsfs::catalog {
 
-// Names whose archive was replaced just between the look at the name and the use of what was found,
-// in the last second or two. The kernel, told ESTALE, looks such a name up once more; were that
-// replaced as well, its users would get ESTALE. So what is found then is kept, to be opened
-// although it has been replaced, too. Owns those descriptors, of which there are few. Thread-safe.
+// The names whose archive was replaced between their look-up and the use of what was found, in the
+// last second or two. The kernel, told ESTALE, looks such a name up once more. If that archive is
+// replaced as well, its users get ESTALE. So the archive that is found then is kept open, and is
+// used although it has been replaced, too. It owns those descriptors, which are few. Thread-safe.
 class ReplacedNames {
  public:
   // `path`, relative to the source, is such a name.
   void Add(const std::string& path);
   bool Contains(const std::string& path) const;
 
-  // Whether `file`, opened as what `path` led to, still is that. If not, the name is now such a
-  // one; if it was one before, a file that is whole but for its change time will do: each of its
-  // members is proven before it is read.
+  // Whether `file`, opened as what `path` led to, still is that. If not, the name becomes such a
+  // name. If it was one before, a file with another change time and nothing else will do: each of
+  // its members is proven before it is read.
   bool IsVersion(const std::string& path, const archive::ArchiveFile& file);
 
   // Keeps what was found at `path` as the slot `slot_id`, if it is such a name.
   void Keep(const std::string& path, uint64_t slot_id, const source::Found& found);
-  // nullptr when nothing was kept of that slot, or no more.
+  // nullptr when nothing is kept of that slot.
   std::shared_ptr<const source::Found> Kept(uint64_t slot_id) const;
 
   // Forgets what was there at the last call but one; to be called about once a second.

@@ -13,47 +13,49 @@
 
 namespace skopsfs::catalog {
 
-// The slots that the kernel holds ids of. A slot leaves the table when the kernel has forgotten
-// every node of it. Thread-safe.
+// The slots that the kernel holds ids of, by id and by name. A slot leaves the table when the
+// kernel has forgotten every node of it. It owns the slots, with everybody who holds one.
+// Thread-safe.
 class SlotTable {
  public:
-  // `root` never leaves. What a predecessor left in `store` is in the table again.
+  // `root` never leaves. What a predecessor left in `store`, which must outlive this, is in the
+  // table again.
   SlotTable(std::shared_ptr<Slot> root, handover::SlotStore& store);
 
   const std::shared_ptr<Slot>& root() const { return root_; }
 
-  // nullptr when there is no such slot, or no longer.
+  // nullptr when there is no such slot any more.
   std::shared_ptr<Slot> Get(uint64_t id);
 
-  // The slot for what `name` in `parent` is now, with one lookup more. When that is not what it
-  // was, the old slot is superseded and a new one made.
+  // The slot for what `name` in `parent` is now, with one lookup more. When it is not what it was,
+  // the old slot is superseded and a new one is made.
   std::shared_ptr<Slot> Acquire(const std::shared_ptr<Slot>& parent, const std::string& name,
                                 const struct stat& st);
 
   // False when the slot is no longer in the table.
   bool AddLookups(Slot& slot, uint64_t count);
-  // Takes no memory, so that what the kernel lets go of is let go of whatever there is.
+  // Allocates nothing, so that it works when memory has ended.
   void Forget(uint64_t id, uint64_t count) noexcept;
 
   std::vector<std::shared_ptr<Slot>> All();
 
-  // The slots that came from a predecessor. Their lookups may be too many, never too few, because
-  // it may have died between counting and answering, so the kernel's forgetting may leave some
-  // over.
+  // The slots that came from a predecessor. Their lookups may be too many, never too few: the
+  // predecessor may have died between counting and answering. So the kernel may have forgotten a
+  // slot that still has lookups.
   struct Doubtful {
     uint64_t id = 0;
     uint64_t given = 0;  // for ForgetAll()
   };
   std::vector<Doubtful> Recovered();
 
-  // The archives among all slots that are superseded: the kernel knows them although their names
-  // do not lead to them any more, as far as that is known.
+  // The slots of files that are superseded: the kernel knows them although their names do not lead
+  // to them any more, as far as that is known.
   std::vector<std::shared_ptr<Slot>> Superseded();
-  // The slot's name leads to it no more, unless Acquire() finds it again.
+  // The slot's name leads to it no more, until Acquire() finds it again.
   void Supersede(Slot& slot);
 
-  // The kernel does not know the slot: it leaves the table, unless it was given to the kernel since
-  // it was seen in doubt.
+  // The kernel does not know the slot, so it leaves the table. It stays when it was given to the
+  // kernel after Recovered() had told of it.
   void ForgetAll(const Doubtful& doubtful) noexcept;
 
   // The slot that `name` in `parent` led to when last looked at; nullptr when it is not known.

@@ -45,7 +45,7 @@ struct Attributes {
   Timeout timeout = 0;
 };
 
-// A member, or another file, that is read. Holds its version for as long as this lives.
+// A member or plain file that is read. It holds its version for as long as it lives.
 struct Member {
   NodeId node;
   std::shared_ptr<catalog::Slot> slot;
@@ -59,7 +59,7 @@ struct DirectoryEntry {
   uint64_t next = 0;     // the position of the entry after it
 };
 
-// Takes an entry; returns false when there is no room for it. Must not throw.
+// Takes an entry. Returns false when there is no room for it. Must not throw.
 using DirectorySink = std::function<bool(const DirectoryEntry&)>;
 
 // A node that the kernel may know, and the name that leads to it.
@@ -69,28 +69,30 @@ struct NamedNode {
   std::string name;
 };
 
-// The filesystem without FUSE: what each call answers, on node ids. All members are thread-safe.
-// Failure is an util::Error with the errno to answer; the reason has then been logged if it
-// concerns an archive or a folder. What would be too much of an effort for the calling thread is
-// util::TooMuchEffort: then the call has done nothing.
+// The filesystem without FUSE: it answers each call, on node ids. It owns the catalogue, the pool
+// of decoders and the texts of the hidden directory. Thread-safe. Failure is a util::Error with the
+// errno to answer. Its reason has been logged if it concerns an archive or a folder. A call that
+// would be too much of an effort for the calling thread throws util::TooMuchEffort, and has done
+// nothing.
 class FileSystem {
  public:
   struct Options {
     Timeout revalidate = 1;  // seconds after which a name is looked at again
     catalog::OpenArchives::Budget budget{};
     size_t decoder_bytes = archive::DecoderPool::kDefaultBytes;
-    bool proves_first = false;  // members are read through before the first byte is given
+    bool proves_first = false;  // each member is read through before its first byte is given
     bool by_name = true;        // archives with a schema show their members by name, too
-    handover::Counters* counters = nullptr;  // to count in; none: one's own
+    handover::Counters* counters = nullptr;  // to count in; nullptr: its own
     MountFacts facts{};                      // for status.json
   };
 
-  // For the last two see Catalog.
+  // For the last two arguments see Catalog.
   FileSystem(source::Source source, const Options& options,
              std::unique_ptr<handover::SlotStore> store = std::make_unique<handover::SlotStore>(),
              catalog::DescriptorStore* descriptors = nullptr);
 
-  // With one lookup more on the node. Nothing where there is no such name, for `NegativeTimeout`.
+  // Looks a name up, with one lookup more on the node. Nothing where there is no such name; the
+  // kernel may remember that for NegativeTimeout().
   std::optional<Entry> Lookup(NodeId parent, const std::string& name);
   Timeout NegativeTimeout(NodeId parent);
   void Forget(NodeId node, uint64_t count) noexcept;
@@ -99,36 +101,36 @@ class FileSystem {
   std::string ReadLink(NodeId node);
   struct statvfs StatFs();
 
-  // To read a member with; what open(2) would have to say against that, this says. Whatever has
-  // become of the name, it is of the version that the kernel knows the node of.
+  // What a member is read with. Throws what open(2) would fail with. Whatever has become of the
+  // name, the member is of the version that the kernel knows the node of.
   Member MemberOf(NodeId node);
-  // Fewer bytes than asked for only at the end of the member.
+  // Returns the number of bytes: fewer than asked for only at the end of the member.
   size_t Read(const Member& member, uint64_t offset, std::span<std::byte> out);
 
-  // Says why the directory cannot be listed, if so; else whether its listing never changes.
+  // Whether the listing of a directory never changes. Throws why it cannot be listed.
   bool OpenDirectory(NodeId node);
-  // Gives `sink` the entries from `position` on until it is full. With `lookup`, each entry other
-  // than "." and ".." that was taken has one lookup more.
+  // Gives `sink` the entries from `position` on until it is full. With `lookup`, each entry that it
+  // took has one lookup more, but for "." and "..".
   void ReadDirectory(NodeId node, uint64_t position, bool lookup, const DirectorySink& sink);
 
-  // user.skopsfs.*; nothing when the node has no such attribute.
+  // The extended attributes user.skopsfs.*; nothing when the node has no such attribute.
   std::optional<std::string> GetXattr(NodeId node, std::string_view name);
   std::vector<std::string> ListXattr(NodeId node);
 
-  // `most` of the nodes of an archive version that the kernel may know, from number `first` on, see
-  // KnownNodes, with their names; those that have none are left out. Throws util::Error when the
-  // version cannot be read.
+  // The names of nodes of an archive version that the kernel may know: of `most` of them, from
+  // number `first` on, see KnownNodes. Nodes without a name are left out. Throws util::Error when
+  // the version cannot be read.
   std::vector<NamedNode> NamesOf(const std::shared_ptr<catalog::Slot>& slot, uint64_t first,
                                  uint64_t most);
 
-  // Members that were found wrong since the last call: what the kernel has of them in its page
-  // cache is to go, so that nobody goes on reading that. Bounded.
+  // The members whose CRC-32 was found wrong since the last call, bounded. What the kernel has of
+  // them in its page cache is to go, so that nobody reads it any more.
   std::vector<NodeId> TakeWrong();
 
-  // What a file of the hidden directory says that was looked up, see StatusTexts.
+  // What a file of the hidden directory says, see StatusTexts.
   std::shared_ptr<const StatusText> StatusTextOf(NodeId node);
-  // Counts again what the metrics say of archives and memory, and tells of `most` archives; by
-  // itself that is done when somebody asks.
+  // Brings the counters of archives and memory up to date, and tells of `most` archives. Metrics
+  // that are read in the mount are brought up to date without it.
   catalog::ArchiveSummary CountArchives(size_t most);
 
   // Housekeeping, about once a second: lets go of what is idle.
@@ -144,7 +146,8 @@ class FileSystem {
   handover::Counters& counters() { return counters_; }
 
  private:
-  // A node of an archive version, which is open for as long as this lives; or a folder.
+  // A node of an archive version, which is open for as long as this lives; or a folder, without
+  // any of the rest.
   struct Located {
     NodeId node;
     std::shared_ptr<catalog::Slot> slot;
@@ -158,9 +161,9 @@ class FileSystem {
     uint32_t first() const { return inner ? NodeId::FirstOf(npz) : 0; }
     archive::Node member() const { return archive().node(index); }
     by_name::NameTree::Node name() const { return names->At(node.name()); }
-    // Whether what it holds are names, not members.
+    // Whether its children are names, not members.
     bool holds_names() const { return node.is_name() && !inner; }
-    // The index, as of a node, of the directory that it lies in; 0: the archive itself.
+    // The index of the directory that it lies in, as in a NodeId; 0: the archive itself.
     uint32_t Parent() const;
     std::string Path() const;  // in the archive version
   };
@@ -188,7 +191,7 @@ class FileSystem {
   NamedNode Named(const Located& located) const;
   Located FindDirectory(NodeId node, uint64_t version);
   void RememberListing(const Located& directory);
-  // The entry `name` of an open folder by now; nothing when it is gone.
+  // The entry `name` of an open folder now; nothing when it is gone.
   std::optional<Entry> EntryOf(const std::shared_ptr<catalog::Slot>& folder,
                                const source::Found& open, const std::string& name, bool lookup);
   void ReadFolder(const Located& directory, uint64_t position, bool lookup,
@@ -213,9 +216,8 @@ class FileSystem {
                                                        uint32_t npz);
   static struct stat NameAttributes(const Located& located, uint32_t name);
 
-  // Runs `call` for `node`. The root of a single archive leads to the present version of that, but
-  // is itself never looked up anew by the kernel: so it is here, when that version has just been
-  // replaced.
+  // Runs `call` for `node`, again when the version was just replaced and the node is the root of a
+  // single archive: that leads to the present version, but the kernel never looks a root up again.
   template <typename Call>
   auto RetryIfReplaced(NodeId node, const Call& call) const {
     constexpr int kAttempts = 10;
@@ -227,7 +229,7 @@ class FileSystem {
       }
     }
   }
-  // Runs `call`, which reads a folder of the source; what it throws is logged.
+  // Runs `call`, which reads a folder of the source. What it throws is logged.
   template <typename Call>
   auto ReadingFolder(const catalog::Slot& folder, const Call& call) const {
     try {
@@ -262,7 +264,7 @@ class FileSystem {
   catalog::Catalog catalog_;
   FolderListings listings_;
   // The versions of a single archive whose root was listed in part, and how many calls of Tidy()
-  // ago; the latest first. The kernel may have forgotten one that is listed still. Bounded.
+  // ago; the latest first. The kernel may have forgotten a version that is still listed. Bounded.
   util::Mutex listings_mutex_;  // slots may end while it is held
   std::deque<std::pair<Located, int>> unfinished_listings_ GUARDED_BY(listings_mutex_);
   StatusTexts status_texts_;

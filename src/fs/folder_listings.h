@@ -19,20 +19,20 @@ struct NameAt {
   std::string name;
 };
 
-// The names in folders that are being listed, so that a long listing looks at its folder once. They
-// are at positions that are theirs whatever other names come and go: who goes on with a listing may
-// find it made anew, by this process or another one. Bounded. Thread-safe.
+// The names in folders that are being listed, so that a long listing reads its folder once. A name
+// keeps its position whatever other names come and go: a listing may go on in one that was made
+// anew, by this process or the next. It owns the names, and is bounded. Thread-safe.
 class FolderListings {
  public:
   using Names = std::shared_ptr<const std::vector<NameAt>>;
 
-  // nullptr when there is none, or no more.
+  // nullptr when the listing is not there any more.
   Names Find(uint64_t slot_id);
-  // Replaces the one that there is.
+  // Replaces the listing that there is.
   Names Add(uint64_t slot_id, std::vector<std::string> names);
 
-  // Forgets those that nobody has gone on with since the last call but one. To be called about once
-  // a second.
+  // Forgets listings that nobody has gone on with since the last call but one. To be called about
+  // once a second.
   void Tidy();
 
  private:

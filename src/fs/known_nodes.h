@@ -10,8 +10,9 @@ namespace skopsfs::fs {
 using handover::kRoot;
 using handover::NodeId;
 
-// The nodes of an archive version that the kernel may know, as far as they have ever been counted:
-// what is in a directory comes before that, and the version itself is the last. Parses nothing.
+// The nodes of an archive version that the kernel may know, numbered. What is in a directory comes
+// before the directory, and the version itself is the last. They are counted by the slot's record,
+// so nothing is parsed. Immutable.
 class KnownNodes {
  public:
   explicit KnownNodes(const catalog::Slot& slot);
@@ -21,7 +22,7 @@ class KnownNodes {
 
  private:
   const uint64_t slot_;
-  uint64_t inner_ = 0;  // what is in all npz
+  uint64_t inner_ = 0;  // in all npz
   uint64_t names_ = 0;
   uint64_t members_ = 1;
 };

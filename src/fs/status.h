@@ -18,9 +18,9 @@ namespace skopsfs::fs {
 using handover::kRoot;
 using handover::NodeId;
 
-// The hidden directory in a mount's root in which the mount says how it is: it can be looked up,
-// but is not listed, and what the source itself has of that name comes first. What its files say is
-// made anew each time they are looked up, see StatusTexts.
+// The hidden directory in a mount's root, whose files say how the mount is. It can be looked up,
+// but is not listed. If the source has something of that name, that is shown instead. The text of a
+// file is made anew each time it is looked up, see StatusTexts.
 inline constexpr std::string_view kStatusFolder = ".skopsfs";
 
 // Its index in the root's slot is not 1, which is the number of the root. Those above are of texts.
@@ -38,13 +38,13 @@ inline constexpr std::array<StatusFile, 3> kStatusFiles = {
      {"status.json", StatusFile::Kind::kStatus, 0400},
      {"health", StatusFile::Kind::kHealth, 0444}}};
 
-// What stat() says of it, and of one text of `size` bytes; they belong to whom the source `root`
-// does.
+// What stat() says of the directory, and of a file with a text of `size` bytes. They have the owner
+// of the source's `root`.
 struct stat StatusFolderAttributes(const struct stat& root);
 struct stat StatusFileAttributes(NodeId node, const StatusFile& file, size_t size,
                                  const struct stat& root);
 
-// What a mount is, besides what its filesystem knows.
+// What the status says of a mount that its filesystem does not know.
 struct MountFacts {
   metrics::Versions versions;
   std::string mountpoint;

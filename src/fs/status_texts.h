@@ -11,25 +11,26 @@
 
 namespace skopsfs::fs {
 
-// What one look-up of a file of the hidden directory found.
+// The text that one look-up of a file of the hidden directory has made.
 struct StatusText {
   const StatusFile& file;
   std::string text;
   struct stat attributes {};
 };
 
-// What the files of the hidden directory say: each look-up of a name makes a text, which is a node
-// of its own until the kernel forgets that. So it has one size, and who reads it in small pieces
-// reads one text to its end. Those of a predecessor are gone. Bounded. Thread-safe.
+// The texts of the hidden directory. Each look-up of a file makes a text, which is a node of its
+// own until the kernel forgets it. So its size is true, and whoever reads it in small pieces reads
+// one text to its end. The texts of a predecessor are gone. It owns the texts, and is bounded.
+// Thread-safe.
 class StatusTexts {
  public:
-  // `made` counts the texts of all processes of the mount, so that no node is used again.
+  // `made` counts the texts of all workers of the mount, so that no node is used again.
   explicit StatusTexts(std::atomic<uint64_t>& made) : made_(made) {}
 
-  // A new node with one lookup, which belongs to whom the source `root` does. Throws
-  // util::Error(ENFILE) when there are too many that somebody still has open.
+  // Returns a new node with one lookup. It has the owner of the source's `root`. Throws
+  // util::Error(ENFILE) when too many are still open.
   NodeId Add(const StatusFile& file, std::string text, const struct stat& root);
-  // Throws util::Error(EIO), and says so, when it is not there.
+  // Throws util::Error(EIO), and logs it, when the text is not there.
   std::shared_ptr<const StatusText> Find(NodeId node);
   void Forget(NodeId node) noexcept;
 

@@ -9,7 +9,7 @@
 
 namespace skopsfs::zip {
 
-// The front of `out` that there are bytes for at `offset` of `size` bytes.
+// The front of `out` that can be filled from `offset` on, of `size` bytes in all.
 inline std::span<std::byte> Within(uint64_t size, uint64_t offset, std::span<std::byte> out) {
   if (offset >= size) return {};
   return out.first(static_cast<size_t>(std::min<uint64_t>(out.size(), size - offset)));
@@ -24,12 +24,13 @@ class ByteSource {
   // Bytes in all; constant while the object lives.
   virtual uint64_t size() const = 0;
 
-  // Fills `out` from `offset` on and returns how many bytes that were: fewer than asked for only
-  // where the source ends. Throws util::Error (EIO, or the errno of the read).
+  // Fills `out` from `offset` on. Returns the number of bytes: fewer than asked for only where the
+  // source ends. Throws util::Error (EIO, or the errno of the read).
   virtual size_t ReadAt(uint64_t offset, std::span<std::byte> out) const = 0;
 };
 
-// What a function reads, which is called with what lies within the size.
+// A ByteSource that a function reads. The function is called with what lies within the size only.
+// It owns the function.
 class ReadByFunction : public ByteSource {
  public:
   using Read = std::function<void(uint64_t offset, std::span<std::byte> out)>;

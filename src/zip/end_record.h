@@ -22,8 +22,8 @@ struct DirectoryLocation {
 // util::Error(EIO) where zipfile raises.
 DirectoryLocation FindCentralDirectory(const ByteSource& source);
 
-// Why a file without an end record is none, from its first kTellingBytes: what it is when it is one
-// of those that people take for an archive.
+// Why a file without an end record is no archive, from its first kTellingBytes. Of files that
+// people take for an archive it says what they are.
 inline constexpr size_t kTellingBytes = 256;
 const char* WhyNoArchive(std::string_view begin);
 

@@ -4,13 +4,13 @@
 
 namespace skopsfs::zip {
 
-// One record of the central directory, as Python's zipfile reads it. Plain numbers; nothing in it
-// has been checked against the file it came from. Small, since an archive may have a million.
+// One record of the central directory, as Python's zipfile reads it. Its numbers have not been
+// checked against the file. It is small, since an archive may have a million.
 struct Entry {
   int64_t header_offset = 0;     // of the local header in the file; -1: before its start
   uint64_t compressed_size = 0;  // bytes
   uint64_t size = 0;             // bytes, uncompressed
-  // Of the entry whose local header is the next one in the file: data must end before it.
+  // The entry whose local header is the next one in the file: data must end before that.
   uint32_t next = kNone;
   uint32_t name_offset = 0;  // into the directory's names
   uint32_t crc32 = 0;

@@ -3,7 +3,8 @@
 #include <cstddef>
 #include <cstdint>
 
-// What one archive may ask of us. An archive beyond a limit fails alone, with the reason.
+// The limits of what an archive may make us allocate. An archive beyond one fails alone, with the
+// reason.
 namespace skopsfs::zip {
 
 struct Limits {

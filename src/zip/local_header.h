@@ -9,12 +9,12 @@
 
 namespace skopsfs::zip {
 
-// What the entry alone says against reading its data, whatever its local header is; if anything.
+// Why the data cannot be read, by the entry alone; nothing when the entry does not say.
 std::optional<util::Error> RefusalOf(const Entry& entry);
 
-// Reads the local header of `entry` and returns the offset of its data. Everything that would make
-// its bytes doubtful is an util::Error: EIO where header and directory disagree or data overlaps,
-// EACCES when encrypted, EOPNOTSUPP for a patch.
+// Reads the local header of `entry` and returns the offset of its data. Throws util::Error when the
+// data is doubtful: EIO when header and directory disagree or data overlaps, EACCES when it is
+// encrypted, EOPNOTSUPP when it is a patch.
 uint64_t LocateData(const ByteSource& source, const CentralDirectory& directory,
                     const Entry& entry);
 

@@ -5,7 +5,7 @@
 
 namespace skopsfs::zip {
 
-// What people call a compression method; its number where it has no name here.
+// The usual name of a compression method; its number when there is none here.
 std::string MethodName(uint16_t method);
 
 }  // namespace skopsfs::zip
