@@ -104,7 +104,7 @@ std::shared_ptr<const archive::InnerArchive> FileSystem::InnerOf(Slot& slot,
     try {
       const auto outer =
           archive::LocateMember(*open.file, *open.index, *open.index->EntryOf(member));
-      const Slot::Npz archive = catalog_.open_archives().Adopt(
+      Slot::Npz archive = catalog_.open_archives().Adopt(
           std::make_unique<archive::InnerArchive>(open.file, outer, decoders_,
                                                   catalog_.LabelOf(slot) + "/" + path),
           slot);
