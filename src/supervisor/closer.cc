@@ -37,10 +37,12 @@ bool Closer::MayWait(int fd) {
       (st.stx_mask & STATX_MNT_ID) == 0) {
     return false;
   }
+  const auto known = waits_.find(st.stx_mnt_id);
+  if (known != waits_.end()) return known->second;
+  const bool may_wait = IsFuse(st.stx_mnt_id);
   if (waits_.size() >= kMostRemembered) waits_.clear();
-  const auto [known, is_new] = waits_.try_emplace(st.stx_mnt_id);
-  if (is_new) known->second = IsFuse(st.stx_mnt_id);
-  return known->second;
+  waits_.emplace(st.stx_mnt_id, may_wait);
+  return may_wait;
 }
 
 void Closer::Close(util::UniqueFd fd) noexcept try {
