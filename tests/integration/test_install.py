@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import io
+import multiprocessing
 import os
 import pathlib
 import subprocess
@@ -22,6 +23,13 @@ COUNT = 1 << 18  # of numbers, 2 MiB
 
 def model_of(value):
     return {"weights": numpy.full(COUNT, float(value))}
+
+
+def loads_mapped(path):
+    try:
+        return is_mapped(skops.io.load(path)["weights"])
+    except IsADirectoryError:  # as skops itself says
+        return False
 
 
 # As MLflow 3.11 writes it.
@@ -247,6 +255,17 @@ class Install(MountTest):
                 return is_mapped(skops.io.load(self.plain)["weights"])
         with _install._lock:
             self.assertTrue(in_child(check))
+
+    def test_processes_that_are_started_afterwards(self):
+        """A forked one has it from its parent. One that is spawned begins anew, so a module says it."""
+        self.mount()
+        skopsfs.install()
+        for method, is_known in (("fork", True), ("spawn", False)):
+            with self.subTest(method=method):
+                with multiprocessing.get_context(method).Pool(1) as pool:
+                    self.assertEqual(pool.apply(loads_mapped, (self.shown,)), is_known)
+                    pool.apply(skopsfs.install)
+                    self.assertTrue(pool.apply(loads_mapped, (self.shown,)))
 
     def test_a_folder_of_mlflow(self):
         for name, text in (("MLmodel", MLMODEL), ("conda.yaml", "name: mlflow-env\n"),
