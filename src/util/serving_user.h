@@ -44,7 +44,8 @@ class AsUser {
 void GiveUpPowers(const ServingUser& user);
 
 // Makes the calling process the user nobody where it can, without capabilities and without a
-// terminal. It then ends with its parent. To be called before there are threads. Throws util::Error.
+// terminal. It then ends with its parent. To be called before there are threads. Throws
+// util::Error.
 void BecomePowerless();
 
 }  // namespace skopsfs::util
