@@ -22,7 +22,7 @@ from children import METRICS, WORKER, children_of, words_of
 from read_ahead import read_ahead
 from watchdog import Watchdog
 
-HANG = 120  # seconds; nothing that works takes this long
+HANG = 300  # seconds; nothing that works takes this long, on no machine
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _MNT_FORCE = 1
