@@ -109,7 +109,7 @@ Snapshot Look(const std::string& wanted) {
   return snapshot;
 }
 
-void Print(const Snapshot& snapshot, const StatusOptions& options) {
+void PrintStatus(const Snapshot& snapshot, const StatusOptions& options) {
   const auto& [reports, mappings] = snapshot;
   const bool redraws = options.watch && !options.json && isatty(STDOUT_FILENO) == 1;
   constexpr auto kClearScreen = "\033[H\033[2J";
@@ -171,7 +171,7 @@ int ShowStatus(const StatusOptions& options) {
     }
     try {
       const Snapshot snapshot = Look(options.mountpoint);
-      Print(snapshot, options);
+      PrintStatus(snapshot, options);
       if (!options.watch) return snapshot.all_answer() ? kExitGood : kExitWrong;
     } catch (const util::Error& error) {
       fmt::print(stderr, "skopsfsctl: {}\n", error.what());

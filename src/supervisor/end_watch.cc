@@ -17,8 +17,8 @@
 namespace skopsfs::supervisor {
 namespace {
 
-constexpr auto kPatience = std::chrono::milliseconds(300);  // with one that ends as it should
-constexpr auto kPause = std::chrono::milliseconds(20);
+constexpr auto kGrace = std::chrono::milliseconds(300);  // with one that ends as it should
+constexpr auto kOften = std::chrono::milliseconds(20);
 constexpr auto kSeldom = std::chrono::seconds(1);  // while nobody knows that it ends
 
 std::string Read(const std::string& path) {
@@ -82,11 +82,11 @@ bool RunsNoMore(pid_t pid) {
 
 void EndWatch::Hurry() {
   if (std::exchange(hurries_, true)) return;
-  look_at_ = Clock::now() + kPatience;
+  look_at_ = Clock::now() + kGrace;
 }
 
 bool EndWatch::Look() {
-  look_at_ = Clock::now() + (hurries_ ? kPause : kSeldom);
+  look_at_ = Clock::now() + (hurries_ ? kOften : kSeldom);
   if (!RunsNoMore(pid_)) return false;
   if (hurries_) return true;
   Hurry();

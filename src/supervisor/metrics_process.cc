@@ -17,8 +17,8 @@
 namespace skopsfs::supervisor {
 namespace {
 
-constexpr auto kPause = std::chrono::seconds(1);      // before it is started again
-constexpr auto kPatience = std::chrono::seconds(10);  // with one that is being started
+constexpr auto kRestartPause = std::chrono::seconds(1);   // before it is started again
+constexpr auto kStartTimeout = std::chrono::seconds(10);  // with one that is being started
 constexpr auto kTooSlow = "the metrics server does not come up";
 
 }  // namespace
@@ -28,7 +28,7 @@ MetricsProcess::~MetricsProcess() { Kill(); }
 void MetricsProcess::Start(int program) {
   Begin(program);
   pollfd event{descriptor(), POLLIN, 0};
-  const int ready = poll(&event, 1, std::chrono::milliseconds(kPatience).count());
+  const int ready = poll(&event, 1, std::chrono::milliseconds(kStartTimeout).count());
   if (ready > 0) return TakeAnswer();
   Kill();
   throw util::Error(ETIMEDOUT, kTooSlow);
@@ -48,7 +48,7 @@ void MetricsProcess::Begin(int program) {
   pid_ = Execute(program, kMetricsProcess, kept, {address_, source_, mountpoint_});
   if (pid_ < 0) throw util::ErrnoError(kWhat);
   answer_ = std::move(ours);
-  due_ = Clock::now() + kPatience;
+  due_ = Clock::now() + kStartTimeout;
 }
 
 // One write, then the end. Throws util::Error when it is not that it serves.
@@ -75,7 +75,7 @@ void MetricsProcess::Ended(pid_t pid) {
   pid_ = -1;
   if (answer_) return;  // which says more
   util::LogError("the metrics server at {} has ended; another one is started", address_);
-  due_ = Clock::now() + kPause;
+  due_ = Clock::now() + kRestartPause;
 }
 
 void MetricsProcess::OnReadable() {
@@ -101,7 +101,7 @@ void MetricsProcess::OnDeadline(Clock::time_point now, int program) {
 
 void MetricsProcess::TryLater(const char* reason) {
   util::LogError("{}; it is tried again", reason);
-  due_ = Clock::now() + 10 * kPause;
+  due_ = Clock::now() + 10 * kRestartPause;
 }
 
 }  // namespace skopsfs::supervisor

@@ -14,8 +14,8 @@
 namespace skopsfs::supervisor {
 namespace {
 
-constexpr auto kPause = std::chrono::seconds(1);     // between two starts
-constexpr auto kPatience = std::chrono::seconds(5);  // with one that takes no messages
+constexpr auto kBetweenStarts = std::chrono::seconds(1);   // between two starts
+constexpr auto kMessageTimeout = std::chrono::seconds(5);  // with one that takes no messages
 
 }  // namespace
 
@@ -35,7 +35,7 @@ NotifierProcess::~NotifierProcess() {
 }
 
 int NotifierProcess::descriptor() const {
-  return pid_ > 0 || Clock::now() - started_ < kPause ? -1 : receiver_.get();
+  return pid_ > 0 || Clock::now() - started_ < kBetweenStarts ? -1 : receiver_.get();
 }
 
 void NotifierProcess::Start(int program) {
@@ -65,7 +65,7 @@ void NotifierProcess::Look() {
   if (pid_ <= 0 || poll(&waiting, 1, 0) <= 0) return behind_since_.reset();
   const auto now = Clock::now();
   if (!behind_since_) behind_since_ = now;
-  if (now - *behind_since_ < kPatience || stuck_.size() >= kMostStuck) return;
+  if (now - *behind_since_ < kMessageTimeout || stuck_.size() >= kMostStuck) return;
   kill(pid_, SIGKILL);
   stuck_.insert(pid_);
   pid_ = -1;

@@ -8,9 +8,9 @@
 namespace skopsfs::supervisor {
 namespace {
 
-constexpr auto kLong = std::chrono::seconds(30);  // for requests to wait
+constexpr auto kLongStall = std::chrono::seconds(30);  // for requests to wait
 constexpr auto kLook = std::chrono::milliseconds(5000);
-constexpr auto kShortest = std::chrono::milliseconds(10);
+constexpr auto kShortestLook = std::chrono::milliseconds(10);
 
 }  // namespace
 
@@ -24,7 +24,7 @@ bool WorkerWatch::Look(const WorkerProcess& worker, bool requests_wait) {
   due_.reset();
   TellOfSlowRequests();
   if (!requests_.stuck().empty() || TakesNone(worker, requests_wait)) return true;
-  const auto pause = timeout_.count() > 0 ? std::min(kLook, timeout_ / 2 + kShortest) : kLook;
+  const auto pause = timeout_.count() > 0 ? std::min(kLook, timeout_ / 2 + kShortestLook) : kLook;
   due_ = Clock::now() + pause;
   return false;
 }
@@ -46,7 +46,7 @@ bool WorkerWatch::TakesNone(const WorkerProcess& worker, bool requests_wait) {
   const auto stalled = stall_.Look(requests_wait, memories_.RequestsBegun());
   if (SourceHangs(worker)) return false;  // which has been told
   const bool too_long = timeout_.count() > 0 && stalled > timeout_;
-  if (stalled >= kLong || too_long) {
+  if (stalled >= kLongStall || too_long) {
     util::LogWarning("requests wait, and the worker takes none{}",
                      too_long ? ", so it is killed" : "");
   }

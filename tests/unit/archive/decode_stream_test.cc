@@ -13,7 +13,7 @@
 namespace skopsfs::archive {
 namespace {
 
-std::string ReadSome(DecodeStream& stream, size_t size) {
+std::string ReadNext(DecodeStream& stream, size_t size) {
   std::string bytes(size, '?');
   bytes.resize(stream.Read(std::as_writable_bytes(std::span(bytes))));
   return bytes;
@@ -44,11 +44,11 @@ TEST(DecodeStream, ReadsOnAndStopsAtTheEnd) {
                                                   .size = lines.size(),
                                                   .crc32 = testing::Crc32(lines),
                                                   .method = method});
-    EXPECT_EQ(ReadSome(*stream, 0), "");
-    EXPECT_EQ(ReadSome(*stream, 5), lines.substr(0, 5)) << method;
-    EXPECT_TRUE(ReadSome(*stream, 300'000) == lines.substr(5, 300'000)) << method;
-    EXPECT_TRUE(ReadSome(*stream, 1'000'000) == lines.substr(300'005)) << method;
-    EXPECT_EQ(ReadSome(*stream, 10), "") << method;
+    EXPECT_EQ(ReadNext(*stream, 0), "");
+    EXPECT_EQ(ReadNext(*stream, 5), lines.substr(0, 5)) << method;
+    EXPECT_TRUE(ReadNext(*stream, 300'000) == lines.substr(5, 300'000)) << method;
+    EXPECT_TRUE(ReadNext(*stream, 1'000'000) == lines.substr(300'005)) << method;
+    EXPECT_EQ(ReadNext(*stream, 10), "") << method;
   }
 }
 
@@ -64,7 +64,7 @@ TEST(DecodeStream, ErrorOfTheSourceComesThrough) {
   for (const uint16_t method : {zip::kMethodDeflated, zip::kMethodBzip2, zip::kMethodLzma}) {
     EXPECT_EQ(testing::FailureOf([&] {
                 const Extent extent{.compressed_size = 100, .size = 100, .method = method};
-                ReadSome(*OpenDecodeStream(source, extent), 1);
+                ReadNext(*OpenDecodeStream(source, extent), 1);
               }),
               std::to_string(ESTALE) + ": gone")
         << method;

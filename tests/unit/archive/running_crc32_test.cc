@@ -25,7 +25,7 @@ class RunningCrc32Test : public ::testing::Test {
   uint64_t size() const { return data_.size(); }
 
   const std::string data_ = testing::SampleLines().substr(0, 50'000);
-  const uint32_t crc_ = Crc32(0, Bytes());
+  const uint32_t crc_ = archive::Crc32(0, Bytes());
   RunningCrc32 running_{data_.size()};
 };
 

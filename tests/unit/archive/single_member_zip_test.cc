@@ -7,6 +7,7 @@
 #include <string>
 
 #include "support/memory_source.h"
+#include "support/open_archive.h"
 #include "support/samples.h"
 #include "zip/central_directory.h"
 #include "zip/format.h"
@@ -16,12 +17,7 @@ namespace skopsfs::archive {
 namespace {
 
 using testing::MemorySource;
-
-std::string ReadSome(const zip::ByteSource& source, uint64_t offset, size_t size) {
-  std::string bytes(size, '?');
-  bytes.resize(source.ReadAt(offset, std::as_writable_bytes(std::span(bytes))));
-  return bytes;
-}
+using testing::ReadSome;
 
 TEST(SingleMemberZip, IsAnArchiveOfThatMember) {
   const MemorySource source("before" + testing::Noise(500) + "after");

@@ -12,7 +12,7 @@
 namespace skopsfs::catalog {
 namespace {
 
-struct stat File(uint64_t inode, int64_t size = 10, mode_t mode = 0644) {
+struct stat FileOf(uint64_t inode, int64_t size = 10, mode_t mode = 0644) {
   struct stat st {};
   st.st_mode = S_IFREG | mode;
   st.st_dev = 5;
@@ -22,7 +22,7 @@ struct stat File(uint64_t inode, int64_t size = 10, mode_t mode = 0644) {
 }
 
 struct stat Folder(uint64_t inode) {
-  struct stat st = File(inode);
+  struct stat st = FileOf(inode);
   st.st_mode = S_IFDIR | 0755;
   return st;
 }
@@ -54,7 +54,7 @@ TEST_F(SlotTableTest, RootIsThereAndNeverLeaves) {
 
 TEST_F(SlotTableTest, ANewSlotSaysWhatItIsOf) {
   const auto folder = Acquire("folder", Folder(1));
-  const auto archive = Acquire(folder, "a.skops", File(2, 77));
+  const auto archive = Acquire(folder, "a.skops", FileOf(2, 77));
   EXPECT_TRUE(folder->is_folder);
   EXPECT_EQ(folder->path, "folder");
   EXPECT_EQ(folder->parent, table_.root());
@@ -62,7 +62,7 @@ TEST_F(SlotTableTest, ANewSlotSaysWhatItIsOf) {
   EXPECT_EQ(archive->name, "a.skops");
   EXPECT_EQ(archive->path, "folder/a.skops");
   EXPECT_EQ(archive->parent, folder);
-  EXPECT_EQ(archive->identity, handover::IdentityOf(File(2, 77)));
+  EXPECT_EQ(archive->identity, handover::IdentityOf(FileOf(2, 77)));
   EXPECT_EQ(archive->st.st_size, 77);
   EXPECT_EQ(archive->record->lookups, 1U);
   EXPECT_FALSE(archive->superseded);
@@ -73,22 +73,22 @@ TEST_F(SlotTableTest, ANewSlotSaysWhatItIsOf) {
 }
 
 TEST_F(SlotTableTest, TheSameVersionIsTheSameSlot) {
-  const auto slot = Acquire("a.skops", File(1));
-  EXPECT_EQ(Acquire("a.skops", File(1)), slot);
+  const auto slot = Acquire("a.skops", FileOf(1));
+  EXPECT_EQ(Acquire("a.skops", FileOf(1)), slot);
   EXPECT_EQ(slot->record->lookups, 2U);
   EXPECT_EQ(table_.All().size(), 2U);
 }
 
 TEST_F(SlotTableTest, OtherNamesAndFoldersAreOtherSlots) {
   const auto folder = Acquire("folder", Folder(9));
-  const auto slot = Acquire("a.skops", File(1));
-  EXPECT_NE(Acquire("b.skops", File(1)), slot);
-  EXPECT_NE(Acquire(folder, "a.skops", File(1)), slot);
+  const auto slot = Acquire("a.skops", FileOf(1));
+  EXPECT_NE(Acquire("b.skops", FileOf(1)), slot);
+  EXPECT_NE(Acquire(folder, "a.skops", FileOf(1)), slot);
   EXPECT_FALSE(slot->superseded);
 }
 
 TEST_F(SlotTableTest, EachChangeOfAnArchiveIsANewSlot) {
-  struct stat st = File(1);
+  struct stat st = FileOf(1);
   auto last = Acquire("a.skops", st);
   std::set<uint64_t> ids = {last->id};
   const std::vector<std::function<void()>> changes = {
@@ -123,22 +123,22 @@ TEST_F(SlotTableTest, AFolderIsItsDeviceAndInode) {
 }
 
 TEST_F(SlotTableTest, AVersionThatComesBackIsANewSlot) {
-  const auto first = Acquire("a.skops", File(1));
-  const auto second = Acquire("a.skops", File(2));
-  const auto third = Acquire("a.skops", File(1));
+  const auto first = Acquire("a.skops", FileOf(1));
+  const auto second = Acquire("a.skops", FileOf(2));
+  const auto third = Acquire("a.skops", FileOf(1));
   EXPECT_NE(third, first);
   EXPECT_TRUE(second->superseded);
   EXPECT_EQ(std::set({first->id, second->id, third->id}).size(), 3U);
 }
 
 TEST_F(SlotTableTest, ANameThatVanishesAndComesBack) {
-  const auto slot = Acquire("a", File(1));
+  const auto slot = Acquire("a", FileOf(1));
   EXPECT_EQ(table_.Current(0, "b"), nullptr);
   EXPECT_FALSE(slot->superseded);
   table_.Supersede(*table_.Current(0, "a"));
   EXPECT_TRUE(slot->superseded);
   EXPECT_EQ(slot->record->superseded, 1U);
-  EXPECT_EQ(Acquire("a", File(1)), slot);
+  EXPECT_EQ(Acquire("a", FileOf(1)), slot);
   EXPECT_FALSE(slot->superseded);
   EXPECT_EQ(slot->record->superseded, 0U);
 }
@@ -150,16 +150,16 @@ TEST_F(SlotTableTest, SupersededAreThoseWhoseNamesLeadToOthers) {
     return names;
   };
   using Names = std::set<std::string>;
-  const auto a = Acquire("a", File(1));
-  const auto b = Acquire("b", File(2));
+  const auto a = Acquire("a", FileOf(1));
+  const auto b = Acquire("b", FileOf(2));
   const auto folder = Acquire("folder", Folder(3));
   EXPECT_EQ(superseded(), Names{});
   for (int i = 0; i < 2; ++i) table_.Supersede(*a);  // counts once
-  Acquire("b", File(4));
+  Acquire("b", FileOf(4));
   Acquire("folder", Folder(5));
   EXPECT_TRUE(folder->superseded);
   EXPECT_EQ(superseded(), (Names{"a", "b"})) << "a folder has no file that anybody waits for";
-  EXPECT_EQ(Acquire("a", File(1)), a);
+  EXPECT_EQ(Acquire("a", FileOf(1)), a);
   EXPECT_EQ(superseded(), Names{"b"}) << "found again";
   table_.Forget(b->id, 1);
   EXPECT_EQ(superseded(), Names{}) << "gone";
@@ -177,7 +177,7 @@ TEST_F(SlotTableTest, SupersededOnesAreThereAgainForASuccessor) {
   {
     handover::SlotStore store{util::UniqueFd(dup(memory.get()))};
     SlotTable table{Root(), store};
-    for (const uint64_t inode : {1, 2, 3}) table.Acquire(table.root(), "a", File(inode));
+    for (const uint64_t inode : {1, 2, 3}) table.Acquire(table.root(), "a", FileOf(inode));
     store.Hold();
   }
   handover::SlotStore store{util::UniqueFd(dup(memory.get()))};
@@ -189,8 +189,8 @@ TEST_F(SlotTableTest, SupersededOnesAreThereAgainForASuccessor) {
 }
 
 TEST_F(SlotTableTest, LeavesWithTheLastLookup) {
-  const auto slot = Acquire("a.skops", File(1));
-  Acquire("a.skops", File(1));
+  const auto slot = Acquire("a.skops", FileOf(1));
+  Acquire("a.skops", FileOf(1));
   table_.AddLookups(*slot, 3);
   EXPECT_EQ(slot->record->lookups, 5U);
   table_.Forget(slot->id, 1);
@@ -202,19 +202,19 @@ TEST_F(SlotTableTest, LeavesWithTheLastLookup) {
 }
 
 TEST_F(SlotTableTest, ForgettingTooMuchOrTheUnknownDoesNoHarm) {
-  const auto slot = Acquire("a.skops", File(1));
+  const auto slot = Acquire("a.skops", FileOf(1));
   table_.Forget(slot->id, UINT64_MAX);
   table_.Forget(slot->id, 1);
   table_.Forget(slot->id + 1000, 1);
   EXPECT_EQ(table_.All().size(), 1U);
-  Acquire("a.skops", File(1));
+  Acquire("a.skops", FileOf(1));
   EXPECT_EQ(table_.All().size(), 2U);
 }
 
 TEST_F(SlotTableTest, IdsAreNeverUsedAgain) {
   std::set<uint64_t> ids;
   for (int i = 0; i < 100; ++i) {
-    const auto slot = Acquire("a.skops", File(1));
+    const auto slot = Acquire("a.skops", FileOf(1));
     EXPECT_TRUE(ids.insert(slot->id).second);
     table_.Forget(slot->id, 1);
   }
@@ -222,17 +222,17 @@ TEST_F(SlotTableTest, IdsAreNeverUsedAgain) {
 }
 
 TEST_F(SlotTableTest, AnOldVersionLeavesWithoutTheNewOne) {
-  const auto old_version = Acquire("a.skops", File(1));
-  const auto new_version = Acquire("a.skops", File(2));
+  const auto old_version = Acquire("a.skops", FileOf(1));
+  const auto new_version = Acquire("a.skops", FileOf(2));
   table_.Forget(old_version->id, 1);
   EXPECT_EQ(table_.Get(old_version->id), nullptr);
-  EXPECT_EQ(Acquire("a.skops", File(2)), new_version);
+  EXPECT_EQ(Acquire("a.skops", FileOf(2)), new_version);
 }
 
 TEST_F(SlotTableTest, ASlotKeepsItsParentAlive) {
   auto folder = Acquire("folder", Folder(1));
   const std::weak_ptr<Slot> watch = folder;
-  auto archive = Acquire(folder, "a.skops", File(2));
+  auto archive = Acquire(folder, "a.skops", FileOf(2));
   table_.Forget(folder->id, 1);
   folder.reset();
   ASSERT_FALSE(watch.expired());
@@ -243,7 +243,7 @@ TEST_F(SlotTableTest, ASlotKeepsItsParentAlive) {
 }
 
 TEST_F(SlotTableTest, AForgottenSlotIsDestroyed) {
-  const std::weak_ptr<Slot> watch = Acquire("a.skops", File(1));
+  const std::weak_ptr<Slot> watch = Acquire("a.skops", FileOf(1));
   ASSERT_FALSE(watch.expired());
   table_.Forget(watch.lock()->id, 1);
   EXPECT_TRUE(watch.expired());
@@ -255,7 +255,7 @@ TEST_F(SlotTableTest, FromManyThreads) {
     threads.emplace_back([&, t] {
       for (uint64_t i = 0; i < 2000; ++i) {
         // Mostly the version that all threads see, now and then one that this thread alone sees.
-        const auto st = File(i % 7 < 6 ? 1 : 2 + t);
+        const auto st = FileOf(i % 7 < 6 ? 1 : 2 + t);
         const auto slot = table_.Acquire(table_.root(), "a" + std::to_string(i % 3), st);
         EXPECT_EQ(slot->identity.inode, st.st_ino);
         table_.AddLookups(*slot, 2);

@@ -22,7 +22,7 @@ namespace {
 using testing::EffortOf;
 using util::Effort;
 
-constexpr auto kSchema =
+constexpr auto kTwoArrays =
     R"({"__loader__": "S", "content": {"coef_": {"__loader__": "N", "file": "1.npy"},)"
     R"( "sparse": {"__loader__": "M", "file": "2.npz"}}})";
 
@@ -35,7 +35,7 @@ class EffortsTest : public ::testing::Test {
         .Add({.name = "1.npy", .data = "1"})
         .Add({.name = "2.npz", .data = npz.Build()})
         .Add({.name = "d/deflated", .data = "22222", .method = zip::kMethodDeflated})
-        .Add({.name = "schema.json", .data = kSchema})
+        .Add({.name = "schema.json", .data = kTwoArrays})
         .WriteTo(folder_ / "a.skops");
     Start();
   }
@@ -149,7 +149,7 @@ TEST_F(EffortsTest, HugeIndexes) {
 
 TEST_F(EffortsTest, HugeSchemas) {
   testing::ArchiveBuilder()
-      .Add({.name = "schema.json", .data = std::string(size_t{1} << 20, ' ') + kSchema})
+      .Add({.name = "schema.json", .data = std::string(size_t{1} << 20, ' ') + kTwoArrays})
       .Add({.name = "1.npy", .data = "1"})
       .WriteTo(folder_ / "huge.skops");
   const NodeId by_name = kernel_->Node("huge.skops/by-name");

@@ -31,7 +31,7 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using util::Effort;
 
-constexpr uint16_t kUnknownMethod = 77;
+constexpr uint16_t kNoMethod = 77;
 
 class ReadsTest : public ::testing::Test {
  protected:
@@ -88,7 +88,7 @@ TEST_F(ReadsTest, WhatCannotBeReadHasNoReadBits) {
       .Add({.name = "good", .data = "x"})
       .Add({.name = "empty"})
       .Add({.name = "encrypted", .data = "x", .flags = zip::kFlagEncrypted})
-      .Add({.name = "unknown", .data = "x", .method = kUnknownMethod, .compressed = "x"})
+      .Add({.name = "unknown", .data = "x", .method = kNoMethod, .compressed = "x"})
       .Add({.name = "two_sizes", .data = "xxx", .central = {.size = 2}})
       .Add({.name = "too_large",
             .data = "x",

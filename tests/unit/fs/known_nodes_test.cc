@@ -23,7 +23,7 @@ namespace {
 using testing::ErrnoOf;
 using ::testing::IsEmpty;
 
-constexpr auto kSchema =
+constexpr auto kNestedSchema =
     R"({"__loader__": "S", "content": {"coef_": {"__loader__": "N", "file": "1.npy"},)"
     R"( "steps": {"__loader__": "L", "content": [{"__loader__": "N", "file": "d/2.npy"}]},)"
     R"( "sparse": {"__loader__": "M", "file": "3.npz"}}})";
@@ -38,7 +38,7 @@ class KnownNodesTest : public ::testing::Test {
         .Add({.name = "d/2.npy", .data = "22"})
         .Add({.name = "d/deeper/still/m", .data = "22"})
         .Add({.name = "3.npz", .data = npz.Build()})
-        .Add({.name = "schema.json", .data = kSchema})
+        .Add({.name = "schema.json", .data = kNestedSchema})
         .WriteTo(folder_ / "a.skops");
   }
 

@@ -288,14 +288,14 @@ TEST_F(SourceTest, LinksThroughAClosedFolder) {
   EXPECT_EQ(Child(source, "link.skops")->st.st_mode & 0777, 0644U);
 }
 
-constexpr uint32_t kSomebody = 54321;
+constexpr uint32_t kAnotherUser = 54321;
 
 TEST_F(SourceTest, AccessListsOfFilesAndFolders) {
   testing::WriteFile(In("a.skops"), "");
   std::filesystem::create_directories(In("folder"));
   for (const auto* name : {"a.skops", "folder", ""}) {
     if (!testing::SetAccessList(In(name), {{ACL_USER_OBJ, 7},
-                                           {ACL_USER, 0, kSomebody},
+                                           {ACL_USER, 0, kAnotherUser},
                                            {ACL_GROUP_OBJ, 5},
                                            {ACL_MASK, 5},
                                            {ACL_OTHER, 5}})) {
@@ -314,7 +314,7 @@ TEST_F(SourceTest, LinksThroughAFolderWithAnAccessList) {
   testing::WriteFile(In("listed/a.skops"), "");
   std::filesystem::permissions(In("listed/a.skops"), std::filesystem::perms(0640));
   if (!testing::SetAccessList(In("listed"), {{ACL_USER_OBJ, 7},
-                                             {ACL_USER, 5, kSomebody},
+                                             {ACL_USER, 5, kAnotherUser},
                                              {ACL_GROUP_OBJ, 0},
                                              {ACL_MASK, 5},
                                              {ACL_OTHER, 0}})) {

@@ -29,7 +29,7 @@ Result Apply(const std::string& extra, Result result) {
   return result;
 }
 
-Result Sizes(uint64_t size, uint64_t compressed_size, uint64_t header_offset) {
+Result GivenSizes(uint64_t size, uint64_t compressed_size, uint64_t header_offset) {
   return {{.compressed_size = compressed_size, .size = size}, header_offset};
 }
 
@@ -46,7 +46,7 @@ TEST(Zip64Extra, GivesOnlyWhatTheRecordLeavesOut) {
     const uint64_t size = field(1, 11);
     const uint64_t compressed = field(2, 22);
     const uint64_t offset = field(4, 33);
-    const auto result = Apply(Zip64Extra(values), Sizes(size, compressed, offset));
+    const auto result = Apply(Zip64Extra(values), GivenSizes(size, compressed, offset));
     size_t taken = 0;
     EXPECT_EQ(result.entry.size, left_out & 1 ? values.at(taken++) : 11) << left_out;
     EXPECT_EQ(result.entry.compressed_size, left_out & 2 ? values.at(taken++) : 22) << left_out;
@@ -55,26 +55,26 @@ TEST(Zip64Extra, GivesOnlyWhatTheRecordLeavesOut) {
 }
 
 TEST(Zip64Extra, NotLookedAtWhenNothingIsLeftOut) {
-  const auto result = Apply(Zip64Extra({7, 8, 9}), Sizes(1, 2, 3));
+  const auto result = Apply(Zip64Extra({7, 8, 9}), GivenSizes(1, 2, 3));
   EXPECT_EQ(result.entry.size, 1U);
   EXPECT_EQ(result.entry.compressed_size, 2U);
   EXPECT_EQ(result.header_offset, 3U);
 }
 
 TEST(Zip64Extra, TooShortIsCorrupt) {
-  EXPECT_EQ(ErrnoOf([] { Apply(Zip64Extra({}), Sizes(kIn64Bits, 0, 0)); }), EIO);
-  EXPECT_EQ(ErrnoOf([] { Apply(Zip64Extra({1}), Sizes(kIn64Bits, kIn64Bits, 0)); }), EIO);
+  EXPECT_EQ(ErrnoOf([] { Apply(Zip64Extra({}), GivenSizes(kIn64Bits, 0, 0)); }), EIO);
+  EXPECT_EQ(ErrnoOf([] { Apply(Zip64Extra({1}), GivenSizes(kIn64Bits, kIn64Bits, 0)); }), EIO);
   EXPECT_EQ(ErrnoOf([] {
-              Apply(Zip64Extra({1, 2}), Sizes(kIn64Bits, kIn64Bits, kIn64Bits));
+              Apply(Zip64Extra({1, 2}), GivenSizes(kIn64Bits, kIn64Bits, kIn64Bits));
             }),
             EIO);
   const auto seven = ExtraField(kZip64ExtraField, "1234567");
-  EXPECT_EQ(ErrnoOf([&] { Apply(seven, Sizes(0, 0, kIn64Bits)); }), EIO);
+  EXPECT_EQ(ErrnoOf([&] { Apply(seven, GivenSizes(0, 0, kIn64Bits)); }), EIO);
 }
 
 // zipfile takes the placeholder for a size when there is no field to replace it.
 TEST(Zip64Extra, MissingIsNoError) {
-  const auto result = Apply("", Sizes(kIn64Bits, kIn64Bits, kIn64Bits));
+  const auto result = Apply("", GivenSizes(kIn64Bits, kIn64Bits, kIn64Bits));
   EXPECT_EQ(result.entry.size, kIn64Bits);
   EXPECT_EQ(result.header_offset, kIn64Bits);
 }
@@ -83,27 +83,28 @@ TEST(Zip64Extra, EachOfSeveralIsApplied) {
   // The first leaves the size at a placeholder again, which the second replaces. zipfile accepts
   // the placeholder of 64 bits for the size only.
   const uint64_t all_ones = std::numeric_limits<uint64_t>::max();
-  EXPECT_EQ(Apply(Zip64Extra({all_ones}) + Zip64Extra({5}), Sizes(kIn64Bits, 1, 1)).entry.size, 5U);
-  const auto result = Apply(Zip64Extra({all_ones}) + Zip64Extra({5}), Sizes(1, kIn64Bits, 1));
+  EXPECT_EQ(Apply(Zip64Extra({all_ones}) + Zip64Extra({5}), GivenSizes(kIn64Bits, 1, 1)).entry.size,
+            5U);
+  const auto result = Apply(Zip64Extra({all_ones}) + Zip64Extra({5}), GivenSizes(1, kIn64Bits, 1));
   EXPECT_EQ(result.entry.compressed_size, all_ones);
-  EXPECT_EQ(Apply(Zip64Extra({6}) + Zip64Extra({5}), Sizes(kIn64Bits, 1, 1)).entry.size, 6U);
+  EXPECT_EQ(Apply(Zip64Extra({6}) + Zip64Extra({5}), GivenSizes(kIn64Bits, 1, 1)).entry.size, 6U);
 }
 
 TEST(ExtraFields, UnknownOnesAreSkipped) {
   const auto extra = ExtraField(0xcafe, "whatever") + ExtraField(7, "") + Zip64Extra({99});
-  EXPECT_EQ(Apply(extra, Sizes(kIn64Bits, 0, 0)).entry.size, 99U);
+  EXPECT_EQ(Apply(extra, GivenSizes(kIn64Bits, 0, 0)).entry.size, 99U);
 }
 
 TEST(ExtraFields, LongerThanTheRestIsCorrupt) {
   const auto extra = LittleEndian<uint16_t>(0xcafe) + LittleEndian<uint16_t>(5) + "1234";
-  EXPECT_EQ(ErrnoOf([&] { Apply(extra, Sizes(0, 0, 0)); }), EIO);
-  EXPECT_EQ(ErrnoOf([&] { Apply(ExtraField(1, "") + extra, Sizes(0, 0, 0)); }), EIO);
+  EXPECT_EQ(ErrnoOf([&] { Apply(extra, GivenSizes(0, 0, 0)); }), EIO);
+  EXPECT_EQ(ErrnoOf([&] { Apply(ExtraField(1, "") + extra, GivenSizes(0, 0, 0)); }), EIO);
 }
 
 TEST(ExtraFields, FewerThanFourBytesAtTheEndAreIgnored) {
   for (size_t rest = 0; rest < 4; ++rest) {
     const auto extra = Zip64Extra({99}) + std::string(rest, '\xff');
-    EXPECT_EQ(Apply(extra, Sizes(kIn64Bits, 0, 0)).entry.size, 99U) << rest;
+    EXPECT_EQ(Apply(extra, GivenSizes(kIn64Bits, 0, 0)).entry.size, 99U) << rest;
   }
 }
 
