@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 sh packaging/install_packages.sh run
-cmake -S . -B build -G Ninja -DSKOPSFS_TESTS=OFF >/dev/null
+cmake -S . -B build -G Ninja -DSKOPSFS_TESTS=OFF -DCMAKE_UNITY_BUILD=ON >/dev/null
 cmake --build build
 
 if [ ! -c /dev/fuse ]; then

@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.."
 build=${SKOPSFS_BUILD:-build}
 fuzz_seconds=${SKOPSFS_FUZZ_SECONDS:-60}
 jobs=$(($(nproc) * 2))  # as half of a test is waiting
-quick="-DCMAKE_CXX_FLAGS_RELWITHDEBINFO=-O1 -g1"  # to compile
+quick="-DCMAKE_CXX_FLAGS_RELWITHDEBINFO=-O1 -g1"  # to compile, as is a folder as one file
 
 sh packaging/install_packages.sh test
 
@@ -26,7 +26,7 @@ check() {
 
 fuzz() {
   echo "== $build-fuzz"
-  cmake -S . -B "$build-fuzz" -G Ninja -DCMAKE_CXX_COMPILER=clang++ -DSKOPSFS_FUZZ=ON \
+  cmake -S . -B "$build-fuzz" -G Ninja -DCMAKE_CXX_COMPILER=clang++ -DSKOPSFS_FUZZ=ON -DCMAKE_UNITY_BUILD=ON \
     -DSKOPSFS_SANITIZE=address,undefined >/dev/null
   cmake --build "$build-fuzz" --target fuzz_index fuzz_members fuzz_schema fuzz_npy
   fuzz_one fuzz_index zip.dict tests/fuzz/corpus tests/data & first=$!
@@ -49,7 +49,7 @@ fuzz_one() {
 
 check "$build" none
 if [ "${1:-}" = all ]; then
-  check "$build-asan" style -DSKOPSFS_SANITIZE=address,undefined "$quick"
-  check "$build-tsan" style -DSKOPSFS_SANITIZE=thread "$quick"
+  check "$build-asan" style -DSKOPSFS_SANITIZE=address,undefined -DCMAKE_UNITY_BUILD=ON "$quick"
+  check "$build-tsan" style -DSKOPSFS_SANITIZE=thread -DCMAKE_UNITY_BUILD=ON "$quick"
   fuzz
 fi
