@@ -16,7 +16,7 @@ from test_by_name import worker_memory
 MIB = 1 << 20
 MOST_MEMORY = 256 * MIB
 SANITIZED = "SKOPSFS_SANITIZED" in os.environ  # which takes memory of its own
-SCALE = 10 if SANITIZED else 1  # that much smaller where it takes that much longer
+SCALE = 30 if SANITIZED else 1  # that much smaller where it takes that much longer
 HOSTILE = int(os.environ.get("SKOPSFS_HOSTILE", "1"))  # schemas of a kind
 PACKAGE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../src/python")
 LISTING = """import sys
