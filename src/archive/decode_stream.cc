@@ -2,10 +2,7 @@
 
 #include <zip.h>
 
-#include "archive/inflate_stream.h"
-#include "archive/libzip_stream.h"
-#include "archive/lzma_stream.h"
-#include "zip/format.h"
+#include "archive/codecs.h"
 
 namespace skopsfs::archive {
 

@@ -1,5 +1,3 @@
-#include "archive/inflate_stream.h"
-
 #include <fmt/format.h>
 #include <isa-l.h>
 #include <isa-l/igzip_lib.h>
@@ -7,9 +5,9 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <string>
 #include <vector>
 
+#include "archive/codecs.h"
 #include "util/error.h"
 
 namespace skopsfs::archive {

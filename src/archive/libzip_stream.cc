@@ -1,12 +1,10 @@
-#include "archive/libzip_stream.h"
-
 #include <zip.h>
 
 #include <exception>
 #include <memory>
 #include <new>
-#include <string>
 
+#include "archive/codecs.h"
 #include "archive/single_member_zip.h"
 #include "util/error.h"
 

@@ -1,5 +1,3 @@
-#include "archive/lzma_stream.h"
-
 #include <lzma.h>
 
 #include <algorithm>
@@ -8,6 +6,7 @@
 #include <new>
 #include <vector>
 
+#include "archive/codecs.h"
 #include "util/error.h"
 #include "util/little_endian.h"
 

@@ -5,7 +5,6 @@
 
 #include "archive/crc32.h"
 #include "archive/writer_detector.h"
-#include "util/error.h"
 #include "zip/format.h"
 #include "zip/local_header.h"
 #include "zip/sizes.h"

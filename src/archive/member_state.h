@@ -7,9 +7,9 @@
 #include <optional>
 #include <utility>
 
+#include "archive/crc32.h"
 #include "archive/decode_stream.h"
 #include "archive/decoder_pool.h"
-#include "archive/running_crc32.h"
 #include "util/long_mutex.h"
 
 namespace skopsfs::archive {
@@ -50,7 +50,19 @@ struct MemberState {
 class MemberStates {
  public:
   // What all who read the member share; its decoder is of `pool`.
-  std::shared_ptr<MemberState> Of(const Extent& extent, DecoderPool& pool);
+  std::shared_ptr<MemberState> Of(const Extent& extent, DecoderPool& pool) {
+    constexpr size_t kRemembered = 1024;  // before those nobody reads are looked for
+    const Position position(extent.within ? std::optional(extent.within->offset) : std::nullopt,
+                            extent.offset);
+    const util::MutexLock lock(mutex_);
+    if (states_.size() >= kRemembered) {
+      std::erase_if(states_, [](const auto& item) { return item.second.expired(); });
+    }
+    auto& known = states_[position];
+    auto state = known.lock();
+    if (!state) known = state = std::make_shared<MemberState>(extent.size, pool);
+    return state;
+  }
 
  private:
   // Where the bytes of a member begin: in the file, or in those of the compressed member that

@@ -5,8 +5,7 @@
 #include <cstdio>
 #include <system_error>
 
-#include "archive/inflate_stream.h"
-#include "archive/libzip_stream.h"
+#include "archive/codecs.h"
 #include "supervisor/mount.h"
 #include "worker/kernel_features.h"
 

@@ -1,4 +1,4 @@
-#include "archive/lzma_stream.h"
+#include "archive/codecs.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

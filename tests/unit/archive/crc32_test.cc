@@ -1,4 +1,4 @@
-#include "archive/running_crc32.h"
+#include "archive/crc32.h"
 
 #include <gtest/gtest.h>
 
@@ -10,7 +10,6 @@
 #include <utility>
 #include <vector>
 
-#include "archive/crc32.h"
 #include "support/samples.h"
 
 namespace skopsfs::archive {

@@ -1,11 +1,9 @@
-#include "archive/running_crc32.h"
+#include "archive/crc32.h"
 
 #include <zlib.h>
 
 #include <algorithm>
 #include <iterator>
-
-#include "archive/crc32.h"
 
 namespace skopsfs::archive {
 
