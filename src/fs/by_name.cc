@@ -5,11 +5,8 @@
 #include <mutex>
 
 #include "catalog/schema.h"
-#include "fs/attributes.h"
 #include "fs/file_system.h"
 #include "util/effort.h"
-#include "util/error.h"
-#include "util/log.h"
 
 namespace skopsfs::fs {
 namespace {
@@ -27,12 +24,6 @@ struct Trim {
     if (wanted) malloc_trim(0);
   }
 };
-
-std::string TargetOf(const archive::ArchiveIndex& archive, const NameTree& names, uint32_t name) {
-  std::string target;
-  for (size_t up = names.DepthOf(name) + 1; up > 0; --up) target += "../";
-  return target + archive.PathOf(names.At(name).member);
-}
 
 // Whoever needs the names of a version or what they lead to waits for the others who do.
 uint64_t ByNameOf(const Slot& slot) {
@@ -127,27 +118,17 @@ void FileSystem::OpenNpz(Located& located) {
   located.inner = InnerOf(*located.slot, located.open, *located.names, located.npz);
 }
 
-struct stat FileSystem::NameAttributes(const Located& located, uint32_t name) {
-  const uint32_t index = NodeId::kFirstName + name;
-  if (!located.names->At(name).is_link()) return NameFolderAttributes(*located.slot, index);
-  const size_t size = TargetOf(*located.open.index, *located.names, name).size();
-  return LinkAttributes(*located.slot, index, size);
-}
-
-Entry FileSystem::ByNameEntry(const Located& directory) const {
-  return EntryIn(directory, NodeId::kFirstName,
-                 NameFolderAttributes(*directory.slot, NodeId::kFirstName));
-}
-
-Entry FileSystem::NameEntry(const Located& directory, uint32_t name) const {
-  return EntryIn(directory, NodeId::kFirstName + name, NameAttributes(directory, name));
+std::string FileSystem::Located::TargetOf(uint32_t name) const {
+  std::string target;
+  for (size_t up = names->DepthOf(name) + 1; up > 0; --up) target += "../";
+  return target + open.index->PathOf(names->At(name).member);
 }
 
 std::string FileSystem::ReadLink(NodeId node) {
   if (!node.is_name()) throw Error(EINVAL, "no symbolic link");
   const auto located = Locate(node);
   if (!located.name().is_link()) throw Error(EINVAL, "no symbolic link");
-  return TargetOf(*located.open.index, *located.names, node.name());
+  return located.TargetOf(node.name());
 }
 
 }  // namespace skopsfs::fs

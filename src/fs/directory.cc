@@ -4,7 +4,6 @@
 
 #include "fs/attributes.h"
 #include "fs/file_system.h"
-#include "util/error.h"
 
 namespace skopsfs::fs {
 namespace {
@@ -25,19 +24,6 @@ uint32_t FileSystem::Located::Parent() const {
   return is_in_npz ? NodeId::kFirstName + names->NodeOfNpz(npz) : first() + parent;
 }
 
-// Of the directory `index`, which `located` is or lies in.
-struct stat FileSystem::AttributesIn(const Located& located, uint32_t index) {
-  const Slot& slot = *located.slot;
-  if (index == 0) return SourceAttributes(slot.path, slot.st);
-  if (NodeId{.index = index}.is_name()) return NameFolderAttributes(slot, index);
-  return MemberAttributes(slot, located.archive(), index - located.first(), located.first());
-}
-
-struct stat FileSystem::AttributesOf(const Located& directory) {
-  if (directory.node.is_status()) return StatusFolderAttributes(directory.slot->st);
-  return AttributesIn(directory, directory.node.index);
-}
-
 // The directory that holds it; the root holds itself.
 struct stat FileSystem::AttributesOfParent(const Located& directory) {
   const Slot& slot = *directory.slot;
@@ -50,7 +36,8 @@ struct stat FileSystem::AttributesOfParent(const Located& directory) {
 // Gives "." and ".." to `sink`, from `position` on; false when it is full.
 bool FileSystem::ReadDots(const Located& directory, uint64_t position, const DirectorySink& sink) {
   DirectoryEntry dot{.name = ".", .entry = {.node = directory.node}, .next = 1};
-  dot.entry.attributes = AttributesOf(directory);
+  dot.entry.attributes = directory.node.is_status() ? StatusFolderAttributes(directory.slot->st)
+                                                    : AttributesIn(directory, directory.node.index);
   if (position == 0 && !sink(dot)) return false;
   dot.name = "..";
   dot.next = kFirstChild;
@@ -206,16 +193,16 @@ std::optional<DirectoryEntry> FileSystem::ChildAt(const Located& directory, uint
   if (directory.holds_names()) {
     const auto child = directory.name().first_child + static_cast<uint32_t>(number);
     return DirectoryEntry{.name = directory.names->At(child).name,
-                          .entry = NameEntry(directory, child)};
+                          .entry = EntryIn(directory, NodeId::kFirstName + child)};
   }
   const auto& archive = directory.archive();
   const auto listed = directory.member();
   if (number < listed.child_count) {
     const auto child = listed.first_child + static_cast<uint32_t>(number);
     return DirectoryEntry{.name = archive.tree().Name(archive.node(child)),
-                          .entry = MemberEntry(directory, child)};
+                          .entry = EntryIn(directory, directory.first() + child)};
   }
-  return DirectoryEntry{.name = kByName, .entry = ByNameEntry(directory)};
+  return DirectoryEntry{.name = kByName, .entry = EntryIn(directory, NodeId::kFirstName)};
 }
 
 void FileSystem::ReadArchive(const Located& directory, uint64_t position, bool lookup,

@@ -5,8 +5,6 @@
 
 #include "fs/attributes.h"
 #include "util/effort.h"
-#include "util/error.h"
-#include "util/log.h"
 #include "util/progress.h"
 
 namespace skopsfs::fs {
@@ -20,6 +18,16 @@ using util::Error;
 using util::Quoted;
 
 constexpr size_t kMostWrong = 1000;  // that are remembered
+
+// Of a plain file, up to so many bytes are read through before one is given. Of others the CRC-32
+// is known once all have gone by.
+constexpr uint64_t kReadThrough = uint64_t{16} << 20;
+
+// What a record says of a plain file, in place of the mark of an index: whether bytes of it were
+// given to somebody, or, with a bit above it, what the CRC-32 of all is. So the next worker gives
+// the same bytes or none.
+constexpr uint64_t kWasRead = 1;
+constexpr uint64_t kHasCrc32 = uint64_t{1} << 32;
 
 catalog::OpenArchives::Budget Counting(catalog::OpenArchives::Budget budget,
                                        handover::Counters& counters) {
@@ -53,10 +61,10 @@ std::shared_ptr<Slot> FileSystem::SlotOf(NodeId node) {
   return slot;
 }
 
-FileSystem::Located FileSystem::Locate(NodeId node, OpenCall open) {
+FileSystem::Located FileSystem::Locate(NodeId node) {
   const auto slot = SlotOf(node);
   if (slot->is_folder) throw Error(EISDIR, "a folder");
-  return LocateIn(slot, open, node);
+  return LocateIn(slot, &catalog::Catalog::OpenKnown, node);
 }
 
 FileSystem::Located FileSystem::LocateIn(const std::shared_ptr<Slot>& slot, OpenCall open,
@@ -103,20 +111,27 @@ Entry FileSystem::SourceEntry(const catalog::Catalog::Child& child) const {
           .attribute_timeout = options_.revalidate};
 }
 
-Entry FileSystem::EntryIn(const Located& directory, uint32_t index,
-                          const struct stat& attributes) const {
+// Of the node `index`, which `located` is, which it lies in, or which lies in it.
+struct stat FileSystem::AttributesIn(const Located& located, uint32_t index) {
+  const Slot& slot = *located.slot;
+  if (index == 0) return SourceAttributes(slot.path, slot.st);
+  const NodeId node{.index = index};
+  if (!node.is_name()) {
+    return MemberAttributes(slot, located.archive(), index - located.first(), located.first());
+  }
+  // Of by-name itself the names may not have been read.
+  const bool is_link = located.names && located.names->At(node.name()).is_link();
+  return is_link ? LinkAttributes(slot, index, located.TargetOf(node.name()).size())
+                 : NameFolderAttributes(slot, index);
+}
+
+Entry FileSystem::EntryIn(const Located& directory, uint32_t index) const {
   // Inside a version nothing ever changes. But the kernel never looks the root up again, so what
   // is directly below it must be asked for when another version may have come.
   return {.node = {.slot = directory.slot->id, .index = index},
-          .attributes = attributes,
+          .attributes = AttributesIn(directory, index),
           .entry_timeout = IsSingleRoot(directory.node) ? options_.revalidate : kForever,
           .attribute_timeout = kForever};
-}
-
-Entry FileSystem::MemberEntry(const Located& directory, uint32_t child) const {
-  const uint32_t first = directory.first();
-  return EntryIn(directory, first + child,
-                 MemberAttributes(*directory.slot, directory.archive(), child, first));
 }
 
 std::optional<Entry> FileSystem::LookupInFolder(const std::shared_ptr<Slot>& folder,
@@ -162,14 +177,14 @@ std::optional<Entry> FileSystem::LookupInSource(NodeId parent, const std::string
 std::optional<Entry> FileSystem::ChildOf(const Located& directory, const std::string& name) const {
   if (directory.holds_names()) {
     const auto found = directory.names->Find(directory.node.name(), name);
-    return found ? std::optional(NameEntry(directory, *found)) : std::nullopt;
+    return found ? std::optional(EntryIn(directory, NodeId::kFirstName + *found)) : std::nullopt;
   }
   const auto& archive = directory.archive();
   if (const auto child = archive.tree().Find(directory.index, name)) {
-    return MemberEntry(directory, *child);
+    return EntryIn(directory, directory.first() + *child);
   }
   const bool is_by_name = directory.node.index == 0 && name == kByName && HasNames(archive);
-  return is_by_name ? std::optional(ByNameEntry(directory)) : std::nullopt;
+  return is_by_name ? std::optional(EntryIn(directory, NodeId::kFirstName)) : std::nullopt;
 }
 
 Timeout FileSystem::NegativeTimeout(NodeId parent) {
@@ -191,9 +206,7 @@ Attributes FileSystem::GetAttributes(NodeId node) {
     return {SourceAttributes(slot->path, st), options_.revalidate};
   }
   if (node.index == 0) return {SourceAttributes(slot->path, slot->st), options_.revalidate};
-  const auto located = Locate(node);
-  if (node.is_name()) return {NameAttributes(located, node.name()), kForever};
-  return {MemberAttributes(*slot, located.archive(), located.index, located.first()), kForever};
+  return {AttributesIn(Locate(node), node.index), kForever};
 }
 
 struct statvfs FileSystem::StatFs() {
@@ -250,6 +263,36 @@ Member FileSystem::MemberOf(NodeId node) {
     }
     return {node, slot, catalog_.Read(*slot, located.open, node.index, reader)};
   });
+}
+
+Member FileSystem::PlainFileOf(const std::shared_ptr<Slot>& slot, NodeId node) {
+  if (node.index != 0) throw Error(ESTALE, "no such node");
+  const auto open = catalog_.OpenKnown(slot);
+  const uint64_t size = open.file->size();
+  auto& mark = slot->record->index_mark;
+  const uint64_t known = mark;
+  const archive::Extent extent{.compressed_size = size,
+                               .size = size,
+                               .crc32 = static_cast<uint32_t>(known),
+                               .has_crc32 = known >= kHasCrc32};
+  auto reader = catalog_.open_archives().Adopt(
+      std::make_unique<archive::MemberReader>(open.file, extent, decoders_), *slot);
+  if (known == 0) util::CheckEffort(Effort::kDecode, node.number());
+  if (known == 0 && size <= kReadThrough) {
+    // Who was first may have read it when it was something else.
+    if (!handover::IsMark(mark, kHasCrc32 | reader->LearnCrc32())) {
+      throw Error(EIO, "the archive is being changed all the time");
+    }
+  } else if (uint64_t none = 0; known == 0 && mark.compare_exchange_strong(none, kWasRead)) {
+    reader->TakeAsItIs();
+  }
+  return {node, slot, catalog_.Read(*slot, open, node.index, reader)};
+}
+
+void FileSystem::NoteCrc32(const Member& member) {
+  auto& mark = member.slot->record->index_mark;
+  if (mark >= kHasCrc32) return;
+  if (const auto crc = member.reader->Crc32()) mark = kHasCrc32 | *crc;
 }
 
 size_t FileSystem::Read(const Member& member, uint64_t offset, std::span<std::byte> out) {

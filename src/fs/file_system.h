@@ -19,7 +19,6 @@
 #include "catalog/catalog.h"
 #include "fs/folder_listings.h"
 #include "fs/status.h"
-#include "fs/status_texts.h"
 #include "handover/node_id.h"
 #include "util/error.h"
 #include "util/log.h"
@@ -165,14 +164,15 @@ class FileSystem {
     bool holds_names() const { return node.is_name() && !inner; }
     // The index of the directory that it lies in, as in a NodeId; 0: the archive itself.
     uint32_t Parent() const;
-    std::string Path() const;  // in the archive version
+    std::string Path() const;                   // in the archive version
+    std::string TargetOf(uint32_t name) const;  // of a link there
   };
   static constexpr std::string_view kByName = "by-name";
 
   std::shared_ptr<catalog::Slot> SlotOf(NodeId node);
   using OpenCall =
       catalog::OpenArchive (catalog::Catalog::*)(const std::shared_ptr<catalog::Slot>&);
-  Located Locate(NodeId node, OpenCall open = &catalog::Catalog::OpenKnown);
+  Located Locate(NodeId node);
   Located LocateIn(const std::shared_ptr<catalog::Slot>& slot, OpenCall open, NodeId node);
   Located LocateDirectory(const std::shared_ptr<catalog::Slot>& slot, OpenCall open, NodeId node);
   void OpenNpz(Located& located);
@@ -180,13 +180,9 @@ class FileSystem {
   Member PlainFileOf(const std::shared_ptr<catalog::Slot>& slot, NodeId node);
   static void NoteCrc32(const Member& member);
   bool IsSingleRoot(const NodeId& node) const;
-  std::optional<Entry> LookupInFolder(const std::shared_ptr<catalog::Slot>& folder,
-                                      const std::string& name);
   Entry SourceEntry(const catalog::Catalog::Child& child) const;
-  Entry EntryIn(const Located& directory, uint32_t index, const struct stat& attributes) const;
-  Entry MemberEntry(const Located& directory, uint32_t child) const;
-  Entry NameEntry(const Located& directory, uint32_t name) const;
-  Entry ByNameEntry(const Located& directory) const;
+  static struct stat AttributesIn(const Located& located, uint32_t index);
+  Entry EntryIn(const Located& directory, uint32_t index) const;
   std::optional<Entry> ChildOf(const Located& directory, const std::string& name) const;
   NamedNode Named(const Located& located) const;
   Located FindDirectory(NodeId node, uint64_t version);
@@ -200,8 +196,6 @@ class FileSystem {
   std::optional<DirectoryEntry> ChildAt(const Located& directory, uint64_t number) const;
   void ReadArchive(const Located& directory, uint64_t position, bool lookup,
                    const DirectorySink& sink);
-  static struct stat AttributesIn(const Located& located, uint32_t index);
-  static struct stat AttributesOf(const Located& directory);
   static struct stat AttributesOfParent(const Located& directory);
   static bool ReadDots(const Located& directory, uint64_t position, const DirectorySink& sink);
 
@@ -214,7 +208,6 @@ class FileSystem {
                                                        const catalog::OpenArchive& open,
                                                        const by_name::NameTree& names,
                                                        uint32_t npz);
-  static struct stat NameAttributes(const Located& located, uint32_t name);
 
   // Runs `call` for `node`, again when the version was just replaced and the node is the root of a
   // single archive: that leads to the present version, but the kernel never looks a root up again.
@@ -252,6 +245,8 @@ class FileSystem {
   bool IsLink(NodeId node);
 
   std::optional<Entry> LookupInSource(NodeId parent, const std::string& name);
+  std::optional<Entry> LookupInFolder(const std::shared_ptr<catalog::Slot>& folder,
+                                      const std::string& name);
   bool SourceHasStatusFolder();
   std::optional<Entry> LookupStatus(const std::string& name);
   std::string MakeStatusText(StatusFile::Kind kind);

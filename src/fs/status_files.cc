@@ -5,7 +5,6 @@
 #include "fs/file_system.h"
 #include "util/clock.h"
 #include "util/effort.h"
-#include "util/error.h"
 
 namespace skopsfs::fs {
 namespace {

@@ -5,7 +5,6 @@
 #include <array>
 
 #include "fs/file_system.h"
-#include "util/error.h"
 #include "zip/method_name.h"
 
 namespace skopsfs::fs {

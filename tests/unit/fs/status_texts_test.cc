@@ -1,4 +1,4 @@
-#include "fs/status_texts.h"
+#include "fs/status.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
