@@ -42,26 +42,6 @@ Slot::Slot(handover::OwnedRecord known, std::shared_ptr<const Slot> folder)
 
 // --- what is open ---
 
-OpenArchive Slot::open() const {
-  const MutexLock lock(mutex_);
-  return {file_, index_};
-}
-
-void Slot::CheckUsable() const {
-  const MutexLock lock(mutex_);
-  if (failure_) throw Error(*failure_);
-}
-
-void Slot::SetFile(File file) {
-  const MutexLock lock(mutex_);
-  file_.swap(file);
-}
-
-void Slot::SetIndex(Index index) {
-  const MutexLock lock(mutex_);
-  index_.swap(index);
-}
-
 void Slot::IndexFailed(const Error& error, bool lasting) {
   std::pair<File, Kept> closed;  // after the lock
   const MutexLock lock(mutex_);
@@ -69,21 +49,11 @@ void Slot::IndexFailed(const Error& error, bool lasting) {
   if (!was_read_) closed = TakeOpen();
 }
 
-void Slot::SetTrouble(const std::optional<Error>& trouble) {
-  const MutexLock lock(mutex_);
-  trouble_ = trouble;
-}
-
 void Slot::Inherit(File file, Kept kept) {
   const MutexLock lock(mutex_);
   file_ = std::move(file);
   kept_ = std::move(kept);
   was_read_ = true;
-}
-
-void Slot::Keep(DescriptorStore* store) {
-  const MutexLock lock(mutex_);
-  KeepLocked(store);
 }
 
 void Slot::KeepLocked(DescriptorStore* store) {
@@ -168,7 +138,8 @@ std::vector<NodeId> Slot::StopReading(uint32_t npz_member) {
   std::erase_if(readers_, [&](const auto& item) REQUIRES(mutex_) {
     const NodeId node{.slot = id, .index = item.first};
     if (!node.is_inner()) return false;
-    if (names_ && names_->At(names_->NodeOfNpz(node.npz())).member != npz_member) return false;
+    const auto& names = names_.made;
+    if (names && names->At(names->NodeOfNpz(node.npz())).member != npz_member) return false;
     stopped.push_back(node);
     return true;
   });
@@ -184,42 +155,19 @@ std::optional<std::string> Slot::FailureOf(uint32_t member) const {
 
 // --- names ---
 
-Slot::Names Slot::names() const {
-  const MutexLock lock(mutex_);
-  if (names_failure_) throw Error(*names_failure_);
-  return names_;
-}
-
-void Slot::SetNames(Names names) {
-  const MutexLock lock(mutex_);
-  names_.swap(names);
-}
-
-void Slot::SetNamesFailure(const Error& failure) {
-  const MutexLock lock(mutex_);
-  names_failure_ = failure;
-}
-
 Slot::Npz Slot::NpzOf(uint32_t number, uint32_t member) const {
   const MutexLock lock(mutex_);
   CheckNotWrong(member);
   const auto known = npz_.find(number);
   if (known == npz_.end()) return nullptr;
-  if (known->second.failure) throw Error(*known->second.failure);
-  return known->second.npz;
+  return known->second.Get();
 }
 
-void Slot::SetNpz(uint32_t number, Npz npz) { RememberNpz(number, {std::move(npz), {}}); }
-
-void Slot::SetNpzFailure(uint32_t number, const Error& failure) {
-  RememberNpz(number, {nullptr, failure});
-}
-
-void Slot::RememberNpz(uint32_t number, NpzFound found) {
+void Slot::SetNpz(uint32_t number, Made<archive::InnerArchive> npz) {
   constexpr size_t kMost = 1000;  // of a version; of more, all begin anew
   const MutexLock lock(mutex_);
   if (npz_.size() >= kMost) npz_.clear();
-  npz_[number] = std::move(found);
+  npz_[number] = std::move(npz);
 }
 
 // --- for who does not wait ---
@@ -240,7 +188,7 @@ bool Slot::TryIsRead() const {
 bool Slot::TryIsClosed() const {
   if (!mutex_.try_lock()) return false;
   const MutexLock lock(mutex_, std::adopt_lock);
-  return !file_ && !index_ && !names_;
+  return !file_ && !index_ && !names_.made;
 }
 
 bool Slot::TryCloseUnread() {
@@ -256,8 +204,8 @@ void Slot::TryDropIdle() {
   if (!mutex_.try_lock()) return;
   const MutexLock lock(mutex_, std::adopt_lock);
   std::erase_if(readers_, [](const auto& item) { return IsIdle(item.second); });
-  std::erase_if(npz_, [](const auto& item) { return IsIdle(item.second.npz); });
-  if (IsIdle(names_)) names_.reset();
+  std::erase_if(npz_, [](const auto& item) { return IsIdle(item.second.made); });
+  if (IsIdle(names_.made)) names_.made.reset();
   if (IsIdle(index_)) index_.reset();
 }
 
@@ -275,7 +223,7 @@ std::string Slot::WhyFailed() const {
     return "a member cannot be read: " + failed_members_.begin()->second.reason +
            (more > 0 ? " (and " + std::to_string(more) + " more)" : "");
   }
-  if (names_failure_) return std::string("by-name: ") + names_failure_->what();
+  if (names_.failure) return std::string("by-name: ") + names_.failure->what();
   return {};
 }
 

@@ -76,35 +76,49 @@ class Slot {
     const util::MutexLock lock(opening_mutex_);
     return call();
   }
+  // The names, or an npz that they lead to.
   template <typename Call>
   auto WhileReadingNames(const Call& call) {
     const util::MutexLock lock(names_mutex_);
     return call();
   }
-  template <typename Call>
-  auto WhileReadingNpz(const Call& call) {
-    const util::MutexLock lock(npz_mutex_);
-    return call();
-  }
 
   // --- what is open ---
 
-  OpenArchive open() const;
+  OpenArchive open() const {
+    const util::MutexLock lock(mutex_);
+    return {file_, index_};
+  }
   File file() const { return open().file; }
   // Throws why the version can never be opened, if that is known.
-  void CheckUsable() const;
-  void SetFile(File file);
-  void SetIndex(Index index);
+  void CheckUsable() const {
+    const util::MutexLock lock(mutex_);
+    if (failure_) throw util::Error(*failure_);
+  }
+  void SetFile(File file) {
+    const util::MutexLock lock(mutex_);
+    file_.swap(file);
+  }
+  void SetIndex(Index index) {
+    const util::MutexLock lock(mutex_);
+    index_.swap(index);
+  }
   // The index cannot be read. With `lasting`, it never can.
   void IndexFailed(const util::Error& error, bool lasting);
   // Why the version could not be opened the last time; nothing when it could.
-  void SetTrouble(const std::optional<util::Error>& trouble);
+  void SetTrouble(const std::optional<util::Error>& trouble) {
+    const util::MutexLock lock(mutex_);
+    trouble_ = trouble;
+  }
 
   // A predecessor had the file open and had read it.
   void Inherit(File file, std::shared_ptr<const StoredDescriptor> kept);
   // Has `store`, if any, keep the descriptor until the file is closed. Where that fails, it is to
   // be tried again.
-  void Keep(DescriptorStore* store);
+  void Keep(DescriptorStore* store) {
+    const util::MutexLock lock(mutex_);
+    KeepLocked(store);
+  }
 
   // Closes the file if nothing was read of it.
   void CloseUnread();
@@ -130,15 +144,31 @@ class Slot {
 
   // --- names ---
 
+  // What was made of the version, or why it cannot be made.
+  template <typename T>
+  struct Made {
+    std::shared_ptr<const T> made;
+    std::optional<util::Error> failure;
+
+    const std::shared_ptr<const T>& Get() const {
+      if (failure) throw util::Error(*failure);
+      return made;
+    }
+  };
+
   // nullptr when they are not in memory. Throws why there are none, if that is known.
-  Names names() const;
-  void SetNames(Names names);
-  void SetNamesFailure(const util::Error& failure);
+  Names names() const {
+    const util::MutexLock lock(mutex_);
+    return names_.Get();
+  }
+  void SetNames(Made<by_name::NameTree> names) {
+    const util::MutexLock lock(mutex_);
+    std::swap(names_, names);
+  }
 
   // The npz with that number in the names, which is `member`. The rest as for names().
   Npz NpzOf(uint32_t number, uint32_t member) const;
-  void SetNpz(uint32_t number, Npz npz);
-  void SetNpzFailure(uint32_t number, const util::Error& failure);
+  void SetNpz(uint32_t number, Made<archive::InnerArchive> npz);
 
   // --- for who does not wait: these do nothing while another thread uses the slot ---
 
@@ -163,24 +193,17 @@ class Slot {
     std::string reason;
     bool is_wrong = false;
   };
-  struct NpzFound {
-    Npz npz;
-    std::optional<util::Error> failure;  // why there is none
-  };
 
   // Leaves nothing open. What is returned is to be destroyed without the mutex.
   [[nodiscard]] std::pair<File, Kept> TakeOpen() REQUIRES(mutex_);
   void KeepLocked(DescriptorStore* store) REQUIRES(mutex_);
   void CheckNotWrong(uint32_t member) const REQUIRES(mutex_);
   std::vector<handover::NodeId> StopReading(uint32_t npz_member) REQUIRES(mutex_);
-  void RememberNpz(uint32_t number, NpzFound found);
   std::string WhyFailed() const REQUIRES(mutex_);
 
-  // Those of efforts, which may be held for long. The order in which mutexes are taken:
-  // opening_mutex_, or names_mutex_ before npz_mutex_; any of them before mutex_.
+  // Those of efforts, which may be held for long.
   util::LongMutex opening_mutex_ ACQUIRED_BEFORE(mutex_);
-  util::LongMutex names_mutex_ ACQUIRED_BEFORE(npz_mutex_);
-  util::LongMutex npz_mutex_ ACQUIRED_BEFORE(mutex_);
+  util::LongMutex names_mutex_ ACQUIRED_BEFORE(mutex_);
 
   // Held for moments only, so that whoever has no business with the source does not wait for it.
   // While it is held, the DescriptorStore is called, and decoders and files may end.
@@ -195,9 +218,9 @@ class Slot {
   // memory is short and nobody reads just now.
   std::map<uint32_t, Reader> readers_ GUARDED_BY(mutex_);
   std::map<uint32_t, MemberFailure> failed_members_ GUARDED_BY(mutex_);
-  Names names_ GUARDED_BY(mutex_);
-  std::optional<util::Error> names_failure_ GUARDED_BY(mutex_);
-  std::map<uint32_t, NpzFound> npz_ GUARDED_BY(mutex_);  // by the number in the names; bounded
+  Made<by_name::NameTree> names_ GUARDED_BY(mutex_);
+  // By the number in the names; bounded.
+  std::map<uint32_t, Made<archive::InnerArchive>> npz_ GUARDED_BY(mutex_);
 };
 
 }  // namespace skopsfs::catalog

@@ -62,14 +62,14 @@ std::shared_ptr<const NameTree> FileSystem::NamesOf(Slot& slot, const catalog::O
     if (auto names = slot.names()) return names;
     try {
       auto names = ReadNames(slot, open);
-      slot.SetNames(names);
+      slot.SetNames({names, {}});
       return names;
     } catch (const Error& error) {
       if (!catalog_.IsVersion(slot, *open.file)) throw Error(ESTALE, "another version by now");
       util::LogError("{}: by-name cannot be shown: {}", Quoted(catalog_.LabelOf(slot)),
                      error.what());
       const bool is_lasting = error.code() != ENOMEM && !open.file->failed_to_read();
-      if (is_lasting) slot.SetNamesFailure(error);
+      if (is_lasting) slot.SetNames({nullptr, error});
       throw;
     }
   });
@@ -89,7 +89,7 @@ std::shared_ptr<const archive::InnerArchive> FileSystem::InnerOf(Slot& slot,
   const uint32_t member = names.At(names.NodeOfNpz(npz)).member;
   if (auto archive = slot.NpzOf(npz, member)) return archive;
   util::CheckEffort(Effort::kDecode, ByNameOf(slot));
-  return slot.WhileReadingNpz([&] {
+  return slot.WhileReadingNames([&] {
     if (auto archive = slot.NpzOf(npz, member)) return archive;
     const std::string path = open.index->PathOf(member);
     try {
@@ -99,14 +99,14 @@ std::shared_ptr<const archive::InnerArchive> FileSystem::InnerOf(Slot& slot,
           std::make_unique<archive::InnerArchive>(open.file, outer, decoders_,
                                                   catalog_.LabelOf(slot) + "/" + path),
           slot);
-      slot.SetNpz(npz, archive);
+      slot.SetNpz(npz, {archive, {}});
       return archive;
     } catch (const Error& error) {
       if (!catalog_.IsVersion(slot, *open.file)) throw Error(ESTALE, "another version by now");
       util::LogError("{}: member {} cannot be shown as a folder: {}",
                      Quoted(catalog_.LabelOf(slot)), Quoted(path), error.what());
       const bool is_lasting = error.code() != ENOMEM && !open.file->failed_to_read();
-      if (is_lasting) slot.SetNpzFailure(npz, error);
+      if (is_lasting) slot.SetNpz(npz, {nullptr, error});
       throw;
     }
   });

@@ -44,7 +44,7 @@ class SlotPeer {
   }
   void DropNames() const {
     Locked([&] {
-      slot_.names_.reset();
+      slot_.names_.made.reset();
       slot_.npz_.clear();
     });
   }

@@ -166,7 +166,7 @@ TEST_F(EffortsTest, NobodyIsWaitedFor) {
   const auto slot = fs_->catalog().slots().Get(nodes[0].slot);
   const auto member = fs_->MemberOf(nodes[1]);
   const auto others = [&](const auto& call) {
-    slot->WhileOpening([&] { slot->WhileReadingNames([&] { slot->WhileReadingNpz(call); }); });
+    slot->WhileOpening([&] { slot->WhileReadingNames(call); });
   };
   const auto fast = [&] {
     for (const bool is_forgotten : {false, true}) {
