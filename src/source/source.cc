@@ -238,16 +238,9 @@ bool Source::ShowsFile(std::string_view name) const {
 }
 
 bool Source::MayBeShown(unsigned char type, std::string_view name) const {
-  switch (type) {
-    case DT_REG:
-      return ShowsFile(name);
-    case DT_DIR:
-    case DT_LNK:
-    case DT_UNKNOWN:
-      return name != "." && name != "..";
-    default:
-      return false;
-  }
+  if (type == DT_REG) return ShowsFile(name);
+  const bool may_be_folder = type == DT_DIR || type == DT_LNK || type == DT_UNKNOWN;
+  return may_be_folder && name != "." && name != "..";
 }
 
 std::vector<std::string> Source::List(const Found& folder) const {
