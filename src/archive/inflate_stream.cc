@@ -13,8 +13,6 @@
 namespace skopsfs::archive {
 namespace {
 
-using util::Error;
-
 constexpr size_t kInput = size_t{64} << 10;
 constexpr size_t kWindow = ISAL_DEF_HIST_SIZE;  // how far back deflated data may point
 // All of the state but the decoded bytes at its end.
@@ -59,7 +57,7 @@ class InflateStream : public DecodeStream {
       const uint32_t room = state_.avail_out;
       const int result = isal_inflate(&state_);
       if (result != ISAL_DECOMP_OK) {
-        throw Error(EIO, std::string("cannot be decoded: ") + ReasonOf(result));
+        throw util::Error(EIO, std::string("cannot be decoded: ") + ReasonOf(result));
       }
       // Without input left, what is in the state may still have come out.
       if (state_.avail_in == input && state_.avail_out == room) break;

@@ -11,8 +11,6 @@
 namespace skopsfs::archive {
 namespace {
 
-using util::Error;
-
 // Shows libzip an archive with the one member, so that it decodes just our bytes.
 class LibzipStream : public DecodeStream {
  public:
@@ -51,7 +49,7 @@ class LibzipStream : public DecodeStream {
     if (zip_error_code_zip(&error) == ZIP_ER_MEMORY) throw std::bad_alloc();
     // The text is the error's.
     const std::unique_ptr<zip_error_t, void (*)(zip_error_t*)> text(&error, zip_error_fini);
-    throw Error(EIO, "cannot be decoded: " + std::string(zip_error_strerror(&error)));
+    throw util::Error(EIO, "cannot be decoded: " + std::string(zip_error_strerror(&error)));
   }
 
   static zip_int64_t Command(void* self, void* data, zip_uint64_t size, zip_source_cmd_t command) {
