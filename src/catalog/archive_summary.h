@@ -33,7 +33,7 @@ struct ArchiveSummary {
 };
 
 // Summarizes these slots, with the first `most` archives one by one. It waits for no slot: one that
-// another thread uses at this moment counts as open, or is told without its reason.
+// another thread uses at this moment counts as open.
 ArchiveSummary SummarizeArchives(const std::vector<std::shared_ptr<Slot>>& slots, size_t most);
 
 }  // namespace skopsfs::catalog

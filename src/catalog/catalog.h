@@ -7,7 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "catalog/archive_summary.h"
 #include "catalog/open_archives.h"
 #include "catalog/replaced_names.h"
 #include "catalog/slot.h"
@@ -65,10 +64,6 @@ class Catalog {
   std::shared_ptr<Slot> SingleArchive();
   // The archive's name for people.
   std::string LabelOf(const Slot& slot) const;
-  // What the kernel knows now; of `most` archives one by one.
-  ArchiveSummary SummarizeArchives(size_t most) {
-    return catalog::SummarizeArchives(slots_.All(), most);
-  }
 
   // --- folders ---
 
@@ -135,7 +130,6 @@ class Catalog {
                                                  std::unique_ptr<by_name::NameTree> names);
 
   OpenArchives& open_archives() { return open_; }
-  size_t open_files() const { return open_.open_files(); }
 
   // --- housekeeping ---
 

@@ -1,10 +1,8 @@
 #include "catalog/open_archives.h"
 
 #include <algorithm>
-#include <chrono>
 #include <thread>
 #include <utility>
-#include <vector>
 
 namespace skopsfs::catalog {
 namespace {

@@ -7,9 +7,6 @@
 
 namespace skopsfs::fs {
 
-using handover::kRoot;
-using handover::NodeId;
-
 // The nodes of an archive version that the kernel may know, numbered. What is in a directory comes
 // before the directory, and the version itself is the last. They are counted by the slot's record,
 // so nothing is parsed. Immutable.
@@ -18,7 +15,7 @@ class KnownNodes {
   explicit KnownNodes(const catalog::Slot& slot);
 
   uint64_t size() const { return inner_ + names_ + members_; }
-  NodeId At(uint64_t number) const;
+  handover::NodeId At(uint64_t number) const;
 
  private:
   const uint64_t slot_;

@@ -4,17 +4,19 @@
 
 #include <algorithm>
 
+#include "fs/file_system.h"
 #include "util/clock.h"
-#include "util/error.h"
+#include "util/effort.h"
 #include "util/json_writer.h"
-#include "util/log.h"
 
 namespace skopsfs::fs {
 namespace {
 
+using util::Error;
 using util::JsonWriter;
 using State = catalog::ArchiveStatus::State;
 
+constexpr size_t kMostArchives = 1000;  // that status.json tells one by one
 constexpr uint32_t kFirst = kStatusFolderNode.index + 1;
 constexpr uint64_t kRoom = (uint64_t{1} << NodeId::kIndexBits) - kFirst;
 
@@ -24,14 +26,8 @@ double Seconds(int64_t nanoseconds) {
 }
 
 const char* NameOf(State state) {
-  switch (state) {
-    case State::kOpen:
-      return "open";
-    case State::kFailed:
-      return "failed";
-    default:
-      return "idle";
-  }
+  if (state == State::kOpen) return "open";
+  return state == State::kFailed ? "failed" : "idle";
 }
 
 void AddMount(JsonWriter& json, const MountFacts& facts, const std::string& source,
@@ -119,7 +115,7 @@ NodeId StatusTexts::Add(const StatusFile& file, std::string text, const struct s
     bytes += known->text.size();
   }
   if (texts >= kMost || bytes > kMostBytes) {
-    throw util::Error(ENFILE, "too many files of .skopsfs are open");
+    throw Error(ENFILE, "too many files of .skopsfs are open");
   }
   NodeId node;
   do {
@@ -137,7 +133,7 @@ std::shared_ptr<const StatusText> StatusTexts::Find(NodeId node) {
   if (known != known_.end()) return known->second;
   util::LogWarning("{}: a file opened before another worker took over can no longer be read",
                    kStatusFolder);
-  throw util::Error(EIO, "the worker that made it is gone");
+  throw Error(EIO, "the worker that made it is gone");
 }
 
 // It had one lookup.
@@ -154,6 +150,72 @@ std::string StatusJson(const MountFacts& facts, const std::string& source, bool 
   AddCounts(json, summary, counters);
   AddArchives(json, summary);
   return json.EndObject().Line();
+}
+
+// --- the part of FileSystem that shows it ---
+
+// What the source has of that name. Where it cannot be asked, the mount shall say why.
+bool FileSystem::SourceHasStatusFolder() {
+  const std::string name(kStatusFolder);
+  try {
+    if (catalog_.source().is_single_archive()) {
+      return Locate(kRoot).archive().tree().Find(0, name).has_value();
+    }
+    const auto& root = catalog_.root();
+    return catalog_.FindChild(*root, catalog_.OpenFolder(*root), name).has_value();
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+std::optional<Entry> FileSystem::LookupStatus(const std::string& name) {
+  const auto* const file = std::find_if(kStatusFiles.begin(), kStatusFiles.end(),
+                                        [&](const auto& known) { return known.name == name; });
+  if (file == kStatusFiles.end()) return std::nullopt;
+  const NodeId node = status_texts_.Add(*file, MakeStatusText(file->kind), catalog_.root()->st);
+  return Entry{.node = node,
+               .attributes = status_texts_.Find(node)->attributes,
+               .attribute_timeout = kForever};
+}
+
+catalog::ArchiveSummary FileSystem::CountArchives(size_t most) {
+  auto summary = catalog::SummarizeArchives(catalog_.slots().All(), most);
+  counters_.archives_open = summary.open;
+  counters_.archives_idle = summary.idle;
+  counters_.archives_failed = summary.failed;
+  counters_.versions_superseded = summary.superseded;
+  const auto& open = catalog_.open_archives();
+  counters_.descriptors = open.open_files();
+  counters_.descriptors_limit = open.budget().descriptors;
+  counters_.index_bytes = open.index_bytes();
+  counters_.decoder_bytes = decoders_.bytes();
+  counters_.decoder_bytes_limit = options_.decoder_bytes;
+  counters_.updated = util::RealNow();
+  return summary;
+}
+
+std::string FileSystem::MakeStatusText(StatusFile::Kind kind) {
+  switch (kind) {
+    case StatusFile::Kind::kMetrics:
+      CountArchives(0);
+      return metrics::PrometheusText(counters_, {options_.facts.versions, catalog_.source().path(),
+                                                 options_.facts.mountpoint});
+    case StatusFile::Kind::kStatus:
+      return StatusJson(options_.facts, catalog_.source().path(),
+                        catalog_.source().is_single_archive(), CountArchives(kMostArchives),
+                        counters_);
+    case StatusFile::Kind::kHealth:
+      break;
+  }
+  // A source that hangs must not take one thread after the other.
+  util::CheckEffort(util::Effort::kOpen, 0);
+  catalog_.CheckSource();
+  return "ok\n";
+}
+
+std::shared_ptr<const StatusText> FileSystem::StatusTextOf(NodeId node) {
+  if (node == kStatusFolderNode) throw Error(EISDIR, "a directory");
+  return status_texts_.Find(node);
 }
 
 }  // namespace skopsfs::fs

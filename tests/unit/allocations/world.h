@@ -55,7 +55,7 @@ struct World {
       if (count > 0) left += std::string(" ") + what + " " + std::to_string(count);
     };
     add("slots", catalog.slots().All().size() - 1);
-    add("open files", catalog.open_files());
+    add("open files", catalog.open_archives().open_files());
     add("bytes of indexes", catalog.open_archives().index_bytes());
     add("kept descriptors", static_cast<size_t>(keeper.kept));
     return left;

@@ -62,7 +62,7 @@ TEST_F(CatalogTest, LookingUpOpensNothing) {
   auto& catalog = Start();
   const testing::LogCapture log;
   EXPECT_NE(LookUp(catalog, "a.skops"), nullptr);
-  EXPECT_EQ(catalog.open_files(), 0U);
+  EXPECT_EQ(catalog.open_archives().open_files(), 0U);
   EXPECT_THAT(log.texts(), IsEmpty());
 }
 
@@ -73,12 +73,12 @@ TEST_F(CatalogTest, SlotsLeaveWhenForgotten) {
   auto slot = LookUp(catalog, "a/x.skops");
   catalog.Open(slot);
   EXPECT_EQ(catalog.slots().All().size(), 3U);
-  EXPECT_EQ(catalog.open_files(), 1U);
+  EXPECT_EQ(catalog.open_archives().open_files(), 1U);
   catalog.slots().Forget(slot->parent->id, 1);
   catalog.slots().Forget(slot->id, 1);
   EXPECT_EQ(catalog.slots().All().size(), 1U);
   slot.reset();
-  EXPECT_EQ(catalog.open_files(), 0U);
+  EXPECT_EQ(catalog.open_archives().open_files(), 0U);
 }
 
 // --- folders ---
@@ -249,7 +249,7 @@ TEST_F(CatalogTest, AFailureIsRememberedAndLoggedOnce) {
   ASSERT_EQ(log.lines().size(), 1U);
   EXPECT_EQ(log.lines()[0].level, util::LogLevel::kError);
   EXPECT_THAT(log.texts()[0], HasSubstr("\"bad.skops\": cannot be opened: "));
-  EXPECT_EQ(catalog.open_files(), 0U);
+  EXPECT_EQ(catalog.open_archives().open_files(), 0U);
 }
 
 TEST_F(CatalogTest, AFailureHealsWhenTheFileIsReplaced) {
@@ -320,7 +320,7 @@ TEST_F(CatalogTest, ClosedArchivesAreOpenedAgain) {
   for (int i = 0; i < 30; ++i) {
     const std::string n = std::to_string(i % 10);
     EXPECT_EQ(MemberOf(catalog.Open(LookUp(catalog, n + ".skops"))), n);
-    EXPECT_LE(catalog.open_files(), 3U);
+    EXPECT_LE(catalog.open_archives().open_files(), 3U);
   }
 }
 
@@ -356,7 +356,7 @@ TEST_F(CatalogTest, OpenFromManyThreads) {
   }
   for (auto& thread : threads) thread.join();
   EXPECT_EQ(catalog.slots().All().size(), 1U);
-  EXPECT_EQ(catalog.open_files(), 0U);
+  EXPECT_EQ(catalog.open_archives().open_files(), 0U);
 }
 
 }  // namespace

@@ -171,7 +171,7 @@ TEST_P(HeldVersions, WhoHoldsTheOldVersionKeepsIt) {
   LookUp(catalog, "a.skops");
   EXPECT_FALSE(held.file->IsCurrent());
   EXPECT_EQ(held.index->node_count(), 2U);
-  EXPECT_EQ(catalog.open_files(), 1U);
+  EXPECT_EQ(catalog.open_archives().open_files(), 1U);
   EXPECT_EQ(ErrnoOf([&] { catalog.Open(slot); }), ESTALE);
 }
 
@@ -241,7 +241,7 @@ TEST_F(CatalogOfOneArchive, FollowsReplacementsAndLeaksNoSlots) {
       EXPECT_EQ(MemberOf(catalog_->Open(catalog_->SingleArchive())), std::to_string(i));
     }
     EXPECT_EQ(catalog_->slots().All().size(), 2U);
-    EXPECT_EQ(catalog_->open_files(), 1U);
+    EXPECT_EQ(catalog_->open_archives().open_files(), 1U);
   }
 }
 
@@ -270,7 +270,7 @@ TEST_F(CatalogOfOneArchive, AnOldVersionIsLetGoOfThoughNobodyLooksAtTheRoot) {
   catalog_->slots().Forget(slot->id, 1);
   slot.reset();
   EXPECT_EQ(catalog_->slots().All().size(), 1U);
-  EXPECT_EQ(catalog_->open_files(), 0U);
+  EXPECT_EQ(catalog_->open_archives().open_files(), 0U);
   catalog_->LookAtOpenFiles();
   testing::WriteFile(path_, testing::ArchiveOf(kNew));
   EXPECT_EQ(MemberOf(catalog_->Open(catalog_->SingleArchive())), kNew);

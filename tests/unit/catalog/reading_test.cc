@@ -84,7 +84,7 @@ TEST_F(ReadingTest, WhatIsOpenIsKeptUntilItsSlotGoes) {
   catalog_.slots().Forget(slot_->id, 1);
   slot_.reset();
   EXPECT_EQ(keeper_.dropped, std::set<uint64_t>{1});
-  EXPECT_EQ(catalog_.open_files(), 0U);
+  EXPECT_EQ(catalog_.open_archives().open_files(), 0U);
 }
 
 TEST_F(ReadingTest, WhatGivesWayToOthersIsNotKept) {
@@ -200,7 +200,7 @@ TEST_F(ReadingTest, WhatWasChangedInPlaceIsLetGoOfForEver) {
   catalog_.LetGoOfChanged(*slot_);
   EXPECT_FALSE(slot_->file());
   EXPECT_TRUE(keeper_.kept.empty());
-  EXPECT_EQ(catalog_.open_files(), 0U);
+  EXPECT_EQ(catalog_.open_archives().open_files(), 0U);
   EXPECT_THAT(FailureOf([&] { catalog_.OpenKnown(slot_); }),
               HasSubstr("changed in place while it was open"));
 }
@@ -247,7 +247,7 @@ TEST_F(ReadingTest, WhatAPredecessorReadIsReadOn) {
   std::filesystem::remove(path_);
   catalog_.Inherit(std::move(kept));
   EXPECT_TRUE(SlotPeer(slot_).was_read());
-  EXPECT_EQ(catalog_.open_files(), 1U);
+  EXPECT_EQ(catalog_.open_archives().open_files(), 1U);
   EXPECT_EQ(testing::ReadSome(*Read(), 0, 10), "data");
   EXPECT_TRUE(keeper_.kept.empty()) << "it is kept already";
   catalog_.LookAtOpenFiles();
@@ -255,24 +255,24 @@ TEST_F(ReadingTest, WhatAPredecessorReadIsReadOn) {
   catalog_.slots().Forget(slot_->id, 1);
   slot_.reset();
   EXPECT_EQ(keeper_.dropped, std::set<uint64_t>{7});
-  EXPECT_EQ(catalog_.open_files(), 0U);
+  EXPECT_EQ(catalog_.open_archives().open_files(), 0U);
 }
 
 TEST_F(ReadingTest, WhatIsServedNoMoreIsNotInherited) {
   catalog_.Quarantine(slot_->identity, "it crashes workers");
   catalog_.Inherit(Kept(7, slot_->id));
   EXPECT_EQ(keeper_.dropped, std::set<uint64_t>{7});
-  EXPECT_EQ(catalog_.open_files(), 0U);
+  EXPECT_EQ(catalog_.open_archives().open_files(), 0U);
 }
 
 TEST_F(ReadingTest, WhatIsKeptOfASlotThatIsGoneIsDropped) {
   catalog_.Inherit(Kept(7, slot_->id + 1000));
   EXPECT_EQ(keeper_.dropped, std::set<uint64_t>{7});
-  EXPECT_EQ(catalog_.open_files(), 0U);
+  EXPECT_EQ(catalog_.open_archives().open_files(), 0U);
   catalog_.Inherit(Kept(8, slot_->id));
   catalog_.Inherit(Kept(9, slot_->id));
   EXPECT_EQ(keeper_.dropped, (std::set<uint64_t>{7, 9})) << "one is enough";
-  EXPECT_EQ(catalog_.open_files(), 1U);
+  EXPECT_EQ(catalog_.open_archives().open_files(), 1U);
 }
 
 }  // namespace

@@ -68,7 +68,7 @@ TEST_F(DirectoryTest, Names) {
 
 TEST_F(DirectoryTest, ListingAFolderOpensNoArchive) {
   List("", true);
-  EXPECT_EQ(fs_.catalog().open_files(), 0U);
+  EXPECT_EQ(fs_.catalog().open_archives().open_files(), 0U);
   EXPECT_TRUE(log_.lines().empty()) << "not even the one that is none was looked into";
 }
 

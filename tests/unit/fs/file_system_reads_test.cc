@@ -221,7 +221,7 @@ TEST_F(ReadsTest, VeryManyMembersOfOneArchive) {
   }
   EXPECT_EQ(kernel_->Read(first, 0, 10), "0") << "who has one reads on";
   EXPECT_EQ(Read(first.node), "0");
-  EXPECT_EQ(fs_->catalog().open_files(), 1U);
+  EXPECT_EQ(fs_->catalog().open_archives().open_files(), 1U);
 }
 
 // --- efforts ---

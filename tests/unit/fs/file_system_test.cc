@@ -115,7 +115,7 @@ TEST_F(FileSystemTest, EverythingForgottenLeavesTheRoot) {
     EXPECT_GT(fs.catalog().slots().All().size(), 4U);
     kernel_->ForgetAll();
     EXPECT_EQ(fs.catalog().slots().All().size(), 1U);
-    EXPECT_EQ(fs.catalog().open_files(), 0U);
+    EXPECT_EQ(fs.catalog().open_archives().open_files(), 0U);
   }
 }
 
@@ -257,7 +257,7 @@ TEST_F(FileSystemTest, WhatWasReadHoldsItsArchiveUntilItIsForgotten) {
   EXPECT_EQ(kernel_->Contents("1.skops/m"), "1");
   for (const auto* name : {"2", "3", "4", "2"}) {
     EXPECT_TRUE(kernel_->Find(std::string(name) + ".skops/m")) << "closed by need";
-    EXPECT_LE(fs.catalog().open_files(), 2U);
+    EXPECT_LE(fs.catalog().open_archives().open_files(), 2U);
   }
   testing::Kernel other(fs);
   EXPECT_EQ(other.Contents("2.skops/m"), "2");
@@ -265,12 +265,12 @@ TEST_F(FileSystemTest, WhatWasReadHoldsItsArchiveUntilItIsForgotten) {
   const NodeId third = other.Node("3.skops");
   EXPECT_EQ(ErrnoOf([&] { fs.Lookup(third, "m"); }), ENFILE);
   for (int i = 0; i < 4; ++i) fs.Tidy();
-  EXPECT_EQ(fs.catalog().open_files(), 2U) << "both may be mapped";
+  EXPECT_EQ(fs.catalog().open_archives().open_files(), 2U) << "both may be mapped";
   kernel_->ForgetAll();
   EXPECT_EQ(other.Contents("3.skops/m"), "3");
   EXPECT_EQ(other.Read(fs.MemberOf(second), 0, 10), "2");
   other.ForgetAll();
-  EXPECT_EQ(fs.catalog().open_files(), 0U);
+  EXPECT_EQ(fs.catalog().open_archives().open_files(), 0U);
 }
 
 TEST_F(FileSystemTest, OpenDirectoriesHoldNoDescriptor) {

@@ -117,7 +117,7 @@ TEST_F(FileSystemThreads, ReplacedByRename) {
   stop = true;
   for (auto& thread : threads) thread.join();
   EXPECT_EQ(fs.catalog().slots().All().size(), 1U);
-  EXPECT_EQ(fs.catalog().open_files(), 0U);
+  EXPECT_EQ(fs.catalog().open_archives().open_files(), 0U);
   for (const auto& line : log_.texts()) ADD_FAILURE() << line;
 }
 

@@ -67,7 +67,7 @@ class FileSystemVersions : public ::testing::Test {
     for (int i = 0; i < 3; ++i) fs_.Tidy();
     Expect(then, stored, deflated);
     kernel_.ForgetAll();
-    EXPECT_EQ(fs_.catalog().open_files(), 0U) << "gone with its descriptor";
+    EXPECT_EQ(fs_.catalog().open_archives().open_files(), 0U) << "gone with its descriptor";
   }
 
   const std::string old_ = testing::Noise(100'000, 1);

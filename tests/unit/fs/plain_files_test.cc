@@ -90,7 +90,7 @@ TEST_F(PlainFilesTest, AreNoArchives) {
   for (const uint32_t index : {1U, NodeId::kFirstName, NodeId::kFirstInner}) {
     EXPECT_NE(ErrnoOf([&] { fs_->MemberOf({.slot = node.slot, .index = index}); }), 0) << index;
   }
-  const auto summary = fs_->catalog().SummarizeArchives(10);
+  const auto summary = catalog::SummarizeArchives(fs_->catalog().slots().All(), 10);
   EXPECT_EQ(summary.open + summary.idle + summary.failed, 0U);
 }
 
@@ -114,7 +114,7 @@ TEST_F(PlainFilesTest, KeepTheirVersion) {
   EXPECT_EQ(kernel_->Contents("model/MLmodel"), "new");
   EXPECT_NE(kernel_->Node("model/MLmodel").slot, before.slot);
   EXPECT_TRUE(kernel_->Read(old, 0, text_.size()) == text_);
-  EXPECT_EQ(fs_->catalog().open_files(), 2U);
+  EXPECT_EQ(fs_->catalog().open_archives().open_files(), 2U);
   kernel_->ForgetAll();
 }
 
@@ -141,7 +141,7 @@ TEST_F(PlainFilesTest, ThatWereListedAreLookedUpBeforeTheyAreOpened) {
     return -1.0;
   };
   EXPECT_EQ(timeout_of(), 0);
-  EXPECT_EQ(fs_->catalog().open_files(), 0U);
+  EXPECT_EQ(fs_->catalog().open_archives().open_files(), 0U);
   EXPECT_EQ(kernel_->Find("model/MLmodel")->entry_timeout, 7);
   EXPECT_EQ(timeout_of(), 7);
 }
@@ -157,7 +157,7 @@ TEST_F(PlainFilesTest, ThatCannotBeOpenedHaveAttributes) {
 
 TEST_F(PlainFilesTest, AreLetGoOf) {
   kernel_->Contents("model/MLmodel");
-  EXPECT_EQ(fs_->catalog().open_files(), 1U);
+  EXPECT_EQ(fs_->catalog().open_archives().open_files(), 1U);
   const auto slot = fs_->catalog().slots().Get(kernel_->Node("model/MLmodel").slot);
   const auto named = fs_->NamesOf(slot, 0, 10);
   ASSERT_EQ(named.size(), 1U);
@@ -211,10 +211,10 @@ TEST_F(PlainFilesTest, OfThoseThatAreOnlyLookedAtFewAreOpen) {
     testing::WriteFile(folder_ / name, "x");
     kernel_->Node(name);
   }
-  EXPECT_EQ(fs_->catalog().open_files(), 200U);
+  EXPECT_EQ(fs_->catalog().open_archives().open_files(), 200U);
   Start({.budget = {.descriptors = 4}});
   for (int i = 0; i < 10; ++i) kernel_->Node("model/data/" + std::to_string(i));
-  EXPECT_EQ(fs_->catalog().open_files(), 2U);
+  EXPECT_EQ(fs_->catalog().open_archives().open_files(), 2U);
 }
 
 TEST_F(PlainFilesTest, OfTheNameOfTheMountsOwnFolderAreNotShown) {

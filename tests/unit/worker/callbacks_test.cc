@@ -139,7 +139,7 @@ TEST_F(CallbacksTest, ManyForgetsAtOnce) {
 TEST_F(CallbacksTest, FilesAreReadByNodeAlone) {
   const auto node = Entry(Entry(FUSE_ROOT_ID, "a.skops").nodeid, "m").nodeid;
   EXPECT_EQ(Open(FUSE_OPEN, node).error, ENOSYS);
-  EXPECT_EQ(fs_.catalog().open_files(), 1U) << "it was looked into";
+  EXPECT_EQ(fs_.catalog().open_archives().open_files(), 1U) << "it was looked into";
   EXPECT_TRUE(Read(FUSE_READ, node, 0, 4096).body == data_.substr(0, 4096));
   EXPECT_TRUE(Read(FUSE_READ, node, 8192, 4096).body == data_.substr(8192))
       << "short only at the end";
@@ -163,7 +163,7 @@ TEST_F(CallbacksTest, ANodeStaysItsVersionWhateverHasBecomeOfTheName) {
   Forget(node, 1);
   Forget(archive, 1);
   EXPECT_TRUE(fs_.catalog().slots().Superseded().empty());
-  EXPECT_EQ(fs_.catalog().open_files(), 0U) << "it goes with the last node";
+  EXPECT_EQ(fs_.catalog().open_archives().open_files(), 0U) << "it goes with the last node";
 }
 
 TEST_F(CallbacksTest, WhatWasReplacedBeforeItWasOpenedCannotBeRead) {
@@ -384,7 +384,7 @@ TEST_F(CallbacksTest, WhoeverAskedHasGone) {
   Forget(node, 1);
   Forget(archive, 1);
   EXPECT_EQ(fs_.catalog().slots().All().size(), 1U);
-  EXPECT_EQ(fs_.catalog().open_files(), 0U);
+  EXPECT_EQ(fs_.catalog().open_archives().open_files(), 0U);
 }
 
 }  // namespace
