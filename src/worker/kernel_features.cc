@@ -12,7 +12,7 @@
 #include <system_error>
 #include <vector>
 
-#include "archive/direct_file.h"
+#include "archive/direct_reader.h"
 #include "archive/page_cache.h"
 #include "handover/session_state.h"
 #include "util/unique_fd.h"

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <new>
 
-#include "archive/direct_file.h"
+#include "archive/direct_reader.h"
 
 namespace skopsfs::worker {
 namespace {

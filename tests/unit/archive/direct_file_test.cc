@@ -1,4 +1,4 @@
-#include "archive/direct_file.h"
+#include "archive/direct_reader.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
