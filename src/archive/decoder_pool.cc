@@ -68,9 +68,4 @@ void DecoderPool::Drop(Owner& owner) {
   returned_.notify_all();
 }
 
-size_t DecoderPool::bytes() {
-  const util::MutexLock lock(mutex_);
-  return bytes_;
-}
-
 }  // namespace skopsfs::archive

@@ -37,7 +37,11 @@ class DecoderPool {
   // Drops the decoder, when it is not to be used any more. Who is using it keeps it.
   void Drop(Owner& owner);
 
-  size_t bytes();  // of all decoders, used or not
+  // Of all decoders, used or not.
+  size_t bytes() {
+    const util::MutexLock lock(mutex_);
+    return bytes_;
+  }
 
  private:
   bool MakeRoom(size_t bytes) REQUIRES(mutex_);

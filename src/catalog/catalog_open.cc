@@ -91,7 +91,7 @@ void Catalog::OpenPlainFile(const std::shared_ptr<Slot>& slot) {
     oldest = plain_files_.front().lock();
     plain_files_.pop_front();
   }
-  if (oldest && oldest != slot) oldest->CloseUnread();
+  if (oldest && oldest != slot) oldest->CloseUnread(std::nullopt);
 }
 
 Error Catalog::Failed(Slot& slot, const Error& error) {
@@ -199,7 +199,7 @@ Catalog::Index Catalog::ReadIndex(Slot& slot, const File& file, bool as_named) {
   } catch (const Error& error) {
     check();  // what a changing file or a failing disk says may be different next time
     const bool is_lasting = error.code() != ENOMEM && !file->failed_to_read();
-    slot.IndexFailed(error, is_lasting);
+    slot.CloseUnread(is_lasting ? std::optional(error) : std::nullopt);
     throw;
   }
   check();

@@ -171,7 +171,10 @@ std::vector<std::shared_ptr<Slot>> OpenArchives::ByUse() {
 
 std::vector<std::shared_ptr<Slot>> OpenArchives::LeastRecentlyRead() {
   auto slots = ByUse();
-  std::erase_if(slots, [](const auto& slot) { return !slot->TryIsRead(); });
+  std::erase_if(slots, [](const auto& slot) {
+    const auto state = slot->TryState();
+    return !state || !state->is_read;
+  });
   return slots;
 }
 
@@ -214,7 +217,8 @@ void OpenArchives::Tidy(DescriptorStore* store) {
     const MutexLock lock(mutex_);
     std::erase_if(slots_, [](const auto& item) {
       const auto slot = item.second.lock();
-      return !slot || slot->TryIsClosed();
+      const auto state = slot ? slot->TryState() : Slot::State();
+      return state && !state->is_open && !state->is_in_memory;
     });
   }
   if (room_->files > kMostUnread) CloseUnread(kMostUnread, nullptr);

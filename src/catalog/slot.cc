@@ -42,20 +42,6 @@ Slot::Slot(handover::OwnedRecord known, std::shared_ptr<const Slot> folder)
 
 // --- what is open ---
 
-void Slot::IndexFailed(const Error& error, bool lasting) {
-  std::pair<File, Kept> closed;  // after the lock
-  const MutexLock lock(mutex_);
-  if (lasting) failure_ = error;
-  if (!was_read_) closed = TakeOpen();
-}
-
-void Slot::Inherit(File file, Kept kept) {
-  const MutexLock lock(mutex_);
-  file_ = std::move(file);
-  kept_ = std::move(kept);
-  was_read_ = true;
-}
-
 void Slot::KeepLocked(DescriptorStore* store) {
   if (store == nullptr || !file_ || kept_) return;
   auto kept = std::make_shared<StoredDescriptor>(*store, id, file_->descriptor());
@@ -67,9 +53,10 @@ std::pair<Slot::File, Slot::Kept> Slot::TakeOpen() {
   return {std::move(file_), std::move(kept_)};
 }
 
-void Slot::CloseUnread() {
+void Slot::CloseUnread(const std::optional<Error>& forever) {
   std::pair<File, Kept> closed;  // after the lock
   const MutexLock lock(mutex_);
+  if (forever) failure_ = forever;
   if (!was_read_) closed = TakeOpen();
 }
 
@@ -179,18 +166,6 @@ Slot::File Slot::TryKeep(DescriptorStore* store) {
   return file_;
 }
 
-bool Slot::TryIsRead() const {
-  if (!mutex_.try_lock()) return false;
-  const MutexLock lock(mutex_, std::adopt_lock);
-  return was_read_ && file_;
-}
-
-bool Slot::TryIsClosed() const {
-  if (!mutex_.try_lock()) return false;
-  const MutexLock lock(mutex_, std::adopt_lock);
-  return !file_ && !index_ && !names_.made;
-}
-
 bool Slot::TryCloseUnread() {
   std::pair<File, Kept> closed;  // after the lock
   if (!mutex_.try_lock()) return false;
@@ -212,7 +187,10 @@ void Slot::TryDropIdle() {
 std::optional<Slot::State> Slot::TryState() const {
   if (!mutex_.try_lock()) return std::nullopt;
   const MutexLock lock(mutex_, std::adopt_lock);
-  return State{file_ != nullptr, WhyFailed()};
+  return State{.is_open = file_ != nullptr,
+               .is_read = was_read_ && file_,
+               .is_in_memory = index_ || names_.made,
+               .reason = WhyFailed()};
 }
 
 std::string Slot::WhyFailed() const {

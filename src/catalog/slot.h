@@ -103,8 +103,6 @@ class Slot {
     const util::MutexLock lock(mutex_);
     index_.swap(index);
   }
-  // The index cannot be read. With `lasting`, it never can.
-  void IndexFailed(const util::Error& error, bool lasting);
   // Why the version could not be opened the last time; nothing when it could.
   void SetTrouble(const std::optional<util::Error>& trouble) {
     const util::MutexLock lock(mutex_);
@@ -112,7 +110,12 @@ class Slot {
   }
 
   // A predecessor had the file open and had read it.
-  void Inherit(File file, std::shared_ptr<const StoredDescriptor> kept);
+  void Inherit(File file, std::shared_ptr<const StoredDescriptor> kept) {
+    const util::MutexLock lock(mutex_);
+    file_ = std::move(file);
+    kept_ = std::move(kept);
+    was_read_ = true;
+  }
   // Has `store`, if any, keep the descriptor until the file is closed. Where that fails, it is to
   // be tried again.
   void Keep(DescriptorStore* store) {
@@ -120,10 +123,9 @@ class Slot {
     KeepLocked(store);
   }
 
-  // Closes the file if nothing was read of it.
-  void CloseUnread();
-  // Closes `file`, if that is what is open; its readers go, too. With `forever`, the version is
-  // never opened again.
+  // Closes the file if nothing was read of it. With `forever`, the version is never opened again.
+  void CloseUnread(const std::optional<util::Error>& forever);
+  // Closes `file`, if that is what is open; its readers go, too. `forever` is as before.
   void Close(const archive::ArchiveFile& file, const std::optional<util::Error>& forever);
 
   // --- members ---
@@ -173,15 +175,15 @@ class Slot {
   // --- for who does not wait: these do nothing while another thread uses the slot ---
 
   File TryKeep(DescriptorStore* store);  // returns what is open
-  bool TryIsRead() const;
-  bool TryIsClosed() const;  // and nothing is in memory, either
   // Closes a file of which nothing was read and that nobody else holds. Says whether it has.
   bool TryCloseUnread();
   // Lets go of what was made of the version and that nobody else holds.
   void TryDropIdle();
   struct State {
     bool is_open = false;
-    std::string reason;  // why it failed, or a member or its names; empty when nothing did
+    bool is_read = false;
+    bool is_in_memory = false;  // its index, or its names
+    std::string reason;         // why it failed, or a member or its names; empty when nothing did
   };
   std::optional<State> TryState() const;
 

@@ -41,12 +41,6 @@ std::shared_ptr<Slot> SlotTable::Make(handover::SlotRecord* record, std::shared_
   return std::make_shared<Slot>(handover::OwnedRecord(record, {&store_}), std::move(parent));
 }
 
-std::shared_ptr<Slot> SlotTable::Get(uint64_t id) {
-  const MutexLock lock(mutex_);
-  const auto found = by_id_.find(id);
-  return found == by_id_.end() ? nullptr : found->second.slot;
-}
-
 std::shared_ptr<Slot> SlotTable::Acquire(const std::shared_ptr<Slot>& parent,
                                          const std::string& name, const struct stat& st) {
   const handover::Identity identity = SlotIdentity(st);
@@ -72,11 +66,6 @@ std::shared_ptr<Slot> SlotTable::Acquire(const std::shared_ptr<Slot>& parent,
     if (is_new) current_.erase(known);
     throw;
   }
-}
-
-void SlotTable::Supersede(Slot& slot) {
-  const MutexLock lock(mutex_);
-  if (by_id_.contains(slot.id)) SetSuperseded(slot, true);
 }
 
 bool SlotTable::AddLookups(Slot& slot, uint64_t count) {
@@ -144,12 +133,6 @@ void SlotTable::ForgetAll(const Doubtful& doubtful) noexcept {
   const auto found = by_id_.find(doubtful.id);
   if (found == by_id_.end() || found->second.given != doubtful.given) return;
   gone = Remove(doubtful.id);
-}
-
-std::shared_ptr<Slot> SlotTable::Current(uint64_t parent, const std::string& name) {
-  const MutexLock lock(mutex_);
-  const auto found = current_.find(std::tie(parent, name));
-  return found == current_.end() ? nullptr : found->second;
 }
 
 }  // namespace skopsfs::catalog

@@ -24,7 +24,11 @@ class SlotTable {
   const std::shared_ptr<Slot>& root() const { return root_; }
 
   // nullptr when there is no such slot any more.
-  std::shared_ptr<Slot> Get(uint64_t id);
+  std::shared_ptr<Slot> Get(uint64_t id) {
+    const util::MutexLock lock(mutex_);
+    const auto found = by_id_.find(id);
+    return found == by_id_.end() ? nullptr : found->second.slot;
+  }
 
   // The slot for what `name` in `parent` is now, with one lookup more. When it is not what it was,
   // the old slot is superseded and a new one is made.
@@ -51,14 +55,21 @@ class SlotTable {
   // to them any more, as far as that is known.
   std::vector<std::shared_ptr<Slot>> Superseded();
   // The slot's name leads to it no more, until Acquire() finds it again.
-  void Supersede(Slot& slot);
+  void Supersede(Slot& slot) {
+    const util::MutexLock lock(mutex_);
+    if (by_id_.contains(slot.id)) SetSuperseded(slot, true);
+  }
 
   // The kernel does not know the slot, so it leaves the table. It stays when it was given to the
   // kernel after Recovered() had told of it.
   void ForgetAll(const Doubtful& doubtful) noexcept;
 
   // The slot that `name` in `parent` led to when last looked at; nullptr when it is not known.
-  std::shared_ptr<Slot> Current(uint64_t parent, const std::string& name);
+  std::shared_ptr<Slot> Current(uint64_t parent, const std::string& name) {
+    const util::MutexLock lock(mutex_);
+    const auto found = current_.find(std::tie(parent, name));
+    return found == current_.end() ? nullptr : found->second;
+  }
 
  private:
   struct Known {

@@ -81,15 +81,18 @@ std::string FileSystem::Located::Path() const {
   return open.index->PathOf(member) + "/" + archive().PathOf(index);
 }
 
-std::shared_ptr<const archive::InnerArchive> FileSystem::InnerOf(Slot& slot,
-                                                                 const catalog::OpenArchive& open,
-                                                                 const NameTree& names,
-                                                                 uint32_t npz) {
+// Its npz with that number, as a folder.
+void FileSystem::OpenNpz(Located& located, uint32_t npz) {
+  Slot& slot = *located.slot;
+  const auto& open = located.open;
+  const auto& names = *located.names;
   if (npz >= names.npz_count()) throw Error(ESTALE, "no such node");
   const uint32_t member = names.At(names.NodeOfNpz(npz)).member;
-  if (auto archive = slot.NpzOf(npz, member)) return archive;
+  located.npz = npz;
+  located.inner = slot.NpzOf(npz, member);
+  if (located.inner) return;
   util::CheckEffort(Effort::kDecode, ByNameOf(slot));
-  return slot.WhileReadingNames([&] {
+  located.inner = slot.WhileReadingNames([&] {
     if (auto archive = slot.NpzOf(npz, member)) return archive;
     const std::string path = open.index->PathOf(member);
     try {
@@ -110,12 +113,6 @@ std::shared_ptr<const archive::InnerArchive> FileSystem::InnerOf(Slot& slot,
       throw;
     }
   });
-}
-
-// Of the npz that a name is of, as a folder.
-void FileSystem::OpenNpz(Located& located) {
-  located.npz = located.names->NumberOfNpz(located.node.name());
-  located.inner = InnerOf(*located.slot, located.open, *located.names, located.npz);
 }
 
 std::string FileSystem::Located::TargetOf(uint32_t name) const {

@@ -77,8 +77,7 @@ FileSystem::Located FileSystem::LocateIn(const std::shared_ptr<Slot>& slot, Open
     is_there = node.name() < located.names->size();
   } else if (node.is_inner()) {
     located.names = NamesOf(*slot, located.open);
-    located.npz = node.npz();
-    located.inner = InnerOf(*slot, located.open, *located.names, located.npz);
+    OpenNpz(located, node.npz());
     located.index = node.inner();
     is_there = located.index > 0 && located.index < located.archive().node_count();
   } else {
@@ -97,7 +96,8 @@ FileSystem::Located FileSystem::LocateDirectory(const std::shared_ptr<Slot>& slo
   if (!node.is_name()) return located;
   const auto kind = located.name().kind;
   if (kind == by_name::NameTree::Kind::kLink) throw Error(ENOTDIR, "a symbolic link");
-  if (kind == by_name::NameTree::Kind::kNpz) OpenNpz(located);
+  if (kind == by_name::NameTree::Kind::kNpz)
+    OpenNpz(located, located.names->NumberOfNpz(node.name()));
   return located;
 }
 

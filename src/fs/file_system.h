@@ -175,7 +175,7 @@ class FileSystem {
   Located Locate(NodeId node);
   Located LocateIn(const std::shared_ptr<catalog::Slot>& slot, OpenCall open, NodeId node);
   Located LocateDirectory(const std::shared_ptr<catalog::Slot>& slot, OpenCall open, NodeId node);
-  void OpenNpz(Located& located);
+  void OpenNpz(Located& located, uint32_t npz);
   archive::Extent ExtentOf(const Located& located);
   Member PlainFileOf(const std::shared_ptr<catalog::Slot>& slot, NodeId node);
   static void NoteCrc32(const Member& member);
@@ -204,10 +204,6 @@ class FileSystem {
                                                    const catalog::OpenArchive& open);
   std::shared_ptr<const by_name::NameTree> ReadNames(catalog::Slot& slot,
                                                      const catalog::OpenArchive& open);
-  std::shared_ptr<const archive::InnerArchive> InnerOf(catalog::Slot& slot,
-                                                       const catalog::OpenArchive& open,
-                                                       const by_name::NameTree& names,
-                                                       uint32_t npz);
 
   // Runs `call` for `node`, again when the version was just replaced and the node is the root of a
   // single archive: that leads to the present version, but the kernel never looks a root up again.

@@ -136,12 +136,6 @@ std::shared_ptr<const StatusText> StatusTexts::Find(NodeId node) {
   throw Error(EIO, "the worker that made it is gone");
 }
 
-// It had one lookup.
-void StatusTexts::Forget(NodeId node) noexcept {
-  const util::MutexLock lock(mutex_);
-  known_.erase(node.index);
-}
-
 std::string StatusJson(const MountFacts& facts, const std::string& source, bool source_is_archive,
                        const catalog::ArchiveSummary& summary, const handover::Counters& counters) {
   JsonWriter json;

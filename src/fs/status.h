@@ -70,7 +70,11 @@ class StatusTexts {
   NodeId Add(const StatusFile& file, std::string text, const struct stat& root);
   // Throws util::Error(EIO), and logs it, when the text is not there.
   std::shared_ptr<const StatusText> Find(NodeId node);
-  void Forget(NodeId node) noexcept;
+  // It had one lookup.
+  void Forget(NodeId node) noexcept {
+    const util::MutexLock lock(mutex_);
+    known_.erase(node.index);
+  }
 
  private:
   // Of each file, so that who has one open a thousand times keeps nobody from another.

@@ -26,7 +26,7 @@ std::string FileSystem::ReasonOfFailure(NodeId node) {
     if (!node.is_name()) {
       if (!located.member().is_directory) ExtentOf(located);
     } else if (located.name().kind == by_name::NameTree::Kind::kNpz) {
-      OpenNpz(located);
+      OpenNpz(located, located.names->NumberOfNpz(node.name()));
     }
     return {};
   } catch (const Error& error) {

@@ -18,7 +18,7 @@ std::vector<std::shared_ptr<Slot>> FailedSlots(SlotMaker& maker, size_t count) {
   std::vector<std::shared_ptr<Slot>> slots;
   for (size_t i = 0; i < count; ++i) {
     slots.push_back(maker.Make());
-    slots.back()->IndexFailed(util::Error(EIO, "broken"), true);
+    slots.back()->CloseUnread(util::Error(EIO, "broken"));
   }
   return slots;
 }
