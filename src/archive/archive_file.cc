@@ -86,6 +86,4 @@ std::optional<int64_t> ArchiveFile::CheckUnchanged() const {
   return changed;
 }
 
-bool ArchiveFile::IsCurrent() const { return !IsSeenWritten() && HasItsTimes(); }
-
 }  // namespace skopsfs::archive

@@ -55,7 +55,7 @@ class ArchiveFile : public zip::ByteSource {
 
   // Whether it has its times of the beginning, and where these may lie, nobody writes to it: what
   // new opens ask for.
-  bool IsCurrent() const;
+  bool IsCurrent() const { return !IsSeenWritten() && HasItsTimes(); }
 
   // Those two questions by themselves. The first throws util::Error when the file cannot be looked
   // at, as when its filesystem is gone.

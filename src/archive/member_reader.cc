@@ -177,11 +177,6 @@ void MemberReader::AddToCrc(uint64_t offset, std::span<const std::byte> bytes) {
   }
 }
 
-std::optional<uint32_t> MemberReader::Crc32() const {
-  if (extent_.has_crc32) return extent_.crc32;
-  return state_->right ? std::optional(state_->crc32.load()) : std::nullopt;
-}
-
 void MemberReader::TakeAsItIs() {
   const auto changed = file_->CheckUnchanged();
   if (!changed) return;

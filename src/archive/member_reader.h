@@ -50,7 +50,10 @@ class MemberReader {
   void TakeAsItIs();
   uint32_t LearnCrc32();
   // Nothing when nobody has said it, and not all bytes have gone by.
-  std::optional<uint32_t> Crc32() const;
+  std::optional<uint32_t> Crc32() const {
+    if (extent_.has_crc32) return extent_.crc32;
+    return state_->right ? std::optional(state_->crc32.load()) : std::nullopt;
+  }
 
   handover::Kind kind() const {
     return extent_.is_decoded() ? handover::Kind::kDecoded : handover::Kind::kStored;

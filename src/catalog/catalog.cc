@@ -12,10 +12,6 @@ namespace {
 using util::Error;
 using util::Quoted;
 
-std::shared_ptr<Slot> RootSlot(const source::Source& source) {
-  return std::make_shared<Slot>(source.OpenRoot().st, !source.is_single_archive());
-}
-
 // Whether what is open there was replaced, unlinked or changed. Of what cannot be looked at just
 // now that is not known.
 bool HasChanged(const archive::ArchiveFile& file) {
@@ -34,7 +30,7 @@ Catalog::Catalog(source::Source source, const OpenArchives::Budget& budget,
       descriptors_(descriptors),
       open_(budget),
       store_(std::move(store)),
-      slots_(RootSlot(source_), *store_) {
+      slots_(std::make_shared<Slot>(source_.OpenRoot().st, !source_.is_single_archive()), *store_) {
   // The lookup that the catalogue keeps on it is among those that were recovered.
   if (source_.is_single_archive()) single_ = slots_.Current(0, "");
 }
@@ -201,18 +197,6 @@ std::shared_ptr<Slot> Catalog::SingleArchive() {
   }
 }
 
-std::shared_ptr<archive::MemberReader> Catalog::MemberOf(Slot& slot, uint32_t index) {
-  auto reader = slot.ReaderOf(index);
-  if (reader) open_.UsedAgain(slot);
-  return reader;
-}
-
-std::shared_ptr<archive::MemberReader> Catalog::Read(
-    Slot& slot, const OpenArchive& open, uint32_t index,
-    std::shared_ptr<archive::MemberReader> reader) {
-  return slot.StartReading(index, open.file, std::move(reader), descriptors_);
-}
-
 void Catalog::Tidy() {
   open_.Tidy(descriptors_);
   replaced_.Tidy();
@@ -244,10 +228,6 @@ std::vector<SlotTable::Doubtful> Catalog::Doubtful() {
     std::erase_if(doubtful, [&](const auto& slot) { return present && slot.id == present->id; });
   }
   return doubtful;
-}
-
-std::string Catalog::LabelOf(const Slot& slot) const {
-  return slot.path.empty() ? source_.path() : slot.path;
 }
 
 }  // namespace skopsfs::catalog

@@ -63,7 +63,9 @@ class Catalog {
   // on the slot, so that it stays.
   std::shared_ptr<Slot> SingleArchive();
   // The archive's name for people.
-  std::string LabelOf(const Slot& slot) const;
+  std::string LabelOf(const Slot& slot) const {
+    return slot.path.empty() ? source_.path() : slot.path;
+  }
 
   // --- folders ---
 
@@ -112,10 +114,15 @@ class Catalog {
   // The member `index` of an open version is being read from now on, see Slot::StartReading(). From
   // then on the version's descriptor is kept to the end of the slot, and beyond the end of this
   // process if that is possible.
-  std::shared_ptr<archive::MemberReader> Read(Slot& slot, const OpenArchive& open, uint32_t index,
-                                              std::shared_ptr<archive::MemberReader> reader);
+  Slot::Reader Read(Slot& slot, const OpenArchive& open, uint32_t index, Slot::Reader reader) {
+    return slot.StartReading(index, open.file, std::move(reader), descriptors_);
+  }
   // nullptr when the member is not being read. Throws util::Error(EIO) when it was found wrong.
-  std::shared_ptr<archive::MemberReader> MemberOf(Slot& slot, uint32_t index);
+  Slot::Reader MemberOf(Slot& slot, uint32_t index) {
+    auto reader = slot.ReaderOf(index);
+    if (reader) open_.UsedAgain(slot);
+    return reader;
+  }
 
   // Closes `file` of the slot if `code`, of a call for it, says that its filesystem is gone. Says
   // whether it does. The next use opens the file again, since the filesystem may be back. Other
@@ -126,8 +133,7 @@ class Catalog {
 
   // Counts the names of an open version against the budget. Throws util::Error(EIO) when they are
   // not the names that a predecessor made of it.
-  std::shared_ptr<const by_name::NameTree> Adopt(const Slot& slot,
-                                                 std::unique_ptr<by_name::NameTree> names);
+  Slot::Names Adopt(const Slot& slot, std::unique_ptr<by_name::NameTree> names);
 
   OpenArchives& open_archives() { return open_; }
 

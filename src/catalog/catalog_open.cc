@@ -172,8 +172,7 @@ Catalog::Index Catalog::IndexOf(Slot& slot, const archive::ArchiveFile& file) {
   return open_.Adopt(std::move(index), slot);
 }
 
-std::shared_ptr<const by_name::NameTree> Catalog::Adopt(const Slot& slot,
-                                                        std::unique_ptr<by_name::NameTree> names) {
+Slot::Names Catalog::Adopt(const Slot& slot, std::unique_ptr<by_name::NameTree> names) {
   if (slot.record) {
     if (!handover::IsMark(slot.record->names_mark, names->Fingerprint())) {
       throw Error(EIO, "the names have changed");

@@ -111,21 +111,12 @@ bool OpenArchives::WaitForRoom(std::chrono::milliseconds time) {
   });
 }
 
-bool OpenArchives::WasInVain() {
-  const MutexLock lock(room_->mutex);
-  return std::chrono::steady_clock::now() < room_->in_vain_until;
-}
-
 void OpenArchives::NoRoomIsLeft() {
   const MutexLock lock(room_->mutex);
   constexpr auto kPause = std::chrono::seconds(1);
   ++room_->rounds;
   room_->in_vain_until = std::chrono::steady_clock::now() + kPause;
   room_->changed.notify_all();
-}
-
-std::unique_lock<util::LongMutex> OpenArchives::LockIfHuge(uint64_t bytes) {
-  return IsHuge(bytes) ? std::unique_lock(reading_huge_) : std::unique_lock<util::LongMutex>();
 }
 
 void OpenArchives::MakeRoomForIndexes(const Slot& opening) {

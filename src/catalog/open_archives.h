@@ -58,7 +58,10 @@ class OpenArchives {
   // All have been asked for: whoever still waits gets no room.
   void NoRoomIsLeft();
   // Whether that was so a moment ago and nothing was closed since.
-  bool WasInVain();
+  bool WasInVain() {
+    const util::MutexLock lock(room_->mutex);
+    return std::chrono::steady_clock::now() < room_->in_vain_until;
+  }
 
   // --- indexes ---
 
@@ -66,7 +69,9 @@ class OpenArchives {
   static bool IsHuge(uint64_t bytes) { return bytes > kHuge; }
 
   // One huge directory is read at a time: others wait while what is returned lives.
-  std::unique_lock<util::LongMutex> LockIfHuge(uint64_t bytes);
+  std::unique_lock<util::LongMutex> LockIfHuge(uint64_t bytes) {
+    return IsHuge(bytes) ? std::unique_lock(reading_huge_) : std::unique_lock<util::LongMutex>();
+  }
 
   // Counts an archive::ArchiveIndex, or what else was made of an archive, against the budget for as
   // long as anyone holds it. Throws util::Error(ENOMEM) when those in use leave no room for it.

@@ -8,12 +8,6 @@
 
 namespace skopsfs::catalog {
 
-void ReplacedNames::Add(const std::string& path) {
-  const util::MutexLock lock(mutex_);
-  auto& names = periods_[0].names;
-  if (names.size() < kMostNames) names.insert(path);
-}
-
 bool ReplacedNames::Contains(const std::string& path) const {
   const util::MutexLock lock(mutex_);
   return std::any_of(periods_.begin(), periods_.end(),

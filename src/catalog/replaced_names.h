@@ -21,7 +21,11 @@ namespace skopsfs::catalog {
 class ReplacedNames {
  public:
   // `path`, relative to the source, is such a name.
-  void Add(const std::string& path);
+  void Add(const std::string& path) {
+    const util::MutexLock lock(mutex_);
+    auto& names = periods_[0].names;
+    if (names.size() < kMostNames) names.insert(path);
+  }
   bool Contains(const std::string& path) const;
 
   // Whether `file`, opened as what `path` led to, still is that. If not, the name becomes such a

@@ -36,8 +36,7 @@ bool FileSystem::HasNames(const archive::ArchiveIndex& archive) const {
   return options_.by_name && catalog::SchemaOf(archive) && !archive.tree().Find(0, kByName);
 }
 
-std::shared_ptr<const NameTree> FileSystem::ReadNames(Slot& slot,
-                                                      const catalog::OpenArchive& open) {
+Slot::Names FileSystem::ReadNames(Slot& slot, const catalog::OpenArchive& open) {
   const auto& archive = *open.index;
   const auto schema = catalog::SchemaOf(archive);
   if (!HasNames(archive)) throw Error(ESTALE, "no such node");
@@ -51,7 +50,7 @@ std::shared_ptr<const NameTree> FileSystem::ReadNames(Slot& slot,
   return catalog_.Adopt(slot, std::make_unique<NameTree>(objects));
 }
 
-std::shared_ptr<const NameTree> FileSystem::NamesOf(Slot& slot, const catalog::OpenArchive& open) {
+Slot::Names FileSystem::NamesOf(Slot& slot, const catalog::OpenArchive& open) {
   if (auto names = slot.names()) return names;  // whoever reads others meanwhile
   const auto schema = catalog::SchemaOf(*open.index);
   if (schema && open.index->EntryOf(*schema)->size > catalog::kLargeSchema) {

@@ -1,7 +1,6 @@
 #include "fs/file_system.h"
 
 #include <climits>
-#include <utility>
 
 #include "fs/attributes.h"
 #include "util/effort.h"
@@ -47,10 +46,6 @@ FileSystem::FileSystem(source::Source source, const Options& options,
       catalog_(std::move(source), Counting(options.budget, counters_), std::move(store),
                descriptors),
       status_texts_(counters_.status_texts) {}
-
-bool FileSystem::IsSingleRoot(const NodeId& node) const {
-  return node == kRoot && catalog_.source().is_single_archive();
-}
 
 // The slot that a node is of; for a source that is one archive the root is that of its present
 // version.
@@ -304,11 +299,6 @@ size_t FileSystem::Read(const Member& member, uint64_t offset, std::span<std::by
     if (member.slot->is_plain_file) NoteCrc32(member);
     return *got;
   });
-}
-
-std::vector<NodeId> FileSystem::TakeWrong() {
-  const util::MutexLock lock(wrong_mutex_);
-  return std::exchange(wrong_, {});
 }
 
 // Once for each reason: the kernel reads again and again what somebody has mapped.

@@ -11,6 +11,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "archive/decoder_pool.h"
@@ -124,7 +125,10 @@ class FileSystem {
 
   // The members whose CRC-32 was found wrong since the last call, bounded. What the kernel has of
   // them in its page cache is to go, so that nobody reads it any more.
-  std::vector<NodeId> TakeWrong();
+  std::vector<NodeId> TakeWrong() {
+    const util::MutexLock lock(wrong_mutex_);
+    return std::exchange(wrong_, {});
+  }
 
   // What a file of the hidden directory says, see StatusTexts.
   std::shared_ptr<const StatusText> StatusTextOf(NodeId node);
@@ -151,10 +155,10 @@ class FileSystem {
     NodeId node;
     std::shared_ptr<catalog::Slot> slot;
     catalog::OpenArchive open = {};
-    std::shared_ptr<const by_name::NameTree> names = nullptr;      // of by-name and what is in it
-    std::shared_ptr<const archive::InnerArchive> inner = nullptr;  // of an npz there
-    uint32_t npz = 0;                                              // its number
-    uint32_t index = 0;                                            // in archive()
+    catalog::Slot::Names names = nullptr;  // of by-name and what is in it
+    catalog::Slot::Npz inner = nullptr;    // of an npz there
+    uint32_t npz = 0;                      // its number
+    uint32_t index = 0;                    // in archive()
 
     const archive::ArchiveIndex& archive() const { return inner ? inner->index() : *open.index; }
     uint32_t first() const { return inner ? NodeId::FirstOf(npz) : 0; }
@@ -179,7 +183,9 @@ class FileSystem {
   archive::Extent ExtentOf(const Located& located);
   Member PlainFileOf(const std::shared_ptr<catalog::Slot>& slot, NodeId node);
   static void NoteCrc32(const Member& member);
-  bool IsSingleRoot(const NodeId& node) const;
+  bool IsSingleRoot(const NodeId& node) const {
+    return node == kRoot && catalog_.source().is_single_archive();
+  }
   Entry SourceEntry(const catalog::Catalog::Child& child) const;
   static struct stat AttributesIn(const Located& located, uint32_t index);
   Entry EntryIn(const Located& directory, uint32_t index) const;
@@ -200,10 +206,8 @@ class FileSystem {
   static bool ReadDots(const Located& directory, uint64_t position, const DirectorySink& sink);
 
   bool HasNames(const archive::ArchiveIndex& archive) const;
-  std::shared_ptr<const by_name::NameTree> NamesOf(catalog::Slot& slot,
-                                                   const catalog::OpenArchive& open);
-  std::shared_ptr<const by_name::NameTree> ReadNames(catalog::Slot& slot,
-                                                     const catalog::OpenArchive& open);
+  catalog::Slot::Names NamesOf(catalog::Slot& slot, const catalog::OpenArchive& open);
+  catalog::Slot::Names ReadNames(catalog::Slot& slot, const catalog::OpenArchive& open);
 
   // Runs `call` for `node`, again when the version was just replaced and the node is the root of a
   // single archive: that leads to the present version, but the kernel never looks a root up again.
