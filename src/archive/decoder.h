@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "archive/decode_stream.h"
-#include "util/long_mutex.h"
+#include "util/mutex.h"
 #include "zip/byte_source.h"
 
 namespace skopsfs::archive {

@@ -8,7 +8,7 @@
 #include <optional>
 #include <span>
 
-#include "util/long_mutex.h"
+#include "util/mutex.h"
 #include "util/unique_fd.h"
 
 namespace skopsfs::archive {

@@ -10,7 +10,7 @@
 #include "archive/crc32.h"
 #include "archive/decode_stream.h"
 #include "archive/decoder_pool.h"
-#include "util/long_mutex.h"
+#include "util/mutex.h"
 
 namespace skopsfs::archive {
 

@@ -13,7 +13,6 @@
 
 #include "catalog/slot.h"
 #include "handover/counters.h"
-#include "util/long_mutex.h"
 #include "util/mutex.h"
 
 namespace skopsfs::catalog {

@@ -22,7 +22,7 @@
 #include "handover/node_id.h"
 #include "handover/slot_store.h"
 #include "util/error.h"
-#include "util/long_mutex.h"
+#include "util/mutex.h"
 
 namespace skopsfs::catalog {
 

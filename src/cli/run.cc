@@ -26,10 +26,10 @@
 #include "supervisor/service_manager.h"
 #include "supervisor/supervisor.h"
 #include "util/background.h"
+#include "util/clock.h"
 #include "util/error.h"
 #include "util/log.h"
 #include "util/serving_user.h"
-#include "util/time_zone.h"
 #include "zip/end_record.h"
 #include "zip/format.h"
 

@@ -8,10 +8,10 @@
 
 #include "ctl/text.h"
 #include "ctl/tree.h"
+#include "util/clock.h"
 #include "util/error.h"
 #include "util/log.h"
 #include "util/number.h"
-#include "util/time_zone.h"
 
 namespace skopsfs::ctl {
 namespace {

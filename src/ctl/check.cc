@@ -12,7 +12,7 @@
 #include "ctl/collect.h"
 #include "ctl/read_through.h"
 #include "ctl/text.h"
-#include "util/json_writer.h"
+#include "util/json.h"
 #include "util/log.h"
 
 namespace skopsfs::ctl {

@@ -8,7 +8,7 @@
 #include <tuple>
 
 #include "util/error.h"
-#include "util/json_memory.h"
+#include "util/json.h"
 
 namespace skopsfs::ctl {
 namespace {

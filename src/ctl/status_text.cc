@@ -5,7 +5,7 @@
 
 #include "ctl/status.h"
 #include "ctl/text.h"
-#include "util/json_writer.h"
+#include "util/json.h"
 #include "util/log.h"
 
 namespace skopsfs::ctl {

@@ -12,7 +12,7 @@
 #include "ctl/mounts.h"
 #include "ctl/text.h"
 #include "util/error.h"
-#include "util/json_writer.h"
+#include "util/json.h"
 
 namespace skopsfs::ctl {
 namespace {

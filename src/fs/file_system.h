@@ -23,7 +23,6 @@
 #include "handover/node_id.h"
 #include "util/error.h"
 #include "util/log.h"
-#include "util/long_mutex.h"
 #include "util/mutex.h"
 
 namespace skopsfs::fs {

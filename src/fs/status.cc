@@ -7,7 +7,7 @@
 #include "fs/file_system.h"
 #include "util/clock.h"
 #include "util/effort.h"
-#include "util/json_writer.h"
+#include "util/json.h"
 
 namespace skopsfs::fs {
 namespace {

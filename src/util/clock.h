@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstdlib>
 #include <ctime>
 
 namespace skopsfs::util {
@@ -15,5 +16,12 @@ inline int64_t Now(clockid_t clock) {
 
 inline int64_t RealNow() { return Now(CLOCK_REALTIME); }        // since 1970
 inline int64_t MonotonicNow() { return Now(CLOCK_MONOTONIC); }  // never goes back
+
+// From now on conversions of local time keep to the present zone. Without this, each of them looks
+// whether /etc/localtime has changed. To be called before there are threads.
+inline void KeepTimeZone() {
+  setenv("TZ", ":/etc/localtime", 0);
+  tzset();
+}
 
 }  // namespace skopsfs::util

@@ -2,6 +2,8 @@
 
 #include <mutex>
 
+#include "util/progress.h"
+
 // Annotations for clang's -Wthread-safety, as in leveldb and abseil. Other compilers see nothing.
 #ifdef __clang__
 #define SKOPSFS_THREAD_SAFETY(attribute) __attribute__((attribute))
@@ -12,7 +14,6 @@
 #define SCOPED_CAPABILITY SKOPSFS_THREAD_SAFETY(scoped_lockable)
 #define GUARDED_BY(mutex) SKOPSFS_THREAD_SAFETY(guarded_by(mutex))
 #define REQUIRES(...) SKOPSFS_THREAD_SAFETY(requires_capability(__VA_ARGS__))
-#define EXCLUDES(...) SKOPSFS_THREAD_SAFETY(locks_excluded(__VA_ARGS__))
 #define ACQUIRED_BEFORE(...) SKOPSFS_THREAD_SAFETY(acquired_before(__VA_ARGS__))
 #define ACQUIRED_AFTER(...) SKOPSFS_THREAD_SAFETY(acquired_after(__VA_ARGS__))
 #define ACQUIRE(...) SKOPSFS_THREAD_SAFETY(acquire_capability(__VA_ARGS__))
@@ -30,6 +31,22 @@ class CAPABILITY("mutex") Mutex {
 
  private:
   std::mutex mutex_;
+};
+
+// A mutex that may be held for long: for work, or while the source is asked. A thread that waits
+// for it says so, because it is the holder that gets on, or does not.
+class CAPABILITY("mutex") LongMutex {
+ public:
+  void lock() ACQUIRE() {
+    if (mutex_.try_lock()) return;
+    const Waiting others(WaitsFor::kOthers);
+    mutex_.lock();
+  }
+  bool try_lock() TRY_ACQUIRE(true) { return mutex_.try_lock(); }
+  void unlock() RELEASE() { mutex_.unlock(); }
+
+ private:
+  Mutex mutex_;
 };
 
 // Holds a Mutex or LongMutex for as long as it lives, except between unlock() and lock(). For one

@@ -33,7 +33,7 @@ ONLY_IN = {
     r"lzma\.h": ["archive/lzma_stream.cc"],
     r"libdeflate\.h": ["archive/crc32.h"],
     r"isa-l(/.*|\.h)": ["archive/inflate_stream.cc"],
-    r"rapidjson/.*": ["util/json_writer.h", "ctl/server_status.cc"],
+    r"rapidjson/.*": ["util/json.h", "ctl/server_status.cc"],
     r"prometheus/.*": ["metrics/"],
     r"charconv": ["util/number.h"],
     r"CLI/.*": ["ctl/app.cc"],

@@ -24,8 +24,8 @@
 #include "support/samples.h"
 #include "support/temp_folder.h"
 #include "unit/allocations/world.h"
+#include "util/clock.h"
 #include "util/log.h"
-#include "util/time_zone.h"
 
 #ifdef __SANITIZE_ADDRESS__
 extern "C" const char* __lsan_default_suppressions() { return "leak:libzip.so"; }  // see below

@@ -1,4 +1,4 @@
-#include "util/json_writer.h"
+#include "util/json.h"
 
 #include <gtest/gtest.h>
 

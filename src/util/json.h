@@ -3,14 +3,37 @@
 #include <rapidjson/stringbuffer.h>
 #include <rapidjson/writer.h>
 
+#include <cstddef>
 #include <cstdint>
+#include <cstdlib>
+#include <new>
 #include <string>
 #include <string_view>
 
-#include "util/json_memory.h"
 #include "util/utf8.h"
 
 namespace skopsfs::util {
+
+// An allocator for RapidJSON that throws when there is no memory. RapidJSON's own returns nullptr,
+// which RapidJSON then writes to.
+class JsonMemory {
+ public:
+  static constexpr bool kNeedFree = true;
+
+  void* Malloc(size_t size) { return size == 0 ? nullptr : Checked(std::malloc(size)); }
+  void* Realloc(void* old, size_t /*old_size*/, size_t size) {
+    if (size > 0) return Checked(std::realloc(old, size));
+    std::free(old);
+    return nullptr;
+  }
+  static void Free(void* memory) { std::free(memory); }
+
+ private:
+  static void* Checked(void* memory) {
+    if (memory == nullptr) throw std::bad_alloc();
+    return memory;
+  }
+};
 
 // Writes one JSON document on one line, in the order of the calls. Text may be any bytes, as paths
 // may; what is no UTF-8 is replaced. Not thread-safe.
