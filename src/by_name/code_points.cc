@@ -3,9 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <bit>
 
 #include "util/error.h"
+#include "util/utf8.h"
 
 namespace skopsfs::by_name {
 namespace {
@@ -103,18 +103,11 @@ size_t CodePoints::DecodeOne(size_t at) {
     const char32_t low = number(2, 2, is_big);
     return IsLowSurrogate(low) ? take(JoinSurrogates(unit, low), 4) : take(unit, 2);
   }
-  // The first byte of a sequence has as many leading ones as the sequence has bytes.
-  constexpr std::array<char32_t, 5> kSmallest = {0, 0, 0x80, 0x800, 0x10000};
-  const auto bytes = static_cast<size_t>(std::countl_one(bytes_[at]));
-  if (bytes < 2 || bytes > 4) Fail("it is not UTF-8");
-  char32_t value = bytes_[at] & (0xffU >> bytes);
-  for (size_t i = 1; i < bytes; ++i) {
-    if (i == left) return 0;
-    if ((bytes_[at + i] & 0xc0U) != 0x80) Fail("it is not UTF-8");
-    value = value << 6 | (bytes_[at + i] & 0x3fU);
-  }
-  if (value < kSmallest.at(bytes)) Fail("it is not UTF-8");
-  return take(value, bytes);
+  char32_t value = 0;
+  const auto* const bytes = reinterpret_cast<const char*>(bytes_.data());
+  const size_t size = util::DecodeFirst({bytes + at, left}, value);
+  if (size == 0) Fail("it is not UTF-8");
+  return size > left ? 0 : take(value, size);
 }
 
 }  // namespace skopsfs::by_name

@@ -5,7 +5,6 @@
 #include <deque>
 #include <functional>
 #include <limits>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_set>

@@ -1,42 +1,32 @@
 #include "util/utf8.h"
 
+#include <array>
+#include <bit>
+
 namespace skopsfs::util {
-namespace {
 
-// What the first byte of a sequence says: how many bytes follow, and the range of the first of
-// them (the others are 80..BF). This is table 3-7 of the Unicode standard.
-struct Lead {
-  int following = -1;
-  unsigned char low = 0x80;
-  unsigned char high = 0xbf;
-};
-
-Lead LeadOf(unsigned char byte) {
-  if (byte < 0x80) return {.following = 0};
-  if (byte >= 0xc2 && byte <= 0xdf) return {.following = 1};
-  if (byte == 0xe0) return {.following = 2, .low = 0xa0};
-  if (byte == 0xed) return {.following = 2, .high = 0x9f};
-  if (byte >= 0xe1 && byte <= 0xef) return {.following = 2};
-  if (byte == 0xf0) return {.following = 3, .low = 0x90};
-  if (byte == 0xf4) return {.following = 3, .high = 0x8f};
-  if (byte >= 0xf1 && byte <= 0xf3) return {.following = 3};
-  return {};
+size_t DecodeFirst(std::string_view text, char32_t& character) {
+  constexpr std::array<char32_t, 5> kSmallest = {0, 0, 0x80, 0x800, 0x10000};
+  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
+  character = byte(0);
+  if (character < 0x80) return 1;
+  // The first byte of a sequence has as many leading ones as the sequence has bytes.
+  const auto size = static_cast<size_t>(std::countl_one(byte(0)));
+  if (size < 2 || size > 4) return 0;
+  character &= 0xffU >> size;
+  for (size_t i = 1; i < size; ++i) {
+    if (i == text.size()) return size;
+    if ((byte(i) & 0xc0U) != 0x80) return 0;
+    character = character << 6 | (byte(i) & 0x3fU);
+  }
+  return character < kSmallest.at(size) ? 0 : size;
 }
 
-}  // namespace
-
 size_t SizeOfFirst(std::string_view text) {
-  const Lead lead = LeadOf(static_cast<unsigned char>(text[0]));
-  if (lead.following < 0) return 0;
-  const auto size = static_cast<size_t>(lead.following) + 1;
-  if (text.size() < size) return 0;
-  for (size_t i = 1; i < size; ++i) {
-    const auto byte = static_cast<unsigned char>(text[i]);
-    const unsigned char low = i == 1 ? lead.low : 0x80;
-    const unsigned char high = i == 1 ? lead.high : 0xbf;
-    if (byte < low || byte > high) return 0;
-  }
-  return size;
+  char32_t character = 0;
+  const size_t size = DecodeFirst(text, character);
+  const bool is_surrogate = character >= 0xd800 && character <= 0xdfff;
+  return size > text.size() || is_surrogate || character > 0x10ffff ? 0 : size;
 }
 
 void AppendUtf8(std::string& text, char32_t character) {

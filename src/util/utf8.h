@@ -10,6 +10,10 @@ namespace skopsfs::util {
 // nothing above U+10FFFF.
 bool IsUtf8(std::string_view text);
 
+// Decodes the first character of `text`, which is not empty. Returns how many bytes it has: 0 when
+// it is not UTF-8, more than there are when it is cut. Takes any number that such bytes can say.
+size_t DecodeFirst(std::string_view text, char32_t& character);
+
 // How many bytes the first character of `text` has, which is not empty; 0 when it is no such UTF-8.
 size_t SizeOfFirst(std::string_view text);
 
