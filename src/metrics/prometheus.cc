@@ -1,11 +1,13 @@
 #include "metrics/prometheus.h"
 
+#include <prometheus/metric_family.h>
 #include <prometheus/text_serializer.h>
 
 #include <algorithm>
 #include <cstring>
 #include <limits>
 #include <utility>
+#include <vector>
 
 #include "util/clock.h"
 #include "util/utf8.h"
@@ -49,7 +51,7 @@ class Collection {
   void Counter(const char* name, const char* help, double value) {
     AddValue(Add(name, help, MetricType::Counter), value);
   }
-  std::vector<MetricFamily> Take() { return std::move(families_); }
+  const std::vector<MetricFamily>& families() const { return families_; }
 
  private:
   std::vector<MetricFamily> families_;
@@ -147,7 +149,7 @@ double SecondsOfOldestRequest(const handover::Counters& counters) {
 
 }  // namespace
 
-std::vector<MetricFamily> Families(const handover::Counters& counters, const Subject& subject) {
+std::string PrometheusText(const handover::Counters& counters, const Subject& subject) {
   Collection collection;
   auto& info = collection.Add("skopsfs_info", "What serves the mount.", MetricType::Gauge);
   AddValue(info, 1,
@@ -168,11 +170,7 @@ std::vector<MetricFamily> Families(const handover::Counters& counters, const Sub
                    SecondsOfOldestRequest(counters));
   collection.Gauge("skopsfs_last_update_seconds", "Of which time these gauges are.",
                    Seconds(counters.updated));
-  return collection.Take();
-}
-
-std::string PrometheusText(const handover::Counters& counters, const Subject& subject) {
-  return prometheus::TextSerializer().Serialize(Families(counters, subject));
+  return prometheus::TextSerializer().Serialize(collection.families());
 }
 
 }  // namespace skopsfs::metrics

@@ -1,9 +1,6 @@
 #pragma once
 
-#include <prometheus/metric_family.h>
-
 #include <string>
-#include <vector>
 
 #include "handover/counters.h"
 
@@ -22,11 +19,8 @@ struct Subject {
   std::string mountpoint;
 };
 
-// The counters as Prometheus has them. They may change meanwhile: each number is right by itself.
-std::vector<prometheus::MetricFamily> Families(const handover::Counters& counters,
-                                               const Subject& subject);
-
-// The same in the text format that Prometheus reads.
+// The counters in the text format that Prometheus reads. They may change meanwhile: each number is
+// right by itself.
 std::string PrometheusText(const handover::Counters& counters, const Subject& subject);
 
 }  // namespace skopsfs::metrics
