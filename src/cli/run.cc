@@ -17,9 +17,7 @@
 #include <string_view>
 #include <vector>
 
-#include "cli/options.h"
 #include "cli/user.h"
-#include "cli/version.h"
 #include "source/source.h"
 #include "supervisor/execute.h"
 #include "supervisor/mountpoint.h"
@@ -216,8 +214,6 @@ int ServeOrExplain(const Options& options, std::span<const char* const> argument
 }
 
 }  // namespace
-
-metrics::Versions ThisVersion() { return {SKOPSFS_VERSION, supervisor::LibraryVersion()}; }
 
 int Run(std::span<const char* const> arguments) {
   if (const auto given = TakeDescriptors(arguments, supervisor::kMetricsProcess)) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <span>
+#include <string>
 #include <utility>
 
 #include "cli/options.h"
@@ -29,5 +30,9 @@ int Run(std::span<const char* const> arguments);
 
 // Of this program and of libfuse.
 metrics::Versions ThisVersion();
+
+// What --version prints: the version of the program and of its libraries, and which of the features
+// that it uses this kernel has.
+std::string VersionText();
 
 }  // namespace skopsfs::cli

@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "util/error.h"
@@ -19,6 +20,29 @@ namespace {
 std::optional<id_t> Number(std::string_view text) {
   const auto id = util::ParseNumber<id_t>(text);
   return id != static_cast<id_t>(-1) ? id : std::nullopt;
+}
+
+// The ids of "USER[:GROUP]", both names or numbers; without a group, the user's own. Throws
+// util::Error when there is no such user or group.
+util::UserIds FindUser(const std::string& text) {
+  const size_t colon = text.find(':');
+  const std::string user = text.substr(0, colon);
+  const auto number = Number(user);
+  const passwd* const known = number ? getpwuid(*number) : getpwnam(user.c_str());
+  if (known == nullptr && !number) {
+    throw util::Error(EINVAL, fmt::format("there is no user {}", util::Quoted(user)));
+  }
+  util::UserIds ids{number ? *number : known->pw_uid, known != nullptr ? known->pw_gid : *number};
+  if (colon == std::string::npos) return ids;
+  const std::string group = text.substr(colon + 1);
+  if (const auto id = Number(group)) {
+    ids.gid = *id;
+  } else if (const auto* const found = getgrnam(group.c_str())) {
+    ids.gid = found->gr_gid;
+  } else {
+    throw util::Error(EINVAL, fmt::format("there is no group {}", util::Quoted(group)));
+  }
+  return ids;
 }
 
 OpenedSource OpenAs(const util::UserIds& user, const Options& options) {
@@ -65,27 +89,6 @@ OpenedSource OpenSource(const Options& options) {
                                            : "the source's owner cannot read it");
   }
   return opened;
-}
-
-util::UserIds FindUser(const std::string& text) {
-  const size_t colon = text.find(':');
-  const std::string user = text.substr(0, colon);
-  const auto number = Number(user);
-  const passwd* const known = number ? getpwuid(*number) : getpwnam(user.c_str());
-  if (known == nullptr && !number) {
-    throw util::Error(EINVAL, fmt::format("there is no user {}", util::Quoted(user)));
-  }
-  util::UserIds ids{number ? *number : known->pw_uid, known != nullptr ? known->pw_gid : *number};
-  if (colon == std::string::npos) return ids;
-  const std::string group = text.substr(colon + 1);
-  if (const auto id = Number(group)) {
-    ids.gid = *id;
-  } else if (const auto* const found = getgrnam(group.c_str())) {
-    ids.gid = found->gr_gid;
-  } else {
-    throw util::Error(EINVAL, fmt::format("there is no group {}", util::Quoted(group)));
-  }
-  return ids;
 }
 
 }  // namespace skopsfs::cli

@@ -1,16 +1,10 @@
 #pragma once
 
-#include <string>
-
 #include "cli/options.h"
 #include "source/source.h"
 #include "util/serving_user.h"
 
 namespace skopsfs::cli {
-
-// The ids of "USER[:GROUP]", both names or numbers; without a group, the user's own. Throws
-// util::Error when there is no such user or group.
-util::UserIds FindUser(const std::string& text);
 
 // What is served, and as whom.
 struct OpenedSource {

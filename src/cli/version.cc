@@ -1,4 +1,4 @@
-#include "cli/version.h"
+// Which versions this program, its libraries and the kernel are.
 
 #include <fmt/format.h>
 
@@ -6,6 +6,7 @@
 #include <system_error>
 
 #include "archive/codecs.h"
+#include "cli/run.h"
 #include "supervisor/mount.h"
 #include "worker/kernel_features.h"
 
@@ -33,6 +34,8 @@ std::string LandlockText(long version) {
 }
 
 }  // namespace
+
+metrics::Versions ThisVersion() { return {SKOPSFS_VERSION, supervisor::LibraryVersion()}; }
 
 std::string VersionText() {
   const auto kernel = worker::FindKernelFeatures();
