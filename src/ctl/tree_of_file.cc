@@ -1,6 +1,8 @@
 // Reads the tree of an archive file.
 
 #include <algorithm>
+#include <map>
+#include <utility>
 
 #include "archive/inner_archive.h"
 #include "by_name/name_tree.h"
@@ -28,7 +30,6 @@ class TreeReader {
   }
 
   Tree Read() {
-    named_.resize(archive_.index->node_count());
     try {
       ReadNames();
     } catch (const Error& error) {
@@ -36,7 +37,7 @@ class TreeReader {
     }
     for (const uint32_t node : archive_.index->MembersInFileOrder()) {
       if (tree_.is_cut) break;
-      if (named_[node]) continue;
+      if (found_.contains({NameTree::Kind::kLink, node})) continue;
       const std::string name = archive_.index->PathOf(node);
       Add({.name = name, .member = name, .is_named = false}, *archive_.index, node,
           [&] { return ExtentOf(node); });
@@ -82,14 +83,30 @@ class TreeReader {
       const std::string name = above + std::string(child.name);
       if (child.kind == NameTree::Kind::kFolder) {
         AddChildren(names, parent.first_child + i, name + "/");
-      } else if (child.kind == NameTree::Kind::kNpz) {
-        AddInner(child.member, name + "/");
       } else {
-        named_[child.member] = true;
-        Add({.name = name, .member = archive_.index->PathOf(child.member)}, *archive_.index,
-            child.member, [&] { return ExtentOf(child.member); });
+        AddMember(child, name);
       }
     }
+  }
+
+  // Reads it under its first name only: a model may have one member under very many.
+  void AddMember(const NameTree::Node& child, const std::string& name) {
+    const auto [known, is_new] = found_.try_emplace({child.kind, child.member});
+    Found& found = known->second;
+    for (size_t i = found.begin; i < found.end; ++i) {
+      TreeItem item = tree_.items[i];
+      item.name.replace(0, found.name_size, name);
+      tree_.Add(std::move(item));
+    }
+    if (!is_new) return;
+    found = {.begin = tree_.items.size(), .name_size = name.size()};
+    if (child.kind == NameTree::Kind::kNpz) {
+      AddInner(child.member, name + "/");
+    } else {
+      Add({.name = name, .member = archive_.index->PathOf(child.member)}, *archive_.index,
+          child.member, [&] { return ExtentOf(child.member); });
+    }
+    found.end = tree_.items.size();
   }
 
   // What is in the npz `member`; what is wrong with that as a whole is said beside its link.
@@ -109,10 +126,17 @@ class TreeReader {
     }
   }
 
+  // The items of a member.
+  struct Found {
+    size_t begin = 0;
+    size_t end = 0;
+    size_t name_size = 0;
+  };
+
   const std::string path_;
   archive::DecoderPool pool_;
   OpenedArchive archive_;
-  std::vector<bool> named_;  // nodes
+  std::map<std::pair<NameTree::Kind, uint32_t>, Found> found_;  // under their first names
   Tree tree_;
 };
 

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <vector>
 
 #include "support/archive_builder.h"
 #include "support/errors.h"
@@ -15,6 +16,7 @@ namespace {
 
 using testing::ArchiveBuilder;
 using testing::DataPath;
+using ::testing::ElementsAre;
 using testing::ErrnoOf;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -91,6 +93,34 @@ TEST(Tree, GenuineSparseMatricesShowTheirArrays) {
     EXPECT_EQ(item.problem, "") << item.name;
     EXPECT_EQ(item.array.has_value(), item.name.ends_with(".npy")) << item.name;
   }
+}
+
+TEST(Tree, AMemberOfSeveralNamesIsTheSameUnderEach) {
+  ArchiveBuilder inner;
+  inner.Add({.name = "data.npy", .data = Npy("'<f8'", "(2, 3)", 48)});
+  inner.Add({.name = "bad.npy", .data = "no array"});
+  const auto node = [](const std::string& file) {
+    return R"({"__loader__": "NdArrayNode", "file": ")" + file + R"("})";
+  };
+  ArchiveBuilder archive;
+  archive
+      .Add({.name = "schema.json",
+            .data = R"({"content": {"a": )" + node("1.npz") + R"(, "bc": )" + node("1.npz") +
+                    R"(, "d": )" + node("2.npy") + R"(, "e": )" + node("2.npy") + "}}"})
+      .Add({.name = "1.npz", .data = inner.Build()})
+      .Add({.name = "2.npy", .data = Npy("'<i4'", "(3,)", 12)});
+  const Tree tree = TreeOf(archive);
+  std::vector<std::string> found;
+  for (const auto& item : tree.items) {
+    found.push_back(item.name + " " + item.member + " " + (item.array ? item.array->dtype : "-"));
+  }
+  EXPECT_THAT(found, ElementsAre("content/a/bad.npy 1.npz/bad.npy -",
+                                 "content/a/data.npy 1.npz/data.npy float64",
+                                 "content/a.npz 1.npz -", "content/bc/bad.npy 1.npz/bad.npy -",
+                                 "content/bc/data.npy 1.npz/data.npy float64",
+                                 "content/bc.npz 1.npz -", "content/d.npy 2.npy int32",
+                                 "content/e.npy 2.npy int32", "schema.json schema.json -"));
+  EXPECT_THAT(tree.items[3].problem, HasSubstr("no .npy header"));
 }
 
 TEST(Tree, FoldersOfNames) {
