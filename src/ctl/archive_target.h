@@ -10,7 +10,7 @@
 #include "archive/archive_index.h"
 #include "archive/decoder_pool.h"
 #include "archive/member_reader.h"
-#include "ctl/target.h"
+#include "ctl/read_through.h"
 #include "util/mutex.h"
 
 namespace skopsfs::ctl {

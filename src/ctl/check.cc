@@ -23,14 +23,6 @@ unsigned ThreadsFor(unsigned wanted) {
   return wanted != 0 ? wanted : std::clamp(std::thread::hardware_concurrency(), 1U, kMost);
 }
 
-struct Totals {
-  uint64_t archives = 0;
-  uint64_t members = 0;
-  uint64_t bytes = 0;
-  uint64_t faulty = 0;     // archives
-  uint64_t unchecked = 0;  // archives and paths
-};
-
 // Takes note of what is found, and prints it as it comes or as one document at the end. Not
 // thread-safe.
 class Printer {
@@ -41,11 +33,11 @@ class Printer {
   }
 
   void Take(const Report& report) {
-    ++totals_.archives;
-    totals_.members += report.members;
-    totals_.bytes += report.bytes;
-    if (report.fault_count > 0) ++totals_.faulty;
-    if (!report.unchecked.empty()) ++totals_.unchecked;
+    ++archives_;
+    members_ += report.members;
+    bytes_ += report.bytes;
+    if (report.fault_count > 0) ++faulty_;
+    if (!report.unchecked.empty()) ++unchecked_;
     if (is_json_) {
       AddJson(report);
     } else if (!report.is_right()) {
@@ -55,21 +47,21 @@ class Printer {
 
   // A path that could not even be looked at.
   void Problem(const std::string& path, const std::string& reason) {
-    ++totals_.unchecked;
+    ++unchecked_;
     if (is_json_) return AddJson({.path = path, .unchecked = reason});
     progress_.Around([&] { PrintUnchecked(path, reason); });
   }
 
   int Finish() {
     if (is_json_) {
-      json_.EndArray().Key("members").Number(totals_.members).Key("bytes").Number(totals_.bytes);
-      json_.Key("faulty").Number(totals_.faulty).Key("unchecked").Number(totals_.unchecked);
+      json_.EndArray().Key("members").Number(members_).Key("bytes").Number(bytes_);
+      json_.Key("faulty").Number(faulty_).Key("unchecked").Number(unchecked_);
       json_.Key("seconds").Real(progress_.seconds()).EndObject();
       fmt::print("{}", json_.Line());
     } else {
       progress_.Around([&] { fmt::print("{}\n", Summary()); });
     }
-    return totals_.faulty > 0 ? kExitWrong : totals_.unchecked > 0 ? kExitNotDone : kExitGood;
+    return faulty_ > 0 ? kExitWrong : unchecked_ > 0 ? kExitNotDone : kExitGood;
   }
 
  private:
@@ -96,32 +88,33 @@ class Printer {
     json_.Key("members").Number(report.members).Key("bytes").Number(report.bytes);
     json_.Key("faults").BeginArray();
     for (const auto& fault : report.faults) {
-      json_.BeginObject().Key("member");
-      fault.member.empty() ? json_.Null() : json_.Text(fault.member);
+      json_.BeginObject().Key("member").TextOrNull(fault.member);
       json_.Key("reason").Text(fault.reason).EndObject();
     }
     json_.EndArray().Key("faults_left_out").Number(report.fault_count - report.faults.size());
-    json_.Key("unchecked");
-    report.unchecked.empty() ? json_.Null() : json_.Text(report.unchecked);
-    json_.EndObject();
+    json_.Key("unchecked").TextOrNull(report.unchecked).EndObject();
   }
 
   std::string Summary() const {
     const double seconds = progress_.seconds();
-    const auto speed = static_cast<uint64_t>(static_cast<double>(totals_.bytes) / seconds);
-    std::string text = fmt::format(
-        "{} {}, {}: {} in {:.1f} s ({}/s)", verb_, CountText(totals_.archives, "archive"),
-        CountText(totals_.members, "member"), SizeText(totals_.bytes), seconds, SizeText(speed));
-    if (totals_.faulty > 0) text += fmt::format(", {} faulty", totals_.faulty);
-    if (totals_.unchecked > 0) text += fmt::format(", {} not {}", totals_.unchecked, verb_);
-    return text + (totals_.faulty + totals_.unchecked == 0 ? ", all good" : "");
+    const auto speed = static_cast<uint64_t>(static_cast<double>(bytes_) / seconds);
+    std::string text =
+        fmt::format("{} {}, {}: {} in {:.1f} s ({}/s)", verb_, CountText(archives_, "archive"),
+                    CountText(members_, "member"), SizeText(bytes_), seconds, SizeText(speed));
+    if (faulty_ > 0) text += fmt::format(", {} faulty", faulty_);
+    if (unchecked_ > 0) text += fmt::format(", {} not {}", unchecked_, verb_);
+    return text + (faulty_ + unchecked_ == 0 ? ", all good" : "");
   }
 
   const std::string_view verb_;
   const bool is_json_;
   Progress& progress_;
   util::JsonWriter json_;
-  Totals totals_;
+  uint64_t archives_ = 0;
+  uint64_t members_ = 0;
+  uint64_t bytes_ = 0;
+  uint64_t faulty_ = 0;     // archives
+  uint64_t unchecked_ = 0;  // archives and paths
 };
 
 int ReadAll(const CheckOptions& options, std::string_view verb,

@@ -3,7 +3,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "ctl/archive_target.h"
 #include "ctl/files.h"
 #include "ctl/mounted_target.h"
 #include "source/source.h"

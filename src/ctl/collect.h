@@ -7,7 +7,7 @@
 
 #include "ctl/archive_target.h"
 #include "ctl/mounts.h"
-#include "ctl/target.h"
+#include "ctl/read_through.h"
 
 namespace skopsfs::ctl {
 
@@ -25,8 +25,8 @@ class Collector {
 
   // Calls `problem` with what cannot be looked at. `memory`, and what `problem` refers to, must
   // outlive the targets.
-  Collector(std::vector<MountPoint> mounts, const Options& options, ArchiveTarget::Memory& memory,
-            Problem problem)
+  Collector(std::vector<util::MountEntry> mounts, const Options& options,
+            ArchiveTarget::Memory& memory, Problem problem)
       : mounts_(std::move(mounts)),
         options_(options),
         memory_(memory),
@@ -42,7 +42,7 @@ class Collector {
   void AddMounted(const std::string& path, bool is_folder);
   void Tell(const std::string& path, const std::string& reason);
 
-  const std::vector<MountPoint> mounts_;
+  const std::vector<util::MountEntry> mounts_;
   const Options options_;
   ArchiveTarget::Memory& memory_;
   const Problem problem_;

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
@@ -35,6 +36,10 @@ inline bool IsShownUnreadable(const struct stat& st) {
 inline constexpr auto kShownUnreadable = "it cannot be read; the log of the mount says why";
 
 std::string JoinPath(const std::string& folder, std::string_view name);
+
+// How many bytes of the open file are in the page cache, by cachestat, or by mincore on kernels
+// before 6.5. Nothing where the kernel does not tell: since 2019 it tells owners and root only.
+std::optional<uint64_t> ResidentBytes(int fd);
 
 using VisitFile = std::function<void(const std::string& path, const struct stat& st)>;
 

@@ -73,23 +73,6 @@ std::string NameOf(const std::string& process) {
   }
 }
 
-// Looks at each process in `proc`, by its number and its folder. Returns how many could not be
-// looked at; those that end meanwhile are not among them.
-template <typename Look>
-uint64_t ForEachProcess(const std::string& proc, const Look& look) {
-  uint64_t unknown = 0;
-  for (const auto& name : ListFolder(proc)) {
-    const auto pid = ParseNumber<pid_t>(name);
-    if (!pid) continue;
-    try {
-      look(*pid, JoinPath(proc, name));
-    } catch (const util::Error& error) {
-      if (error.code() != ENOENT && error.code() != ESRCH) ++unknown;
-    }
-  }
-  return unknown;
-}
-
 }  // namespace
 
 std::vector<Mapping> ParseMappings(std::string_view smaps, const std::set<dev_t>& devices) {
@@ -112,29 +95,23 @@ std::vector<Mapping> ParseMappings(std::string_view smaps, const std::set<dev_t>
 
 Mappings ReadMappings(const std::set<dev_t>& devices, const std::string& proc) {
   Mappings mappings{.are_of_all_processes = ShowsAllProcesses(proc)};
-  mappings.unknown = ForEachProcess(proc, [&](pid_t pid, const std::string& folder) {
-    // It is much quicker than smaps, which few need.
-    if (ParseMappings(ReadWhole(folder + "/maps", kMostBytes), devices).empty()) return;
-    for (auto& mapping : ParseMappings(ReadWhole(folder + "/smaps", kMostBytes), devices)) {
-      mapping.pid = pid;
-      mappings.names.try_emplace(pid, NameOf(folder));
-      mappings.all.push_back(std::move(mapping));
+  for (const auto& name : ListFolder(proc)) {
+    const auto pid = ParseNumber<pid_t>(name);
+    if (!pid) continue;
+    const std::string folder = JoinPath(proc, name);
+    try {
+      // It is much quicker than smaps, which few need.
+      if (ParseMappings(ReadWhole(folder + "/maps", kMostBytes), devices).empty()) continue;
+      for (auto& mapping : ParseMappings(ReadWhole(folder + "/smaps", kMostBytes), devices)) {
+        mapping.pid = *pid;
+        mappings.names.try_emplace(*pid, NameOf(folder));
+        mappings.all.push_back(std::move(mapping));
+      }
+    } catch (const util::Error& error) {
+      if (error.code() != ENOENT && error.code() != ESRCH) ++mappings.unknown;
     }
-  });
+  }
   return mappings;
-}
-
-std::map<dev_t, std::set<std::string>> PathsByName(const std::set<dev_t>& devices,
-                                                   const std::string& proc) {
-  std::map<dev_t, std::set<std::string>> found;
-  if (devices.empty()) return found;
-  ForEachProcess(proc, [&](pid_t, const std::string& folder) {
-    for (auto& mapping : ParseMappings(ReadWhole(folder + "/maps", kMostBytes), devices)) {
-      if (mapping.path.find("/by-name/") == std::string::npos) continue;
-      found[mapping.device].insert(std::move(mapping.path));
-    }
-  });
-  return found;
 }
 
 }  // namespace skopsfs::ctl

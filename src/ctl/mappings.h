@@ -34,9 +34,4 @@ struct Mappings {
 // The mappings of all processes in `proc`. Processes that end meanwhile are left out.
 Mappings ReadMappings(const std::set<dev_t>& devices, const std::string& proc = "/proc");
 
-// By device, the paths below a folder by-name that somebody has mapped. They are of arrays in an
-// npz, which have names only there.
-std::map<dev_t, std::set<std::string>> PathsByName(const std::set<dev_t>& devices,
-                                                   const std::string& proc = "/proc");
-
 }  // namespace skopsfs::ctl

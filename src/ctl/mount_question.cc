@@ -6,11 +6,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <chrono>
 #include <csignal>
 
 #include "ctl/files.h"
-#include "ctl/page_cache.h"
 #include "util/error.h"
 
 namespace skopsfs::ctl {

@@ -38,8 +38,8 @@ class MountQuestion {
  public:
   static constexpr auto kPatience = std::chrono::seconds(5);
 
-  // The answer also has the pages of the members `by_name`, see PathsByName(). Throws util::Error
-  // when no child can be made.
+  // The answer also has the pages of the members `by_name`: paths below a folder by-name, as any
+  // process has them. Throws util::Error when no child can be made.
   explicit MountQuestion(std::string mountpoint, const std::set<std::string>& by_name = {});
   ~MountQuestion();
   MountQuestion(const MountQuestion&) = delete;

@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "ctl/target.h"
+#include "ctl/read_through.h"
 
 namespace skopsfs::ctl {
 

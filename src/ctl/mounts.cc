@@ -9,31 +9,28 @@
 
 namespace skopsfs::ctl {
 
-std::vector<MountPoint> FindMounts(const std::vector<util::MountEntry>& table) {
-  std::vector<MountPoint> mounts;
+using util::MountEntry;
+
+std::vector<MountEntry> FindMounts(const std::vector<MountEntry>& table) {
+  std::vector<MountEntry> mounts;
   for (const auto& entry : table) {
-    std::erase_if(mounts, [&](const MountPoint& other) { return other.path == entry.mountpoint; });
-    const bool is_certain = entry.type == "fuse.skopsfs";
-    if (!is_certain && entry.type != "fuse") continue;
-    mounts.push_back({.device = entry.device,
-                      .path = entry.mountpoint,
-                      .source = entry.source,
-                      .is_whole = entry.root == "/",
-                      .is_certain = is_certain});
+    std::erase_if(mounts, [&](const auto& other) { return other.mountpoint == entry.mountpoint; });
+    if (IsCertain(entry) || entry.type == "fuse") mounts.push_back(entry);
   }
   return mounts;
 }
 
-std::vector<MountPoint> ReadMounts() {
+std::vector<MountEntry> ReadMounts() {
   const auto table = util::ReadMountTable();
   if (table.empty()) throw util::ErrnoError("/proc/self/mountinfo cannot be read");
   return FindMounts(table);
 }
 
-bool IsOnMount(const std::vector<MountPoint>& mounts, dev_t device) {
-  return std::any_of(mounts.begin(), mounts.end(), [&](const MountPoint& mount) {
+bool IsOnMount(const std::vector<MountEntry>& mounts, dev_t device) {
+  return std::any_of(mounts.begin(), mounts.end(), [&](const MountEntry& mount) {
     if (mount.device != device) return false;
-    return mount.is_certain || access(JoinPath(mount.path, ".skopsfs/health").c_str(), F_OK) == 0;
+    return IsCertain(mount) ||
+           access(JoinPath(mount.mountpoint, ".skopsfs/health").c_str(), F_OK) == 0;
   });
 }
 

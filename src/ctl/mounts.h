@@ -2,30 +2,23 @@
 
 #include <sys/types.h>
 
-#include <string>
 #include <vector>
 
 #include "util/mount_table.h"
 
 namespace skopsfs::ctl {
 
-// A mount in this mount namespace that is of skopsfs, or may be: one that others have made for it,
-// as CSI drivers do, may have the type "fuse" only.
-struct MountPoint {
-  dev_t device = 0;
-  std::string path = {};
-  std::string source = {};  // what it says it is mounted from
-  bool is_whole = true;     // else only a part of it is bound there
-  bool is_certain = true;   // else only its answer tells
-};
+// The mounts in the table that are of skopsfs, or may be: one that others have made for it, as CSI
+// drivers do, may have the type "fuse" only. Those that another mount covers are left out.
+std::vector<util::MountEntry> FindMounts(const std::vector<util::MountEntry>& table);
 
-// The mounts of type fuse.skopsfs, or fuse, in the table, without those that another mount covers.
-std::vector<MountPoint> FindMounts(const std::vector<util::MountEntry>& table);
+// Else only its answer tells.
+inline bool IsCertain(const util::MountEntry& mount) { return mount.type == "fuse.skopsfs"; }
 
 // Those that this process sees. Touches none of them, since they may be dead. Throws util::Error.
-std::vector<MountPoint> ReadMounts();
+std::vector<util::MountEntry> ReadMounts();
 
 // Whether this device is one of these mounts. Asks those that are not certain.
-bool IsOnMount(const std::vector<MountPoint>& mounts, dev_t device);
+bool IsOnMount(const std::vector<util::MountEntry>& mounts, dev_t device);
 
 }  // namespace skopsfs::ctl

@@ -201,15 +201,7 @@ NpyHeader ParseDictionary(std::string_view text) {
 
 std::string FromLatin1(std::string_view text) {
   std::string utf8;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x80) {
-      utf8 += c;
-    } else {
-      utf8 += static_cast<char>(0xc0 | (byte >> 6));
-      utf8 += static_cast<char>(0x80 | (byte & 0x3f));
-    }
-  }
+  for (const char c : text) util::AppendUtf8(utf8, static_cast<unsigned char>(c));
   return utf8;
 }
 

@@ -15,11 +15,14 @@
 #include <utility>
 
 #include "ctl/app.h"
+#include "ctl/mounts.h"
 #include "ctl/text.h"
 #include "util/error.h"
 
 namespace skopsfs::ctl {
 namespace {
+
+using util::MountEntry;
 
 // The archive of a file that none of the members known is: of a version that was replaced, or of
 // members that were not looked at. Not one whose members are all known.
@@ -50,19 +53,19 @@ std::string MountedPath(const std::string& path) {
 }
 
 // One mountpoint of each mount. Throws util::Error where `wanted` is none.
-std::vector<MountPoint> MountsToAsk(const std::string& wanted) {
-  std::vector<MountPoint> chosen;
+std::vector<MountEntry> MountsToAsk(const std::string& wanted) {
+  std::vector<MountEntry> chosen;
   for (auto& mount : ReadMounts()) {
     if (!wanted.empty()) {
-      if (mount.path == MountedPath(wanted)) chosen.push_back(std::move(mount));
+      if (mount.mountpoint == MountedPath(wanted)) chosen.push_back(std::move(mount));
       continue;
     }
-    const auto known = std::find_if(chosen.begin(), chosen.end(), [&](const MountPoint& other) {
+    const auto known = std::find_if(chosen.begin(), chosen.end(), [&](const MountEntry& other) {
       return other.device == mount.device;
     });
     if (known == chosen.end()) {
       chosen.push_back(std::move(mount));
-    } else if (mount.is_whole && !known->is_whole) {
+    } else if (mount.root == "/" && known->root != "/") {
       *known = std::move(mount);
     }
   }
@@ -87,23 +90,27 @@ struct Snapshot {
 
 Snapshot Look(const std::string& wanted) {
   const auto mounts = MountsToAsk(wanted);
+  Snapshot snapshot;
+  if (mounts.empty()) return snapshot;
   std::set<dev_t> devices;
   for (const auto& mount : mounts) devices.insert(mount.device);
-  auto by_name = PathsByName(devices);
+  snapshot.mappings = ReadMappings(devices);
+  std::map<dev_t, std::set<std::string>> by_name;  // arrays in an npz have names only there
+  for (const auto& mapping : snapshot.mappings.all) {
+    const bool is_there = mapping.path.find("/by-name/") != std::string::npos;
+    if (is_there) by_name[mapping.device].insert(mapping.path);
+  }
   std::vector<std::unique_ptr<MountQuestion>> questions;
   questions.reserve(mounts.size());
   for (const auto& mount : mounts) {
-    questions.push_back(std::make_unique<MountQuestion>(mount.path, by_name[mount.device]));
+    questions.push_back(std::make_unique<MountQuestion>(mount.mountpoint, by_name[mount.device]));
   }
   std::vector<MountAnswer> answers;
   answers.reserve(questions.size());
   for (const auto& question : questions) answers.push_back(question->Wait());
-  Snapshot snapshot;
-  if (mounts.empty()) return snapshot;
-  snapshot.mappings = ReadMappings(devices);
   for (size_t i = 0; i < mounts.size(); ++i) {
     // Most likely another program's.
-    if (!mounts[i].is_certain && !answers[i].problem.empty() && wanted.empty()) continue;
+    if (!IsCertain(mounts[i]) && !answers[i].problem.empty() && wanted.empty()) continue;
     snapshot.reports.push_back(MakeReport(mounts[i], std::move(answers[i]), snapshot.mappings.all));
   }
   return snapshot;
@@ -127,7 +134,7 @@ std::optional<uint64_t> ArchiveUse::saved() const {
   return mapped > *resident ? mapped - *resident : 0;
 }
 
-MountReport MakeReport(const MountPoint& mount, MountAnswer answer,
+MountReport MakeReport(const MountEntry& mount, MountAnswer answer,
                        const std::vector<Mapping>& mappings) {
   MountReport report{.mount = mount, .answer = std::move(answer)};
   const auto& known = report.answer;
@@ -169,14 +176,9 @@ int ShowStatus(const StatusOptions& options) {
     // Those that were left behind, and whose mount has answered or gone since.
     while (waitpid(-1, nullptr, WNOHANG) > 0) {
     }
-    try {
-      const Snapshot snapshot = Look(options.mountpoint);
-      PrintStatus(snapshot, options);
-      if (!options.watch) return snapshot.all_answer() ? kExitGood : kExitWrong;
-    } catch (const util::Error& error) {
-      fmt::print(stderr, "skopsfsctl: {}\n", error.what());
-      return kExitNotDone;
-    }
+    const Snapshot snapshot = Look(options.mountpoint);
+    PrintStatus(snapshot, options);
+    if (!options.watch) return snapshot.all_answer() ? kExitGood : kExitWrong;
     std::this_thread::sleep_for(std::chrono::duration<double>(*options.watch));
   }
 }

@@ -8,7 +8,7 @@
 
 #include "ctl/mappings.h"
 #include "ctl/mount_question.h"
-#include "ctl/mounts.h"
+#include "util/mount_table.h"
 
 namespace skopsfs::ctl {
 
@@ -23,14 +23,14 @@ struct ArchiveUse {
 };
 
 struct MountReport {
-  MountPoint mount = {};
+  util::MountEntry mount = {};
   MountAnswer answer = {};
   std::vector<ArchiveUse> uses = {};  // by archive of the answer
   ArchiveUse other = {};              // mappings of archives that the answer does not list
 };
 
 // Combines what a mount answered with what processes map of it.
-MountReport MakeReport(const MountPoint& mount, MountAnswer answer,
+MountReport MakeReport(const util::MountEntry& mount, MountAnswer answer,
                        const std::vector<Mapping>& mappings);
 
 // `mappings` are those that the reports were made with.
@@ -45,7 +45,8 @@ struct StatusOptions {
   bool processes = false;  // each by its name
 };
 
-// Prints the status of mounts, once or repeatedly. Returns the exit code, see app.h.
+// Prints the status of mounts, once or repeatedly. Returns the exit code, see app.h. Throws
+// util::Error when they cannot be asked.
 int ShowStatus(const StatusOptions& options);
 
 }  // namespace skopsfs::ctl

@@ -19,11 +19,11 @@ std::string HeadOf(const MountReport& report) {
   const auto& status = report.answer.status;
   const auto& mount = report.mount;
   if (!report.answer.problem.empty()) {
-    return fmt::format("{}: {}: {}\n", NameText(mount.path), NameText(mount.source),
+    return fmt::format("{}: {}: {}\n", NameText(mount.mountpoint), NameText(mount.source),
                        util::Printable(report.answer.problem));
   }
   return fmt::format("{}: {}, skopsfs {}, up {}, {}, {} ({} open, {} failed)\n",
-                     NameText(mount.path), NameText(status.source), NameText(status.version),
+                     NameText(mount.mountpoint), NameText(status.source), NameText(status.version),
                      DurationText(status.uptime_seconds), CountText(status.restarts, "restart"),
                      CountText(status.known, "archive"), status.open, status.failed);
 }
@@ -107,14 +107,8 @@ std::string NotesOn(const MountReport& report) {
   return text;
 }
 
-void AddNumberOrNull(util::JsonWriter& json, const std::optional<uint64_t>& number) {
-  number ? json.Number(*number) : json.Null();
-}
-
 void AddUse(util::JsonWriter& json, const ArchiveUse& use, bool sees_all) {
-  json.Key("resident_bytes");
-  AddNumberOrNull(json, use.resident);
-  json.Key("processes");
+  json.Key("resident_bytes").NumberOrNull(use.resident).Key("processes");
   if (use.processes.empty() && !sees_all) {
     json.Null();
   } else {
@@ -122,17 +116,16 @@ void AddUse(util::JsonWriter& json, const ArchiveUse& use, bool sees_all) {
     for (const pid_t pid : use.processes) json.Number(static_cast<uint64_t>(pid));
     json.EndArray();
   }
-  json.Key("mapped_bytes").Number(use.mapped).Key("saved_bytes");
-  AddNumberOrNull(json, sees_all ? use.saved() : std::nullopt);
+  json.Key("mapped_bytes").Number(use.mapped);
+  json.Key("saved_bytes").NumberOrNull(sees_all ? use.saved() : std::nullopt);
 }
 
 void AddMount(util::JsonWriter& json, const MountReport& report, bool sees_all) {
   const auto& answer = report.answer;
   const auto& status = answer.status;
-  json.BeginObject().Key("mountpoint").Text(report.mount.path);
+  json.BeginObject().Key("mountpoint").Text(report.mount.mountpoint);
   json.Key("source").Text(status.source.empty() ? report.mount.source : status.source);
-  json.Key("problem");
-  answer.problem.empty() ? json.Null() : json.Text(answer.problem);
+  json.Key("problem").TextOrNull(answer.problem);
   json.Key("version").Text(status.version).Key("pid").Number(status.pid);
   json.Key("worker_pid").Number(status.worker_pid);
   json.Key("uptime_seconds").Number(status.uptime_seconds);

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <string_view>
 
 #include "ctl/app.h"
 #include "ctl/files.h"
@@ -116,8 +115,7 @@ void PrintText(const std::string& path, const Tree& tree, const Print& print) {
 
 void PrintJson(const std::string& path, const Tree& tree, const Print& print) {
   util::JsonWriter json;
-  json.BeginObject().Key("archive").Text(path).Key("names_problem");
-  tree.names_problem.empty() ? json.Null() : json.Text(tree.names_problem);
+  json.BeginObject().Key("archive").Text(path).Key("names_problem").TextOrNull(tree.names_problem);
   json.Key("is_cut").Bool(tree.is_cut).Key("members").BeginArray();
   for (const auto& item : tree.items) {
     json.BeginObject().Key("name");

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <new>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -54,6 +55,10 @@ class JsonWriter {
   JsonWriter& Real(double number) { return Done(writer_.Double(number)); }
   JsonWriter& Bool(bool value) { return Done(writer_.Bool(value)); }
   JsonWriter& Null() { return Done(writer_.Null()); }
+  JsonWriter& TextOrNull(std::string_view text) { return text.empty() ? Null() : Text(text); }
+  JsonWriter& NumberOrNull(const std::optional<uint64_t>& number) {
+    return number ? Number(*number) : Null();
+  }
 
   // What was written since it was taken last.
   std::string Take() {

@@ -13,10 +13,10 @@ namespace skopsfs::util {
 struct MountEntry {
   uint64_t id = 0;  // once a mount is gone, another may be given it
   dev_t device = 0;
-  std::string root;        // the part of the filesystem that is mounted; "/": all of it
-  std::string mountpoint;  // absolute
-  std::string type;        // "fuse.skopsfs"
-  std::string source;      // what it says it is mounted from
+  std::string root = {};        // the part of the filesystem that is mounted; "/": all of it
+  std::string mountpoint = {};  // absolute
+  std::string type = {};        // "fuse.skopsfs"
+  std::string source = {};      // what it says it is mounted from
 };
 
 // The mounts in the text of a mountinfo, in its order: of two at one mountpoint, the later one

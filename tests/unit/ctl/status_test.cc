@@ -99,15 +99,15 @@ TEST(Mounts, OfSkopsfsOnly) {
       "42 1 0:52 / /mnt/csi ro - fuse /dev/fuse ro\n"
       "43 1 0:53 / /mnt/other ro - fuse.sshfs host: ro\n"));
   ASSERT_THAT(mounts, SizeIs(3));
-  EXPECT_TRUE(mounts[1].is_certain);
-  EXPECT_FALSE(mounts[2].is_certain);
+  EXPECT_TRUE(IsCertain(mounts[1]));
+  EXPECT_FALSE(IsCertain(mounts[2]));
   EXPECT_FALSE(IsOnMount(mounts, makedev(0, 52)));
-  EXPECT_EQ(mounts[0].path, "/mnt/with space");
+  EXPECT_EQ(mounts[0].mountpoint, "/mnt/with space");
   EXPECT_EQ(mounts[0].source, "/models");
   EXPECT_EQ(mounts[0].device, makedev(0, 50));
-  EXPECT_TRUE(mounts[0].is_whole);
+  EXPECT_EQ(mounts[0].root, "/");
   EXPECT_EQ(mounts[1].source, "/mo\\dels");
-  EXPECT_FALSE(mounts[1].is_whole);
+  EXPECT_EQ(mounts[1].root, "/sub");
   EXPECT_TRUE(IsOnMount(mounts, makedev(0, 51)));
   EXPECT_FALSE(IsOnMount(mounts, makedev(0, 20)));
 }
@@ -176,7 +176,7 @@ MountReport ReportOfFour() {
   MountAnswer answer{.status = ParseServerStatus(kStatus),
                      .members = {{0, 100, 3 * kMiB}, {0, 101, kMiB / 2}, {0, 100, 3 * kMiB}},
                      .looked_at = {true, false, false, true}};
-  return MakeReport({.device = device, .path = "/mnt/skops", .source = "/models"},
+  return MakeReport({.device = device, .mountpoint = "/mnt/skops", .source = "/models"},
                     std::move(answer),
                     {{1, device, 100, "/mnt/skops/a.skops/1.npy", 3 * kMiB},
                      {2, device, 100, "/elsewhere/a.skops/1.npy", 2 * kMiB},
@@ -203,7 +203,7 @@ MountReport ReportOfOne(const std::vector<Mapping>& mappings) {
   MountAnswer answer{.status = ParseServerStatus(R"({"archives": [{"path": "a.skops"}]})"),
                      .members = {{0, 100, 3 * kMiB}},
                      .looked_at = {true}};
-  return MakeReport({.path = "/mnt"}, std::move(answer), mappings);
+  return MakeReport({.mountpoint = "/mnt"}, std::move(answer), mappings);
 }
 
 TEST(Status, OneProcessAloneSavesNothing) {
@@ -271,7 +271,7 @@ TEST(Status, AsJson) {
 }
 
 TEST(Status, AMountThatDoesNotAnswer) {
-  const auto report = MakeReport({.path = "/mnt/skops", .source = "/models"},
+  const auto report = MakeReport({.mountpoint = "/mnt/skops", .source = "/models"},
                                  {.problem = "it does not answer"}, {});
   EXPECT_EQ(StatusText({report}, {}, false), "/mnt/skops: /models: it does not answer\n");
   EXPECT_THAT(StatusJson({report}, {}), HasSubstr(R"("problem":"it does not answer")"));
