@@ -1,6 +1,5 @@
 #include "ctl/files.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/xattr.h>
@@ -8,7 +7,8 @@
 
 #include <algorithm>
 #include <array>
-#include <memory>
+#include <filesystem>
+#include <system_error>
 
 #include "archive/page_cache.h"
 #include "util/error.h"
@@ -64,17 +64,13 @@ std::string JoinPath(const std::string& folder, std::string_view name) {
 }
 
 std::vector<std::string> ListFolder(const std::string& path) {
-  const std::unique_ptr<DIR, int (*)(DIR*)> folder(opendir(path.c_str()), closedir);
-  if (!folder) throw ErrnoError("it cannot be listed");
   std::vector<std::string> names;
-  while (true) {
-    errno = 0;
-    const dirent* const entry = readdir(folder.get());
-    if (entry == nullptr) break;
-    const std::string_view name = entry->d_name;
-    if (name != "." && name != "..") names.emplace_back(name);
+  std::error_code failed;
+  const std::filesystem::directory_iterator end;
+  for (std::filesystem::directory_iterator at(path, failed); at != end; at.increment(failed)) {
+    names.push_back(at->path().filename().string());
   }
-  if (errno != 0) throw ErrnoError("it cannot be listed");
+  if (failed) throw ErrnoError("it cannot be listed", failed.value());
   std::sort(names.begin(), names.end());
   return names;
 }

@@ -3,6 +3,8 @@
 #include <sys/sysmacros.h>
 
 #include <algorithm>
+#include <cinttypes>
+#include <cstdio>
 #include <filesystem>
 #include <optional>
 
@@ -13,41 +15,27 @@
 namespace skopsfs::ctl {
 namespace {
 
-using util::ParseNumber;
-
 constexpr size_t kMostBytes = size_t{256} << 20;  // of a smaps
 
-// Takes the next word of a line.
-std::string_view NextWord(std::string_view& line) {
-  line.remove_prefix(std::min(line.find_first_not_of(" \t"), line.size()));
-  const auto word = line.substr(0, line.find_first_of(" \t"));
-  line.remove_prefix(word.size());
-  return word;
-}
-
 // "START-END PERMISSIONS OFFSET MAJOR:MINOR INODE PATH"; nothing where a line is none of these.
-std::optional<Mapping> ParseMapping(std::string_view line) {
-  const auto range = NextWord(line);
-  const auto dash = range.find('-');
-  if (dash == range.npos || !ParseNumber<uint64_t>(range.substr(0, dash), 16)) return std::nullopt;
-  NextWord(line);
-  NextWord(line);
-  const auto device = NextWord(line);
-  const auto colon = std::min(device.find(':'), device.size());
-  const auto major_number = ParseNumber<unsigned>(device.substr(0, colon), 16);
-  const auto minor_number =
-      ParseNumber<unsigned>(device.substr(std::min(colon + 1, device.size())), 16);
-  const auto inode = ParseNumber<uint64_t>(NextWord(line));
-  if (!major_number || !minor_number || !inode) return std::nullopt;
-  line.remove_prefix(std::min(line.find_first_not_of(' '), line.size()));
-  return Mapping{
-      .device = makedev(*major_number, *minor_number), .inode = *inode, .path = std::string(line)};
+std::optional<Mapping> ParseMapping(const std::string& line) {
+  unsigned major_number = 0;
+  unsigned minor_number = 0;
+  Mapping mapping;
+  int path = 0;
+  const int read = std::sscanf(line.c_str(), "%*x-%*x %*s %*x %x:%x %" SCNu64 " %n", &major_number,
+                               &minor_number, &mapping.inode, &path);
+  if (read < 3) return std::nullopt;
+  mapping.device = makedev(major_number, minor_number);
+  mapping.path = line.substr(static_cast<size_t>(path));
+  return mapping;
 }
 
 // "KEY:   NUMBER kB" in bytes.
-uint64_t AmountOf(std::string_view line) {
-  NextWord(line);
-  return ParseNumber<uint64_t>(NextWord(line)).value_or(0) << 10;
+uint64_t AmountOf(const std::string& line) {
+  uint64_t amount = 0;
+  std::sscanf(line.c_str(), "%*s %" SCNu64, &amount);
+  return amount << 10;
 }
 
 // In a container /proc has the processes of its PID namespace only. Process 1 is that of /proc;
@@ -79,7 +67,7 @@ std::vector<Mapping> ParseMappings(std::string_view smaps, const std::set<dev_t>
   std::vector<Mapping> found;
   bool is_ours = false;
   while (!smaps.empty()) {
-    const auto line = smaps.substr(0, smaps.find('\n'));
+    const std::string line(smaps.substr(0, smaps.find('\n')));
     smaps.remove_prefix(std::min(smaps.size(), line.size() + 1));
     if (auto mapping = ParseMapping(line)) {
       is_ours = devices.contains(mapping->device);
@@ -96,7 +84,7 @@ std::vector<Mapping> ParseMappings(std::string_view smaps, const std::set<dev_t>
 Mappings ReadMappings(const std::set<dev_t>& devices, const std::string& proc) {
   Mappings mappings{.are_of_all_processes = ShowsAllProcesses(proc)};
   for (const auto& name : ListFolder(proc)) {
-    const auto pid = ParseNumber<pid_t>(name);
+    const auto pid = util::ParseNumber<pid_t>(name);
     if (!pid) continue;
     const std::string folder = JoinPath(proc, name);
     try {
