@@ -44,9 +44,9 @@ class Teller {
       // Or each member that is opened would be read.
       if (!status.reads_at_open) TellMembers(status);
     } catch (const Error& error) {
-      TellProblem(ReasonFor(error));
+      Send({.kind = Message::Kind::kProblem}, ReasonFor(error));
     } catch (const std::exception& error) {
-      TellProblem(error.what());
+      Send({.kind = Message::Kind::kProblem}, error.what());
     }
   }
 
@@ -54,7 +54,7 @@ class Teller {
   ServerStatus TellStatus() {
     const auto text = ReadWhole(JoinPath(mountpoint_, ".skopsfs/status.json"), kMostStatus);
     ServerStatus status = ParseServerStatus(text);
-    Send({.kind = Message::Kind::kStatus, .text_size = static_cast<uint32_t>(text.size())}, text);
+    Send({.kind = Message::Kind::kStatus}, text);
     return status;
   }
 
@@ -102,11 +102,8 @@ class Teller {
     }
   }
 
-  void TellProblem(const std::string& text) {
-    Send({.kind = Message::Kind::kProblem, .text_size = static_cast<uint32_t>(text.size())}, text);
-  }
-
-  void Send(const Message& message, std::string_view text = {}) {
+  void Send(Message message, std::string_view text = {}) {
+    message.text_size = static_cast<uint32_t>(text.size());
     Write(&message, sizeof(message));
     Write(text.data(), text.size());
   }
@@ -235,8 +232,7 @@ void Take(const Message& message, std::string text, MountAnswer& answer) {
 
 }  // namespace
 
-MountQuestion::MountQuestion(std::string mountpoint, const std::set<std::string>& by_name)
-    : mountpoint_(std::move(mountpoint)) {
+MountQuestion::MountQuestion(const std::string& mountpoint, const std::set<std::string>& by_name) {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) throw util::ErrnoError("a pipe cannot be made");
   pipe_.Reset(ends[0]);
@@ -248,7 +244,7 @@ MountQuestion::MountQuestion(std::string mountpoint, const std::set<std::string>
   const int kept = dup2(write_end.get(), STDERR_FILENO + 1);
   for (int fd = 0; fd <= STDERR_FILENO; ++fd) close(fd);
   close_range(static_cast<unsigned>(kept) + 1, ~0U, 0);
-  Teller(kept, mountpoint_, by_name).Tell();
+  Teller(kept, mountpoint, by_name).Tell();
   _exit(EXIT_SUCCESS);
 }
 

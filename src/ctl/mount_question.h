@@ -40,7 +40,7 @@ class MountQuestion {
 
   // The answer also has the pages of the members `by_name`: paths below a folder by-name, as any
   // process has them. Throws util::Error when no child can be made.
-  explicit MountQuestion(std::string mountpoint, const std::set<std::string>& by_name = {});
+  explicit MountQuestion(const std::string& mountpoint, const std::set<std::string>& by_name = {});
   ~MountQuestion();
   MountQuestion(const MountQuestion&) = delete;
   MountQuestion& operator=(const MountQuestion&) = delete;
@@ -51,7 +51,6 @@ class MountQuestion {
  private:
   using Clock = std::chrono::steady_clock;
 
-  const std::string mountpoint_;
   util::UniqueFd pipe_;
   pid_t child_ = -1;
   Clock::time_point heard_ = Clock::now();

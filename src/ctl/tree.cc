@@ -48,22 +48,17 @@ class Rows {
     }
     for (size_t i = same; i + 1 < parts.size(); ++i) {
       const bool is_problem = i + 2 == parts.size() && parts.back().empty();
-      if (!is_problem) use_({Indented(i, NameText(parts[i]) + "/")});
+      if (!is_problem) use_({std::string(2 * i, ' ') + NameText(parts[i]) + "/"});
     }
     last_.assign(parts.begin(), parts.end() - 1);
     AddRow(item, parts);
   }
 
-  static std::string Indented(size_t depth, const std::string& text) {
-    return std::string(2 * depth, ' ') + text;
-  }
-
   void AddRow(const TreeItem& item, const std::vector<std::string_view>& parts) {
     const bool is_folder = parts.size() > 1 && parts.back().empty();
     const size_t depth = parts.size() - (is_folder ? 2 : 1);
-    const std::string name = NameText(parts[depth]) + (is_folder ? "/" : "");
     std::vector<std::string> cells(8);
-    cells[0] = Indented(depth, name);
+    cells[0] = std::string(2 * depth, ' ') + NameText(parts[depth]) + (is_folder ? "/" : "");
     if (item.array) {
       cells[1] = NameText(item.array->dtype);
       cells[2] = ShapeText(item.array->shape);

@@ -18,21 +18,21 @@ using util::Error;
 // Not thread-safe.
 class MountedTreeReader {
  public:
-  explicit MountedTreeReader(std::string path) : path_(std::move(path)) {}
+  explicit MountedTreeReader(const std::string& path)
+      : path_(path), by_name_(JoinPath(path, "by-name")) {}
 
   Tree Read() {
     struct stat st {};
-    const std::string by_name = JoinPath(path_, "by-name");
-    if (lstat(by_name.c_str(), &st) == 0 && !ReadAttribute(by_name, "member")) {
+    if (lstat(by_name_.c_str(), &st) == 0 && !ReadAttribute(by_name_, "member")) {
       try {
-        AddChildren(by_name, "");
+        AddChildren("");
       } catch (const Error& error) {
-        tree_.names_problem = ReadAttribute(by_name, "error").value_or(error.what());
+        tree_.names_problem = ReadAttribute(by_name_, "error").value_or(error.what());
       }
     }
     try {
       VisitFiles(path_, [&](const std::string& member, const struct stat& found) {
-        if (!named_.contains(member)) Add(member, member, false, path_, found);
+        if (!named_.contains(member)) Add(member, member, false, found);
       });
     } catch (const Error& error) {
       throw Error(error.code(), ReadAttribute(path_, "error").value_or(error.what()));
@@ -42,9 +42,9 @@ class MountedTreeReader {
 
  private:
   void Add(const std::string& name, const std::string& member, bool is_named,
-           const std::string& folder, const struct stat& st) {
+           const struct stat& st) {
     if (tree_.is_cut) return;
-    const std::string file = JoinPath(folder, name);
+    const std::string file = JoinPath(is_named ? by_name_ : path_, name);
     TreeItem item{.name = name, .member = member, .is_named = is_named};
     item.size = static_cast<uint64_t>(st.st_size);
     item.method = ReadAttribute(file, "method").value_or("");
@@ -61,21 +61,20 @@ class MountedTreeReader {
     tree_.Add(std::move(item));
   }
 
-  void AddChildren(const std::string& by_name, const std::string& above) {
-    const std::string folder = above.empty() ? by_name : JoinPath(by_name, above);
-    for (const auto& name : ListFolder(folder)) {
+  void AddChildren(const std::string& above) {
+    for (const auto& name : ListFolder(JoinPath(by_name_, above))) {
       if (tree_.is_cut) return;
-      AddChild(by_name, above + name);
+      AddChild(above + name);
     }
   }
 
-  void AddChild(const std::string& by_name, const std::string& name) {
-    const std::string file = JoinPath(by_name, name);
+  void AddChild(const std::string& name) {
+    const std::string file = JoinPath(by_name_, name);
     struct stat st {};
     if (lstat(file.c_str(), &st) != 0) return;
     if (S_ISDIR(st.st_mode)) {
       try {
-        AddChildren(by_name, name + "/");
+        AddChildren(name + "/");
       } catch (const Error& error) {  // a member that is no npz
         tree_.Add(
             {.name = name + "/", .problem = ReadAttribute(file, "error").value_or(error.what())});
@@ -90,7 +89,7 @@ class MountedTreeReader {
     } else {
       member = ReadAttribute(file, "member").value_or("");
     }
-    Add(name, member, true, by_name, st);
+    Add(name, member, true, st);
   }
 
   // The member that a link in by-name leads to: the path behind all "../".
@@ -104,6 +103,7 @@ class MountedTreeReader {
   }
 
   const std::string path_;
+  const std::string by_name_;
   std::unordered_set<std::string> named_;  // members
   Tree tree_;
 };
