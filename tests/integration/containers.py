@@ -7,11 +7,11 @@ test process, in which / is shared as systemd has it on a node, and which ends w
 import contextlib
 import ctypes
 import os
-import pickle
 import signal
 import subprocess
 import traceback
 
+import workload_answers
 from mount import until
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -239,7 +239,6 @@ class Workload:
 
     def __init__(self, start, **answers):
         """`start` makes a Container of a function. `answers`: what can be asked for."""
-        self._answers = answers
         to_it, self._ask = os.pipe()
         self._hear, from_it = os.pipe()
 
@@ -248,16 +247,7 @@ class Workload:
             os.close(self._hear)
             signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
             with os.fdopen(to_it, "rb") as questions, os.fdopen(from_it, "wb") as replies:
-                while True:
-                    name, arguments = pickle.load(questions)
-                    try:
-                        reply = (True, answers[name](*arguments))
-                    except OSError as error:
-                        reply = (False, error.errno)
-                    except Exception:
-                        reply = (False, traceback.format_exc())
-                    pickle.dump(reply, replies)
-                    replies.flush()
+                workload_answers.serve(questions, replies, answers)
 
         self.container = start(serve)
         os.close(to_it)
@@ -267,14 +257,7 @@ class Workload:
 
     def __call__(self, name, *arguments):
         """What it answers; raises OSError with the errno that it got."""
-        pickle.dump((name, arguments), self._questions)
-        self._questions.flush()
-        good, value = pickle.load(self._replies)
-        if good:
-            return value
-        if isinstance(value, int):
-            raise OSError(value, os.strerror(value))
-        raise AssertionError(value)
+        return workload_answers.ask(self._questions, self._replies, name, *arguments)
 
     def close(self):
         self._questions.close()

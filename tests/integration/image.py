@@ -18,21 +18,21 @@ DOCKERFILE = REPOSITORY / "packaging" / "container" / "Dockerfile"
 
 
 class Dockerfile:
-    """Its stages: lists of (instruction, what follows it), lines that are continued joined."""
+    """Its last stage: pairs of (instruction, what follows it), lines that are continued joined."""
 
     def __init__(self, path=DOCKERFILE):
         lines = [line for line in path.read_text(encoding="utf-8").splitlines()
                  if not line.lstrip().startswith("#")]
         text = "\n".join(lines).replace("\\\n", " ")
-        self.stages = []
+        self._stage = []
         for line in filter(None, (line.strip() for line in text.splitlines())):
             word, rest = line.split(None, 1)
             if word == "FROM":
-                self.stages.append([])
-            self.stages[-1].append((word, rest))
+                self._stage = []
+            self._stage.append((word, rest))
 
-    def all_of(self, word, stage=-1):
-        return [rest for instruction, rest in self.stages[stage] if instruction == word]
+    def all_of(self, word):
+        return [rest for instruction, rest in self._stage if instruction == word]
 
     @property
     def entrypoint(self):
@@ -76,20 +76,25 @@ def control_binary():
     return os.environ.get("SKOPSFSCTL_BINARY") or os.path.join(os.path.dirname(binary()), "skopsfsctl")
 
 
-def make(folder):
-    """Makes the image in `folder`, which has to be empty, and had better be a tmpfs: 212 MiB."""
-    dockerfile = Dockerfile()
+def bootstrap(folder, packages=()):
+    """Debian 12 and these packages, in a folder that is empty, and had better be a tmpfs."""
     keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
     log = os.path.join(os.path.dirname(folder), "debootstrap.log")
+    include = [f"--include={','.join(packages)}"] if packages else []
     with open(log, "wb") as output:
         done = subprocess.run(
-            ["debootstrap", "--variant=minbase", f"--keyring={keyring}",
-             f"--include={','.join(dockerfile.packages)}", "bookworm", folder, mirror()],
+            ["debootstrap", "--variant=minbase", f"--keyring={keyring}", *include, "bookworm", folder, mirror()],
             stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, check=False,
             env=environment())
     if done.returncode != 0:
         tail = pathlib.Path(log).read_text(encoding="utf-8", errors="replace").splitlines()[-20:]
         raise AssertionError("debootstrap: " + "\n".join(tail))
+
+
+def make(folder):
+    """Makes the image in `folder`, which has to be empty, and had better be a tmpfs: 212 MiB."""
+    dockerfile = Dockerfile()
+    bootstrap(folder, dockerfile.packages)
     where = folder + dockerfile.all_of("COPY")[-1].split()[-1]
     for program in (binary(), control_binary()):
         shutil.copy(program, where)

@@ -1,6 +1,7 @@
 """The manifests of packaging/kubernetes, run without a cluster: what a node would do, step by step.
 
 See containers.py and pods.py for what stands for what, and docs/kubernetes.md for what this cannot show.
+The image itself, and containers of podman: test_containers.py.
 """
 
 import errno
@@ -9,7 +10,6 @@ import os
 import pathlib
 import shutil
 import signal
-import subprocess
 import tempfile
 import unittest
 import zipfile
@@ -143,18 +143,6 @@ class DaemonSet(KubernetesTest):
         self.assertTrue(container.execute(["skopsfsctl", "status", "/var/lib/skopsfs/models"], 10))
         self.assertEqual(self.server.end_containers(), [("skopsfs", 0)])
 
-    def test_pods_of_a_node_share_pages(self):
-        self.serve()
-        first, second = self.workload(), self.workload()
-        for workload in (first, second):
-            self.check_workload(workload, self.MODELS)
-
-        def are_shared():
-            one, other = (self.frames_of(workload) for workload in (first, second))
-            return one == other and None not in one
-        until(are_shared, "both have the same page frames")  # the kernel may move one between the looks
-        self.assertEqual(self.server.end_containers(), [("skopsfs", 0)])
-
     def test_server_is_killed_and_started_again(self):
         """The workload goes on without a restart, because the folder above the mount is what it has."""
         server = self.serve()
@@ -184,20 +172,6 @@ class DaemonSet(KubernetesTest):
         self.serve()
         self.check_workload(self.workload(), self.MODELS)
         self.assertEqual(self.server.end_containers(), [("skopsfs", 0)])
-
-    def test_end_of_the_pod(self):
-        """Also while a workload holds a file, the mount is gone from the node and from the workload."""
-        self.serve()
-        workload = self.workload()
-        self.check_workload(workload, self.MODELS)
-        self.assertEqual(self.server.end_containers(), [("skopsfs", 0)])
-        self.assertEqual(self.node.mounted(), [])
-        self.assertEqual(os.listdir(self.mountpoint), [])
-        self.assertEqual(workload("listing", self.MODELS), [])
-        # What it had read of the mapped file is still in memory.
-        self.assertEqual(workload("hash", f"{self.MODELS}/a.skops/{archives.MEMBER}"),
-                         hashlib.sha256(archives.content(1)).hexdigest())
-        self.server.delete_folder()
 
     def test_source_that_is_away(self):
         """The pod is not ready, and not killed; readers of what is there go on; it mends itself."""
@@ -235,23 +209,6 @@ class DaemonSet(KubernetesTest):
         except OSError:
             return True
         return False
-
-    def test_first_process_of_the_container(self):
-        """It reaps what is left to it, and is not ended by what a shell there sends."""
-        server = self.serve()
-        with open(f"/proc/{server.pid}/status", encoding="ascii") as status:
-            self.assertIn("\t1\n", next(line for line in status if line.startswith("NSpid:")))
-
-        def children():
-            with open(f"/proc/{server.pid}/task/{server.pid}/children", encoding="ascii") as file:
-                return file.read().split()
-        serving = children()
-        self.assertTrue(serving)
-        # The shell ends first, so that its child becomes one of the first process, and ends then.
-        self.assertTrue(server.execute(["sh", "-c", "sleep 0.3 & echo done"], 10))
-        until(lambda: set(children()) <= set(serving), "what was left to it is gone")
-        self.assertEqual(server.stop(), 0)
-
 
     def test_end_that_comes_before_the_mount(self):
         """To the first process of a container a signal that it does not wait for is lost, so it waits from
@@ -363,37 +320,6 @@ class PassedDescriptor(KubernetesTest):
         self.assertEqual(self.pod.end_containers(), [("workload", 0), ("skopsfs", 0)])
         self.assertEqual(self.driver.unpublish(), [self.pod.volume("skopsfs")])
         self.pod.delete_folder()
-
-
-class Image(unittest.TestCase):
-    def test_program_finds_its_libraries(self):
-        """The packages of the Dockerfile are all that it takes, and none too many."""
-        programs = ["/usr/bin/skopsfs", "/usr/bin/skopsfsctl"]
-        listed = subprocess.run(["chroot", _Shared.image, "ldd", *programs],
-                                stdout=subprocess.PIPE, text=True, check=True).stdout
-        self.assertNotIn("not found", listed)
-        needed = set()
-        for line in listed.splitlines():
-            if "=>" in line:
-                path = os.path.realpath(_Shared.image + line.split()[2])
-                owner = subprocess.run(
-                    ["chroot", _Shared.image, "dpkg-query", "--search", f"*/{os.path.basename(path)}"],
-                    stdout=subprocess.PIPE, text=True, check=True).stdout
-                needed.add(owner.split(":")[0])
-        wanted = set(image.Dockerfile().packages)
-        direct = {name for name in wanted if name in needed}
-        self.assertEqual(wanted - direct, set(), "is installed and not used")
-
-    def test_build_stage(self):
-        """It is built from what install_packages.sh names, and the last stage takes what was built."""
-        dockerfile = image.Dockerfile()
-        self.assertIn("install_packages.sh build", " ".join(dockerfile.all_of("RUN", 0)))
-        built = " ".join(dockerfile.all_of("RUN", 0))
-        (copied,) = [words.split() for words in dockerfile.all_of("COPY")]
-        self.assertEqual(copied[-1] + "skopsfs", dockerfile.entrypoint[0])
-        for program in ("skopsfs", "skopsfsctl"):
-            self.assertIn(f"strip -o {copied[1]}{program} /build/src/{program}", built)
-        self.assertEqual(dockerfile.all_of("STOPSIGNAL"), ["SIGTERM"])
 
 
 if __name__ == "__main__":

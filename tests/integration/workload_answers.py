@@ -2,6 +2,9 @@
 
 import hashlib
 import os
+import pickle
+import sys
+import traceback
 
 import numpy
 
@@ -29,3 +32,36 @@ def hash_of_mapped(path):
 
 
 ANSWERS = {"read": read, "listing": listing, "map": map_it, "hash": hash_of_mapped}
+
+
+def serve(questions, replies, answers):
+    """Answers what is asked, one thing after the other, until nobody can ask any more."""
+    while True:
+        try:
+            name, arguments = pickle.load(questions)
+        except EOFError:
+            return
+        try:
+            reply = (True, answers[name](*arguments))
+        except OSError as error:
+            reply = (False, error.errno)
+        except Exception:
+            reply = (False, traceback.format_exc())
+        pickle.dump(reply, replies)
+        replies.flush()
+
+
+def ask(questions, replies, name, *arguments):
+    """What serve() at the other end answers; raises OSError with the errno that it got."""
+    pickle.dump((name, arguments), questions)
+    questions.flush()
+    good, value = pickle.load(replies)
+    if good:
+        return value
+    if isinstance(value, int):
+        raise OSError(value, os.strerror(value))
+    raise AssertionError(value)
+
+
+if __name__ == "__main__":
+    serve(sys.stdin.buffer, sys.stdout.buffer, ANSWERS)
