@@ -11,7 +11,7 @@
 #include "ctl/files.h"
 #include "ctl/tree.h"
 #include "util/error.h"
-#include "zip/method_name.h"
+#include "zip/format.h"
 #include "zip/sizes.h"
 
 namespace skopsfs::ctl {

@@ -5,7 +5,7 @@
 #include <array>
 
 #include "fs/file_system.h"
-#include "zip/method_name.h"
+#include "zip/format.h"
 
 namespace skopsfs::fs {
 namespace {

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 // Numbers from PKWARE's APPNOTE.TXT, by the names it gives them.
 namespace skopsfs::zip {
@@ -36,5 +37,23 @@ inline constexpr uint16_t kMethodZstd = 93;
 
 // The highest "version needed to extract" that Python's zipfile opens.
 inline constexpr uint16_t kHighestVersionNeeded = 63;
+
+// The usual name of a compression method; its number when there is none here.
+inline std::string MethodName(uint16_t method) {
+  switch (method) {
+    case kMethodStored:
+      return "stored";
+    case kMethodDeflated:
+      return "deflated";
+    case kMethodBzip2:
+      return "bzip2";
+    case kMethodLzma:
+      return "lzma";
+    case kMethodZstd:
+      return "zstd";
+    default:
+      return std::to_string(method);
+  }
+}
 
 }  // namespace skopsfs::zip

@@ -4,7 +4,6 @@
 #include <limits>
 #include <vector>
 
-#include "util/error.h"
 #include "util/little_endian.h"
 #include "zip/format.h"
 #include "zip/name.h"
