@@ -19,7 +19,6 @@
 #include "util/serving_user.h"
 #include "util/unique_fd.h"
 #include "worker/sandbox.h"
-#include "worker/seccomp_filter.h"
 
 namespace skopsfs::cli {
 namespace {

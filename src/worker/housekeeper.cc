@@ -1,7 +1,6 @@
 #include "worker/housekeeper.h"
 
 #include <algorithm>
-#include <chrono>
 #include <exception>
 #include <utility>
 

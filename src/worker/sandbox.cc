@@ -14,7 +14,6 @@
 #include "util/error.h"
 #include "util/log.h"
 #include "util/unique_fd.h"
-#include "worker/seccomp_filter.h"
 
 namespace skopsfs::worker {
 namespace {

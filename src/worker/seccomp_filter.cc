@@ -1,5 +1,3 @@
-#include "worker/seccomp_filter.h"
-
 #include <fcntl.h>
 #include <sched.h>
 #include <seccomp.h>
@@ -12,6 +10,7 @@
 
 #include "archive/page_cache.h"
 #include "util/error.h"
+#include "worker/sandbox.h"
 
 namespace skopsfs::worker {
 namespace {
