@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <linux/capability.h>
 #include <poll.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -11,15 +12,14 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <fstream>
 #include <string_view>
 #include <utility>
 
-#include "supervisor/mountpoint.h"
 #include "supervisor/read_ahead.h"
-#include "supervisor/stderr_capture.h"
 #include "util/error.h"
 #include "util/libfuse.h"
 #include "util/log.h"
@@ -74,6 +74,38 @@ void FollowNoLinks(const std::string& mountpoint) {
   no_links.attr_set = MOUNT_ATTR_NOSYMFOLLOW;
   mount_setattr(AT_FDCWD, mountpoint.c_str(), 0, &no_links, sizeof(no_links));
 }
+
+// Takes what this process and its children write to standard error for as long as it lives:
+// fusermount3 says there why it would not mount. Only while there is one thread.
+class StderrCapture {
+ public:
+  StderrCapture()
+      : original_(fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3)),
+        taken_(memfd_create("stderr", MFD_CLOEXEC)) {
+    if (original_ && taken_) dup2(taken_.get(), STDERR_FILENO);
+  }
+  ~StderrCapture() {
+    if (original_ && taken_) dup2(original_.get(), STDERR_FILENO);
+  }
+  StderrCapture(const StderrCapture&) = delete;
+  StderrCapture& operator=(const StderrCapture&) = delete;
+
+  // What was written so far, as one line without the program's name.
+  std::string Line() const {
+    constexpr std::string_view kProgram = "fusermount3: ";
+    std::array<char, 1024> text{};
+    const ssize_t size = pread(taken_.get(), text.data(), text.size(), 0);
+    std::string line(text.data(), size > 0 ? static_cast<size_t>(size) : 0);
+    while (line.ends_with('\n')) line.pop_back();
+    if (line.starts_with(kProgram)) line.erase(0, kProgram.size());
+    std::ranges::replace(line, '\n', ' ');
+    return line;
+  }
+
+ private:
+  UniqueFd original_;
+  UniqueFd taken_;
+};
 
 bool HasCapability(unsigned number) {
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
