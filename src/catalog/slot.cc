@@ -1,6 +1,5 @@
 #include "catalog/slot.h"
 
-#include <mutex>
 
 #include "source/source.h"
 

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <array>
 #include <string_view>
-#include <type_traits>
 
 #include "metrics/http_server.h"
 #include "util/number.h"

@@ -21,7 +21,7 @@
 #include "source/source.h"
 #include "supervisor/execute.h"
 #include "supervisor/mountpoint.h"
-#include "supervisor/service_manager.h"
+#include "supervisor/service_status.h"
 #include "supervisor/supervisor.h"
 #include "util/background.h"
 #include "util/clock.h"

@@ -6,7 +6,6 @@
 #include <climits>
 #include <cstddef>
 #include <cstring>
-#include <memory>
 #include <unordered_map>
 
 #include "util/error.h"

@@ -5,12 +5,10 @@
 
 #include <cerrno>
 #include <csignal>
-#include <cstdint>
 #include <cstdlib>
 #include <fstream>
 #include <memory>
 #include <sstream>
-#include <string>
 #include <string_view>
 #include <utility>
 

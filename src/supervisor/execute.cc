@@ -11,7 +11,7 @@
 #include <climits>
 #include <cstring>
 
-#include "supervisor/service_manager.h"
+#include "supervisor/service_status.h"
 #include "util/log.h"
 
 namespace skopsfs::supervisor {

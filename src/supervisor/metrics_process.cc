@@ -12,7 +12,6 @@
 #include "supervisor/execute.h"
 #include "util/error.h"
 #include "util/log.h"
-#include "util/unique_fd.h"
 
 namespace skopsfs::supervisor {
 namespace {

@@ -9,7 +9,6 @@
 
 #include <array>
 #include <filesystem>
-#include <optional>
 #include <system_error>
 
 #include "util/error.h"

@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <array>
-#include <csignal>
 #include <filesystem>
 #include <new>
 #include <thread>
@@ -111,10 +110,10 @@ int Supervisor::Timeout() const {
   const auto consider = [&](std::optional<Clock::time_point> time) {
     first = std::min(first, time.value_or(first));
   };
-  for (const auto& time : {restarts_.due(), watch_.due(), leave_at_, source_.look_at()}) {
+  for (const auto& time :
+       {restarts_.due(), watch_.due(), leave_at_, source_.look_at(), service_.due()}) {
     consider(time);
   }
-  consider(service_.due());
   if (metrics_server_) consider(metrics_server_->due());
   for (const auto* worker : {current_.get(), next_.get()}) {
     if (worker != nullptr) consider(worker->due());
@@ -200,7 +199,7 @@ void Supervisor::OnDeadlines() {
     return;
   }
   if (current_ && current_->IsToBeKilled()) {
-    current_->KillStuck();
+    current_->Kill();
     if (ending_) leave_at_ = now + WorkerProcess::kKillPatience;
   }
   LookAtStarts();
@@ -208,7 +207,7 @@ void Supervisor::OnDeadlines() {
 
 void Supervisor::LookAtServing() {
   if (!Serves()) return watch_.Stop();
-  if (watch_.Look(*current_, mount_->HasRequests())) current_->KillStuck();
+  if (watch_.Look(*current_, mount_->HasRequests())) current_->Kill();
 }
 
 void Supervisor::GiveSignOfLife() {

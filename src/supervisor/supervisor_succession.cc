@@ -59,7 +59,7 @@ void Supervisor::LookAtStarts() {
     if (worker == nullptr || !worker->IsLate()) continue;
     if (worker == current_.get() && WaitsForSource(*worker)) continue;
     util::LogError("a worker does not come up; it is killed");
-    worker->KillStuck();
+    worker->Kill();
     worker->LetWait();
   }
 }

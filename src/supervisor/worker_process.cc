@@ -96,10 +96,8 @@ bool WorkerProcess::IsToBeKilled() {
   return true;
 }
 
-void WorkerProcess::Kill() const { kill(pid_, SIGKILL); }
-
-void WorkerProcess::KillStuck() {
-  Kill();
+void WorkerProcess::Kill() {
+  kill(pid_, SIGKILL);
   end_->Hurry();
 }
 

@@ -64,9 +64,8 @@ class WorkerProcess {
   // Whether it is time for that; says so once.
   bool IsToBeKilled();
 
-  void Kill() const;
-  // One that gets nowhere may not even end. So its threads are looked at often then.
-  void KillStuck();
+  // It may not even end, so its threads are looked at often then.
+  void Kill();
 
   // Whether it is time to look at its threads, and none of them ever runs again.
   bool RunsNoMore();

@@ -1,4 +1,4 @@
-#include "supervisor/crash_record.h"
+#include "supervisor/quarantine.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

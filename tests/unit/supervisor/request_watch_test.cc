@@ -1,4 +1,4 @@
-#include "supervisor/request_watch.h"
+#include "supervisor/worker_watch.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "supervisor/service_manager.h"
+#include "supervisor/service_status.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
