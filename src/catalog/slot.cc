@@ -1,6 +1,5 @@
 #include "catalog/slot.h"
 
-
 #include "source/source.h"
 
 namespace skopsfs::catalog {

@@ -1,5 +1,3 @@
-#include "archive/direct_reader.h"
-
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -8,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "archive/direct_reader.h"
 #include "archive/page_cache.h"
 #include "support/file_changes.h"
 #include "support/temp_folder.h"

@@ -1,10 +1,9 @@
-#include "archive/codecs.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <string>
 
+#include "archive/codecs.h"
 #include "support/archive_builder.h"
 #include "support/errors.h"
 #include "support/memory_source.h"

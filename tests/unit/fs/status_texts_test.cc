@@ -1,5 +1,3 @@
-#include "fs/status.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -8,6 +6,7 @@
 #include <vector>
 
 #include "fs/file_system.h"
+#include "fs/status.h"
 #include "support/archive_files.h"
 #include "support/errors.h"
 #include "support/kernel.h"

@@ -1,5 +1,3 @@
-#include "supervisor/quarantine.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -7,6 +5,7 @@
 #include <limits>
 
 #include "handover/node_id.h"
+#include "supervisor/quarantine.h"
 
 namespace skopsfs::supervisor {
 namespace {

@@ -1,7 +1,7 @@
-#include "supervisor/worker_watch.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include "supervisor/worker_watch.h"
 
 namespace skopsfs::supervisor {
 namespace {

@@ -1,5 +1,3 @@
-#include "supervisor/service_status.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -7,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "supervisor/service_status.h"
 #include "support/service_socket.h"
 
 namespace skopsfs::supervisor {
