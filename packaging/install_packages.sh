@@ -15,7 +15,6 @@ test="$run libgtest-dev libgmock-dev python3-scipy python3-sklearn clang clang-f
   python3-kubernetes python3-yaml python3-venv python3-pip python3-wheel debootstrap gunicorn prometheus
   python3-fastapi uvicorn uwsgi-core uwsgi-plugin-python3 python3-distributed python3-nbclient python3-ipykernel jq
   bindfs sshfs openssh-sftp-server systemd lintian dpkg-dev file man-db zsh fish buildah podman runc"
-command -v kubectl >/dev/null || test="$test kubernetes-client"  # Google's is at the same path
 benchmark="$test fuse-zip archivemount squashfuse squashfs-tools python3-matplotlib"
 
 case "${1:-}" in

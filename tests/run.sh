@@ -1,8 +1,9 @@
 #!/bin/sh
 # On a fresh Debian 12: installs what is needed, builds and passes all tests. As root and with
-# /dev/fuse nothing is skipped but the canaries of sanitizers that a build has not, and what compares with the real skops:
-# test_stand_in.py and test_all_estimators.py. They want it on PYTHONPATH; it is then what all tests of the Python package,
-# the documentation and the wheel use, instead of the stand-in. Builds into build/ beside this folder, or $SKOPSFS_BUILD.
+# /dev/fuse nothing is skipped but the canaries of sanitizers that a build has not, what renders manifests (it wants kubectl
+# 1.21 or later, and Debian 12 has 1.20), and what compares with the real skops: test_stand_in.py and
+# test_all_estimators.py. They want it on PYTHONPATH; it is then what all tests of the Python package, the documentation
+# and the wheel use, instead of the stand-in. Builds into build/ beside this folder, or $SKOPSFS_BUILD.
 #
 #   tests/run.sh            the ordinary build, and the formatting and clang-tidy checks
 #   tests/run.sh all        also with ASan+UBSan and with TSan, and fuzzes for 60 s

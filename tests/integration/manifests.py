@@ -1,8 +1,11 @@
 """The manifests of packaging/kubernetes as `kubectl kustomize` renders them, and what is in them."""
 
 import functools
+import json
 import pathlib
+import re
 import subprocess
+import unittest
 
 import yaml
 
@@ -36,11 +39,25 @@ def names():
 
 
 @functools.lru_cache(maxsize=None)
+def need_kubectl():
+    """Skips the test where no kubectl knows the fields in use. Those that older ones know are deprecated."""
+    try:
+        told = subprocess.run(["kubectl", "version", "--client", "--output=json"], stdout=subprocess.PIPE, check=True)
+        version = json.loads(told.stdout)["clientVersion"]["gitVersion"]
+    except FileNotFoundError:
+        version = "none"
+    numbers = re.match(r"v(\d+)\.(\d+)\.", version)
+    if not numbers or (int(numbers[1]), int(numbers[2])) < (1, 21):
+        raise unittest.SkipTest(f"needs kubectl 1.21 or later, there is {version}")
+
+
+@functools.lru_cache(maxsize=None)
 def rendered(name):
-    """The objects of a base or an example."""
+    """The objects of a base or an example. What kubectl warns of is a fault."""
+    need_kubectl()
     done = subprocess.run(["kubectl", "kustomize", FOLDER / name], stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, text=True, check=False)
-    if done.returncode != 0:
+    if done.returncode != 0 or done.stderr:
         raise AssertionError(f"kubectl kustomize {name}: {done.stderr}")
     return load(done.stdout)
 

@@ -19,7 +19,7 @@ import image
 from containers import become_a_node, unmount
 from csi_driver import NOBODY, Driver, starter
 from ksm import ksm, needs_ksm, setting
-from manifests import REPOSITORY, container_of
+from manifests import REPOSITORY, container_of, need_kubectl
 from mount import detach, is_mounted, main, until, why_no_mounts
 from pods import Node, Pod
 from processes import PAGE, frames, mount_tmpfs
@@ -34,6 +34,7 @@ def setUpModule():
     reason = "needs root" if os.geteuid() != 0 else why_no_mounts()
     if reason:
         raise unittest.SkipTest(reason)
+    need_kubectl()
     become_a_node()
     _Shared.folder = tempfile.mkdtemp(prefix="skopsfs-test-")
     unittest.addModuleCleanup(shutil.rmtree, _Shared.folder)
