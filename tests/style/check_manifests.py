@@ -15,6 +15,7 @@ import tempfile
 import unittest
 
 import kubernetes.client
+import yaml
 from kubernetes.client import models
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integration"))
@@ -170,6 +171,12 @@ def faults_of(name, thing):
     return checker.faults
 
 
+def aliases():
+    """kubectl 1.22 leaves out what an alias stands for when a patch touches the list that it is in."""
+    return [f"{path}: has an alias" for path in manifests.FOLDER.rglob("*.yaml")
+            if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(path.read_text(encoding="utf-8")))]
+
+
 def faults_of_the_page():
     """The overlay that docs/kubernetes.md shows has to render, and to change what it says."""
     page = (manifests.REPOSITORY / "docs" / "kubernetes.md").read_text(encoding="utf-8")
@@ -220,7 +227,7 @@ def check_itself():
 
 
 def main():
-    faults = []
+    faults = aliases()
     objects = 0
     for name in manifests.names():
         things = manifests.rendered(name)
