@@ -71,6 +71,13 @@ def pod_of(name):
     return found[0]
 
 
+def source_of(name, volume):
+    """What a volume of a pod is. A claim that comes with its PersistentVolume is what that is."""
+    named = {(thing["kind"], thing["metadata"]["name"]): thing["spec"] for thing in rendered(name) if "spec" in thing}
+    claim = named.get(("PersistentVolumeClaim", volume.get("persistentVolumeClaim", {}).get("claimName")))
+    return named[("PersistentVolume", claim["volumeName"])] if claim else volume
+
+
 def container_of(pod, name):
     found = [container for container in (*pod.get("initContainers", ()), *pod["containers"])
              if container["name"] == name]

@@ -10,7 +10,7 @@ import shutil
 
 from containers import Container, VolumeMount, Workload
 from image import Dockerfile
-from manifests import container_of, pod_of
+from manifests import container_of, pod_of, source_of
 from mount import mounts, until
 
 
@@ -51,13 +51,12 @@ class Pod:
         self.containers = {}
         self._workloads = []
         for volume in self.spec["volumes"]:
-            self._volumes[volume["name"]] = self._prepare(volume)
+            self._volumes[volume["name"]] = self._prepare(volume["name"], source_of(manifest, volume))
         for volume in self.spec["volumes"]:
             if "csi" in volume:
                 driver(self._volumes[volume["name"]], volume["csi"], self._volumes)
 
-    def _prepare(self, volume):
-        name = volume["name"]
+    def _prepare(self, name, volume):
         if "hostPath" in volume:
             path = self._node.path(volume["hostPath"]["path"])
             if volume["hostPath"].get("type") == "DirectoryOrCreate":

@@ -129,9 +129,9 @@ class DaemonSet(KubernetesTest):
         self.server.wait_for("skopsfs")
         return container
 
-    def workload(self):
+    def workload(self, manifest="examples/gunicorn-daemonset"):
         """Another pod on the node, its init container run to the end."""
-        pod = self.pod("examples/gunicorn-daemonset")
+        pod = self.pod(manifest)
         pod.run("warm")
         return pod.start_workload(**ANSWERS)
 
@@ -170,6 +170,25 @@ class DaemonSet(KubernetesTest):
         self.serve().stop(signal.SIGKILL)
         self.server = self.pod("daemonset")
         self.server.run("make-mountpoint")
+        self.serve()
+        self.check_workload(self.workload(), self.MODELS)
+        self.assertEqual(self.server.end_containers(), [("skopsfs", 0)])
+
+    def test_workload_with_a_claim(self):
+        """It sees the mount, and one that is made anew, as one with a hostPath does."""
+        server = self.serve()
+        workload = self.workload("examples/gunicorn-daemonset-claim")
+        self.check_workload(workload, self.MODELS)
+        server.stop(signal.SIGKILL)
+        self.assert_fails(errno.ENOTCONN, workload, "listing", self.MODELS)
+        self.serve()
+        self.check_workload(workload, self.MODELS)
+        self.assertEqual(self.server.end_containers(), [("skopsfs", 0)])
+
+    def test_source_is_a_claim(self):
+        shutil.rmtree(self.node.path("/srv/models"))
+        self.put_models(self.node.make("claims", "models"))
+        self.server = self.pod("daemonset-claim")
         self.serve()
         self.check_workload(self.workload(), self.MODELS)
         self.assertEqual(self.server.end_containers(), [("skopsfs", 0)])

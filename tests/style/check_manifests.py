@@ -24,6 +24,8 @@ import manifests  # noqa: E402  (lies beside the tests that run what is in them)
 KINDS = {
     ("v1", "Namespace"): models.V1Namespace,
     ("v1", "ConfigMap"): models.V1ConfigMap,
+    ("v1", "PersistentVolume"): models.V1PersistentVolume,
+    ("v1", "PersistentVolumeClaim"): models.V1PersistentVolumeClaim,
     ("apps/v1", "DaemonSet"): models.V1DaemonSet,
     ("apps/v1", "Deployment"): models.V1Deployment,
     ("scheduling.k8s.io/v1", "PriorityClass"): models.V1PriorityClass,
@@ -119,6 +121,8 @@ class Checker:
                 self.fault(volume["name"], "a volume has one source")
             if volume.get("hostPath", {}).get("type", "") not in HOST_PATHS:
                 self.fault(volume["name"], "no such type of hostPath")
+            if not volume.get("persistentVolumeClaim", {"readOnly": True}).get("readOnly"):
+                self.fault(volume["name"], "our own rule: a claim is only read")
 
     def container(self, container, is_init, volumes):
         name = container["name"]
@@ -171,6 +175,24 @@ def faults_of(name, thing):
     return checker.faults
 
 
+def faults_of_claims(name, things):
+    """A claim that names its volume must be one that the volume can be bound to."""
+    faults = []
+    specs = {(thing["kind"], thing["metadata"]["name"]): thing.get("spec") for thing in things}
+    for (kind, claim), wanted in specs.items():
+        if kind != "PersistentVolumeClaim":
+            continue
+        has = specs.get(("PersistentVolume", wanted["volumeName"]))
+        if not has:
+            faults.append(f"{name}: claim {claim}: there is no volume {wanted['volumeName']}")
+        elif (wanted["storageClassName"] != has["storageClassName"] or wanted["accessModes"] != has["accessModes"]
+              or wanted["resources"]["requests"] != has["capacity"]):
+            faults.append(f"{name}: claim {claim}: the volume has another class, mode or size")
+        elif wanted["accessModes"] != ["ReadOnlyMany"]:
+            faults.append(f"{name}: claim {claim}: pods of all nodes are to read it, and none is to write")
+    return faults
+
+
 def aliases():
     """kubectl 1.22 leaves out what an alias stands for when a patch touches the list that it is in."""
     return [f"{path}: has an alias" for path in manifests.FOLDER.rglob("*.yaml")
@@ -221,9 +243,22 @@ def check_itself():
             {"name": "unused", "emptyDir": {}}),
         lambda pod: containers(pod)[0]["resources"]["limits"].update(memory="1 GB"),
         lambda pod: pod["volumes"][1].update(emptyDir={"sizelimit": "1Mi"}),
+        lambda pod: pod["volumes"][0]["persistentVolumeClaim"].pop("readOnly"),
     ):
         if not faults_of("itself", with_change(change)):
             raise AssertionError("a fault that was made on purpose is not found")
+
+    check_claims_themselves()
+
+
+def check_claims_themselves():
+    good = manifests.rendered("examples/gunicorn-daemonset-claim")
+    for field, value in (("storageClassName", "other"), ("volumeName", "other"), ("accessModes", ["ReadWriteOnce"]),
+                         ("resources", {"requests": {"storage": "2Gi"}})):
+        things = copy.deepcopy(good)
+        next(thing for thing in things if thing["kind"] == "PersistentVolumeClaim")["spec"][field] = value
+        if not faults_of_claims("itself", things):
+            raise AssertionError(f"{field} of a claim is not compared with that of its volume")
 
 
 def main():
@@ -234,6 +269,7 @@ def main():
         objects += len(things)
         for thing in things:
             faults += faults_of(name, thing)
+        faults += faults_of_claims(name, things)
     faults += faults_of_the_page()
     check_itself()
     for fault in faults:
