@@ -20,6 +20,7 @@ from kubernetes.client import models
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integration"))
 import manifests  # noqa: E402  (lies beside the tests that run what is in them)
+import pod_security  # noqa: E402
 
 KINDS = {
     ("v1", "Namespace"): models.V1Namespace,
@@ -193,6 +194,20 @@ def faults_of_claims(name, things):
     return faults
 
 
+def faults_of_the_table():
+    """The first table of docs/kubernetes.md says of each folder which Pod Security Standard its pod meets."""
+    page = (manifests.REPOSITORY / "docs" / "kubernetes.md").read_text(encoding="utf-8")
+    table = page.partition("| folder |")[2].partition("\n\n")[0]
+    said = {}
+    for row in table.splitlines()[2:]:
+        cells = row.split("|")
+        said.update(dict.fromkeys(re.findall(r"`([\w/-]+?)/?`", cells[1]), cells[4].strip(" `")))
+    true = {name: pod_security.level(manifests.pod_of(name)) for name in manifests.names()
+            if name != "examples/service"}
+    return [f"docs/kubernetes.md: {name} is said to be {said.get(name)}, and is {true.get(name)}"
+            for name in sorted({*said, *true}) if said.get(name) != true.get(name)]
+
+
 def aliases():
     """kubectl 1.22 leaves out what an alias stands for when a patch touches the list that it is in."""
     return [f"{path}: has an alias" for path in manifests.FOLDER.rglob("*.yaml")
@@ -249,6 +264,7 @@ def check_itself():
             raise AssertionError("a fault that was made on purpose is not found")
 
     check_claims_themselves()
+    check_levels_themselves()
 
 
 def check_claims_themselves():
@@ -261,6 +277,32 @@ def check_claims_themselves():
             raise AssertionError(f"{field} of a claim is not compared with that of its volume")
 
 
+def check_levels_themselves():
+    """Each of these takes a pod that is `restricted` to a lower level."""
+    good = manifests.pod_of("examples/gunicorn-daemonset-claim")
+    for level, change in (
+        ("privileged", lambda pod, own: pod["volumes"].append({"name": "node", "hostPath": {"path": "/dev/fuse"}})),
+        ("privileged", lambda pod, own: own.update(privileged=True)),
+        ("privileged", lambda pod, own: own.update(capabilities={"drop": ["ALL"], "add": ["SYS_ADMIN"]})),
+        ("privileged", lambda pod, own: pod.update(hostPID=True)),
+        ("privileged", lambda pod, own: pod["containers"][0]["ports"][0].update(hostPort=80)),
+        ("privileged", lambda pod, own: pod["containers"][0]["readinessProbe"]["httpGet"].update(host="node")),
+        ("privileged", lambda pod, own: own.update(seccompProfile={"type": "Unconfined"})),
+        ("privileged", lambda pod, own: own.update(procMount="Unmasked")),
+        ("baseline", lambda pod, own: own.update(capabilities={"drop": ["ALL"], "add": ["CHOWN"]})),
+        ("baseline", lambda pod, own: own.pop("capabilities")),
+        ("baseline", lambda pod, own: own.pop("allowPrivilegeEscalation")),
+        ("baseline", lambda pod, own: own.update(runAsUser=0)),
+        ("baseline", lambda pod, own: own.update(runAsNonRoot=False)),
+        ("baseline", lambda pod, own: pod["securityContext"].pop("seccompProfile")),
+        ("baseline", lambda pod, own: pod["volumes"].append({"name": "filer", "nfs": {}})),
+    ):
+        pod = copy.deepcopy(good)
+        change(pod, pod["containers"][0]["securityContext"])
+        if pod_security.level(pod) != level:
+            raise AssertionError(f"taken for {pod_security.level(pod)}, not {level}: {pod}")
+
+
 def main():
     faults = aliases()
     objects = 0
@@ -270,7 +312,7 @@ def main():
         for thing in things:
             faults += faults_of(name, thing)
         faults += faults_of_claims(name, things)
-    faults += faults_of_the_page()
+    faults += faults_of_the_table() + faults_of_the_page()
     check_itself()
     for fault in faults:
         print(fault)
