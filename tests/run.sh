@@ -29,12 +29,13 @@ fuzz() {
   echo "== $build-fuzz"
   cmake -S . -B "$build-fuzz" -G Ninja -DCMAKE_CXX_COMPILER=clang++ -DSKOPSFS_FUZZ=ON -DCMAKE_UNITY_BUILD=ON \
     -DSKOPSFS_SANITIZE=address,undefined >/dev/null
-  cmake --build "$build-fuzz" --target fuzz_index fuzz_members fuzz_schema fuzz_npy
+  cmake --build "$build-fuzz" --target fuzz_index fuzz_members fuzz_schema fuzz_npy fuzz_state
   fuzz_one fuzz_index zip.dict tests/fuzz/corpus tests/data & first=$!
   fuzz_one fuzz_members zip.dict tests/fuzz/corpus tests/data & second=$!
   fuzz_one fuzz_schema json.dict tests/fuzz/schemas & third=$!
   fuzz_one fuzz_npy npy.dict tests/fuzz/npy & fourth=$!
-  wait "$first"; wait "$second"; wait "$third"; wait "$fourth"
+  fuzz_one fuzz_state state.dict tests/fuzz/states & fifth=$!
+  wait "$first"; wait "$second"; wait "$third"; wait "$fourth"; wait "$fifth"
 }
 
 # fuzz_one TARGET DICTIONARY FOLDER...
