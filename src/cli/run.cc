@@ -13,14 +13,18 @@
 #include <cstring>
 #include <filesystem>
 #include <functional>
+#include <new>
 #include <optional>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include "cli/user.h"
+#include "handover/supervisor_state.h"
 #include "source/source.h"
 #include "supervisor/execute.h"
 #include "supervisor/mountpoint.h"
+#include "supervisor/program_replacement.h"
 #include "supervisor/service_status.h"
 #include "supervisor/supervisor.h"
 #include "util/background.h"
@@ -151,6 +155,16 @@ std::string FreeMountpoint(const source::Source& source, const std::string& path
   return mountpoint;
 }
 
+std::chrono::milliseconds TimeoutOf(const Options& options) {
+  return std::chrono::milliseconds(static_cast<int64_t>(1000 * options.worker_timeout));
+}
+
+int Explain(const std::exception& error) {
+  util::LogError("{}", error.what());
+  supervisor::ServiceManager().Status(error.what());
+  return kExitFailure;
+}
+
 int Serve(const Options& options, std::span<const char* const> arguments,
           const std::function<void()>& on_ready) {
   RaiseLimits();
@@ -174,13 +188,69 @@ int Serve(const Options& options, std::span<const char* const> arguments,
        .has_links = options.by_name},
       {.arguments = {arguments.begin(), arguments.end()},
        .user = user,
-       .timeout = std::chrono::milliseconds(static_cast<int64_t>(1000 * options.worker_timeout))},
+       .timeout = TimeoutOf(options)},
       options.metrics_address, [&on_ready, &mountpoint, path = source.path()] {
         on_ready();
         util::LogInfo("serving {} at {}, skopsfs {}", util::Quoted(path), util::Quoted(mountpoint),
                       SKOPSFS_VERSION);
       });
   return supervisor.Run() ? EXIT_SUCCESS : kExitFailure;
+}
+
+// As another program has left it, which had the same arguments. Without memory for that it tries
+// again, as nobody else is there.
+void TakeOver(std::pair<int, int> given, const Options& options,
+              const std::vector<std::string>& arguments,
+              std::optional<supervisor::Supervisor>& supervisor,
+              std::optional<supervisor::WayBack>& way_back) try {
+  const auto [memory, old_program] = given;
+  const auto state = handover::SupervisorState::FromExecuted(handover::ReadSealedMemory(memory));
+  util::SetLogSubject(util::Quoted(state.mountpoint) + ": ");
+  supervisor.emplace(
+      state,
+      supervisor::MountOptions{.mountpoint = state.mountpoint,
+                               .source = state.source_path,
+                               .options = options.mount_options,
+                               .passed = state.is_passed ? std::optional(state.fuse) : std::nullopt,
+                               .read_ahead = options.read_ahead,
+                               .has_links = options.by_name},
+      supervisor::Supervisor::WorkerOptions{
+          .arguments = arguments,
+          .user = {.ids = {state.user, state.group}, .stays = state.user_stays},
+          .timeout = TimeoutOf(options)},
+      options.metrics_address);
+  way_back.reset();
+  if (old_program >= 0) {
+    util::LogInfo("the supervisor is the new program, too");
+    close(old_program);
+  } else {
+    util::LogInfo("the supervisor is the old program again, as the new one did not take over");
+  }
+  state.CloseDuplicated();
+  close(memory);
+} catch (const std::bad_alloc&) {
+  constexpr auto kPause = std::chrono::milliseconds(100);
+  util::LogError("the supervisor is out of memory; it tries again");
+  std::this_thread::sleep_for(kPause);
+}
+
+int GoOn(std::pair<int, int> given, const Options& options,
+         const std::vector<std::string>& arguments) {
+  if (!options.foreground) util::UseSyslog("skopsfs");
+  std::optional<supervisor::Supervisor> supervisor;
+  std::optional<supervisor::WayBack> way_back(std::in_place, given, arguments);
+  try {
+    while (!supervisor) TakeOver(given, options, arguments, supervisor, way_back);
+  } catch (const std::exception& error) {
+    util::LogError("the new program cannot take over: {}", error.what());
+    way_back->Go();
+    return kExitFailure;
+  }
+  try {
+    return supervisor->Run() ? EXIT_SUCCESS : kExitFailure;
+  } catch (const std::exception& error) {
+    return Explain(error);
+  }
 }
 
 // Else a descriptor of ours could get the number of a stream that was closed, and be taken for it.
@@ -207,9 +277,7 @@ int ServeOrExplain(const Options& options, std::span<const char* const> argument
   try {
     return Serve(options, arguments, on_ready);
   } catch (const std::exception& error) {
-    util::LogError("{}", error.what());
-    supervisor::ServiceManager().Status(error.what());
-    return kExitFailure;
+    return Explain(error);
   }
 }
 
@@ -221,12 +289,17 @@ int Run(std::span<const char* const> arguments) {
   }
   if (const auto given = TakeDescriptors(arguments, supervisor::kNotifierProcess))
     RunNotifier(*given);
-  const auto supervisor = TakeDescriptors(arguments, supervisor::kWorkerProcess);
+  const auto worker = TakeDescriptors(arguments, supervisor::kWorkerProcess);
+  const auto check = TakeDescriptors(arguments, supervisor::kStateCheckProcess);
+  const auto supervisor = TakeDescriptors(arguments, supervisor::kSupervisorProcess);
   Options options;
   try {
     options = ParseOptions(arguments);
   } catch (const UsageError& error) {
     fmt::print(stderr, "skopsfs: {} (see skopsfs --help)\n", error.what());
+    if (supervisor) {
+      supervisor::WayBack(*supervisor, {arguments.begin(), arguments.end()}).Go();
+    }
     return kExitUsage;
   }
   if (options.help) {
@@ -243,7 +316,9 @@ int Run(std::span<const char* const> arguments) {
   signal(SIGXFSZ, SIG_IGN);  // nor one that has become too large
   signal(SIGIO, SIG_IGN);    // see archive/writer_detector.h
   OccupyStandardStreams();
-  if (supervisor) RunWorker(supervisor->first, options);
+  if (worker) RunWorker(worker->first, options);
+  if (check) supervisor::ProgramReplacement::Answer(check->first, check->second);
+  if (supervisor) return GoOn(*supervisor, options, {arguments.begin(), arguments.end()});
   if (getpid() == 1) supervisor::Supervisor::HoldSignals();  // the first process of a container
   if (options.foreground) return ServeOrExplain(options, arguments, [] {});
   // The service of whoever waits for a service is what stays in front.

@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <concepts>
 #include <map>
+#include <set>
 #include <type_traits>
 #include <utility>
 
@@ -48,11 +49,14 @@ void VisitFacts(Form form, State& state) {
   form("is_single_archive", state.is_single_archive);
   form("source_is_mountpoint", state.source_is_mountpoint);
   form("source_device", state.source_device);
+  form("source_is_looked_for", state.source_is_looked_for);
   form("user", state.user);
   form("group", state.group);
   form("user_stays", state.user_stays);
   form("kernel_resends", state.kernel_resends);
   form("generation", state.generation);
+  form("crashes", state.crashes);
+  form("last_crash", state.last_crash);
   form("worker_pid", state.worker_pid);
   form("left_behind", state.left_behind);
   form("kept", state.kept);
@@ -169,6 +173,7 @@ std::multimap<std::string_view, std::string_view> Split(std::string_view text) {
     const auto fact = text.substr(0, end);
     const auto equals = fact.find('=');
     if (end == std::string_view::npos || equals == std::string_view::npos) Refuse("is cut off");
+    if (facts.size() >= SupervisorState::kMostFacts) Refuse("is too large");
     if (facts.empty() && fact.substr(0, equals) != kFirst) Refuse("is something else");
     facts.emplace(fact.substr(0, equals), fact.substr(equals + 1));
     text.remove_prefix(end + 1);
@@ -229,11 +234,19 @@ SupervisorState SupervisorState::FromFacts(std::string_view text) {
   bool is_complete = false;
   reader(kLast, is_complete);
   CheckProtocolVersion(state.protocol);
+  auto children = state.left_behind;
+  if (state.worker_pid) children.push_back(*state.worker_pid);
+  if (std::ranges::any_of(children, [](pid_t pid) { return pid <= 1; })) {
+    Refuse("has a process that is no worker's");
+  }
   return state;
 }
 
 SupervisorState SupervisorState::From(std::string_view text, const std::vector<int>& descriptors) {
   auto state = FromFacts(text);
+  if (std::set(descriptors.begin(), descriptors.end()).size() != descriptors.size()) {
+    Refuse("has a descriptor twice");
+  }
   auto next = descriptors.begin();
   const auto take = [&](int& fd) {
     if (next == descriptors.end() || fcntl(*next, F_GETFD) < 0) Refuse("lacks a descriptor");

@@ -20,6 +20,7 @@ namespace skopsfs::handover {
 struct SupervisorState {
   static constexpr uint64_t kVersion = 1;  // a new one for what an older program must not ignore
   static constexpr size_t kMostBytes = size_t{16} << 20;
+  static constexpr size_t kMostFacts = 500'000;
 
   struct Kept {
     uint64_t number = 0;
@@ -45,13 +46,16 @@ struct SupervisorState {
   bool is_single_archive = false;
   bool source_is_mountpoint = false;
   std::optional<uint64_t> source_device = {};
-  uint64_t user = 0;
-  uint64_t group = 0;
+  bool source_is_looked_for = false;  // as it is gone
+  uint32_t user = 0;
+  uint32_t group = 0;
   bool user_stays = false;  // see util::ServingUser
   bool kernel_resends = false;
-  uint64_t generation = 0;                 // of the last worker that was to take over
-  std::optional<uint64_t> worker_pid{};    // a child of the process that goes on
-  std::vector<uint64_t> left_behind = {};  // likewise, workers that were killed and cannot end
+  uint32_t generation = 0;              // of the last worker that was to take over
+  uint32_t crashes = 0;                 // of workers
+  std::string last_crash = {};          // what is said of it
+  std::optional<pid_t> worker_pid{};    // a child of the process that goes on
+  std::vector<pid_t> left_behind = {};  // likewise, workers that were killed and cannot end
   std::vector<Kept> kept = {};
   std::vector<Quarantined> quarantined = {};
 

@@ -24,6 +24,9 @@ class Closer {
   // Without memory to have it done, it is done here.
   void Close(util::UniqueFd fd) noexcept;
 
+  // Whether no child closes any, nor is to.
+  bool is_idle() const { return child_ < 0 && pending_.empty(); }
+
   // Has to be told of each process that has ended. Returns whether it was one of these.
   bool Ended(pid_t pid);
 

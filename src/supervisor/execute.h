@@ -14,6 +14,9 @@ namespace skopsfs::supervisor {
 inline constexpr std::string_view kWorkerProcess = "--worker=";
 inline constexpr std::string_view kNotifierProcess = "--notifier=";
 inline constexpr std::string_view kMetricsProcess = "--metrics-server=";
+inline constexpr std::string_view kStateCheckProcess = "--check-state=";
+// What this process becomes itself; see ProgramReplacement.
+inline constexpr std::string_view kSupervisorProcess = "--supervisor=";
 
 // Runs `program` (a descriptor) in a new process of that `kind`, with `arguments` after the first
 // one. It gets the standard streams and `kept`, and no other descriptor; nor is it told of the

@@ -1,5 +1,6 @@
 #include "supervisor/kept_descriptors.h"
 
+#include <fcntl.h>
 #include <sys/resource.h>
 
 #include <utility>
@@ -9,7 +10,7 @@
 namespace skopsfs::supervisor {
 namespace {
 
-constexpr size_t kOtherDescriptors = 32;  // of the supervisor
+constexpr size_t kOtherDescriptors = 64;  // of the supervisor
 
 }  // namespace
 
@@ -30,6 +31,24 @@ void KeptDescriptors::Keep(uint64_t number, uint64_t slot, util::UniqueFd fd) {
 
 void KeptDescriptors::Drop(uint64_t number) {
   if (auto kept = kept_.extract(number)) closer_.Close(std::move(kept.mapped().fd));
+}
+
+void KeptDescriptors::SaveTo(handover::SupervisorState& state) const {
+  for (const auto& [number, kept] : kept_) {
+    state.kept.push_back({.number = number, .slot = kept.slot});
+    state.kept_descriptors.push_back(kept.fd.get());
+  }
+}
+
+void KeptDescriptors::MakeRoom(const handover::SupervisorState& state) {
+  for (const auto& [number, slot] : state.kept) kept_[number].slot = slot;
+}
+
+void KeptDescriptors::Take(const handover::SupervisorState& state) noexcept {
+  for (size_t i = 0; i < state.kept.size(); ++i) {
+    kept_[state.kept[i].number].fd.Reset(state.kept_descriptors[i]);
+    fcntl(state.kept_descriptors[i], F_SETFD, FD_CLOEXEC);
+  }
 }
 
 bool KeptDescriptors::SendTo(const handover::Channel& worker, Clock::time_point until) const {

@@ -5,6 +5,7 @@
 #include <map>
 
 #include "handover/channel.h"
+#include "handover/supervisor_state.h"
 #include "supervisor/closer.h"
 #include "util/unique_fd.h"
 
@@ -25,6 +26,12 @@ class KeptDescriptors {
   // Under a number that the worker has chosen. Where no more can be kept, that is logged.
   void Keep(uint64_t number, uint64_t slot, util::UniqueFd fd);
   void Drop(uint64_t number);
+
+  // For the program that goes on, which calls MakeRoom(), and then Take(), which cannot fail. From
+  // then on the descriptors are this object's.
+  void SaveTo(handover::SupervisorState& state) const;
+  void MakeRoom(const handover::SupervisorState& state);
+  void Take(const handover::SupervisorState& state) noexcept;
 
   // Sends them all. False when the worker did not take them by then.
   bool SendTo(const handover::Channel& worker, Clock::time_point until) const;

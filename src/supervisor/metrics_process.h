@@ -38,6 +38,12 @@ class MetricsProcess {
   // descriptor of what to execute.
   void Start(int program);
 
+  // The same without waiting; it is tried until it can be. Ends one that serves.
+  void StartSoon();
+
+  // Ends the process, until it is started again.
+  void Kill();
+
   // Has to be told of each process that has ended. If it was this one, another is started soon.
   void Ended(pid_t pid);
   // When to call OnDeadline().
@@ -50,7 +56,6 @@ class MetricsProcess {
  private:
   void Begin(int program);
   void TakeAnswer();
-  void Kill();
   void TryLater(const char* reason);
 
   const std::string address_;

@@ -41,16 +41,19 @@ std::string Escaped(const std::string& value) {
   return out;
 }
 
+void CheckIsFuse(int fd, const std::string& name) {
+  struct stat st {};
+  if (fstat(fd, &st) != 0 || !S_ISCHR(st.st_mode) || st.st_rdev != makedev(10, 229)) {
+    throw Error(EINVAL, name + " is not a descriptor of /dev/fuse");
+  }
+}
+
 // Out of the way of the standard streams, and out of the reach of what is run later.
 UniqueFd TakePassed(int descriptor) {
-  const dev_t fuse = makedev(10, 229);
   const std::string name = "/dev/fd/" + std::to_string(descriptor);
   UniqueFd own(fcntl(descriptor, F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
   if (!own) throw Error(EBADF, name + " is not open");
-  struct stat st {};
-  if (fstat(own.get(), &st) != 0 || !S_ISCHR(st.st_mode) || st.st_rdev != fuse) {
-    throw Error(EINVAL, name + " is not a descriptor of /dev/fuse");
-  }
+  CheckIsFuse(own.get(), name);
   pollfd event{own.get(), POLLIN, 0};
   poll(&event, 1, 0);
   if ((event.revents & POLLERR) != 0) {
@@ -142,9 +145,11 @@ std::optional<int> PassedDescriptor(const std::string& mountpoint) {
 }
 
 Mount::Mount(const MountOptions& options)
-    : mountpoint_(options.mountpoint), read_ahead_(options.read_ahead) {
+    : mountpoint_(options.mountpoint),
+      read_ahead_(options.read_ahead),
+      is_passed_(options.passed.has_value()) {
   if (options.passed) {
-    passed_ = TakePassed(*options.passed);
+    fuse_ = TakePassed(*options.passed);
     return;
   }
   util::TakeMessages(false);
@@ -172,12 +177,24 @@ Mount::Mount(const MountOptions& options)
               "cannot mount on " + util::Quoted(mountpoint_) + ": " + reason + RemedyFor(reason));
 }
 
+Mount::Mount(const MountOptions& options, UniqueFd fuse, std::optional<FoundMount> found)
+    : mountpoint_(options.mountpoint),
+      read_ahead_(options.read_ahead),
+      is_passed_(options.passed.has_value()),
+      fuse_(std::move(fuse)),
+      found_(found) {
+  CheckIsFuse(fuse_.get(), "the descriptor of the mount");
+  mounted_ = !is_passed_;
+}
+
 Mount::~Mount() {
   Unmount();
   if (session_ != nullptr) fuse_session_destroy(session_);
 }
 
-int Mount::descriptor() const { return is_passed() ? passed_.get() : fuse_session_fd(session_); }
+int Mount::descriptor() const {
+  return session_ == nullptr ? fuse_.get() : fuse_session_fd(session_);
+}
 
 dev_t Mount::device() const {
   if (found_) return found_->device;
@@ -192,7 +209,7 @@ dev_t Mount::device() const {
 void Mount::Unmount() {
   // By path, so only while it is ours that is there: after a lazy unmount another may be.
   if (!std::exchange(mounted_, false) || !IsThere()) return;
-  if (IsConnected()) {
+  if (session_ != nullptr && IsConnected()) {
     fuse_session_unmount(session_);
   } else {
     DetachMount(mountpoint_);  // libfuse leaves a dead one

@@ -36,12 +36,16 @@ class Mount {
   // Throws util::Error with libfuse's reason when it cannot be mounted, or with what is wrong with
   // the passed descriptor.
   explicit Mount(const MountOptions& options);
+  // Goes on with one that was handed over: its descriptor, and what the other one had `found`.
+  // Throws util::Error when that is no descriptor of /dev/fuse.
+  Mount(const MountOptions& options, util::UniqueFd fuse, std::optional<FoundMount> found);
   ~Mount();
   Mount(const Mount&) = delete;
   Mount& operator=(const Mount&) = delete;
 
   int descriptor() const;  // of /dev/fuse
-  bool is_passed() const { return session_ == nullptr; }
+  bool is_passed() const { return is_passed_; }
+  const std::optional<FoundMount>& found() const { return found_; }
 
   // Of the files in it; 0 when it is not known, as of a passed one on older kernels.
   dev_t device() const;
@@ -67,8 +71,9 @@ class Mount {
  private:
   const std::string mountpoint_;
   const std::optional<unsigned> read_ahead_;
-  util::UniqueFd passed_;
-  ::fuse_session* session_ = nullptr;  // never serves; none for a passed mount
+  const bool is_passed_;
+  util::UniqueFd fuse_;                // none where there is a session
+  ::fuse_session* session_ = nullptr;  // never serves; of a mount that was made here
   bool mounted_ = false;
   std::optional<FoundMount> found_;  // ours, as the kernel lists it
 };

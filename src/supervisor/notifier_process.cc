@@ -29,11 +29,6 @@ NotifierProcess::NotifierProcess(int mount) : mount_(mount) {
   fcntl(sender_.get(), F_SETFL, O_NONBLOCK);
 }
 
-// Nobody waits for it here, either.
-NotifierProcess::~NotifierProcess() {
-  if (pid_ > 0) kill(pid_, SIGKILL);
-}
-
 int NotifierProcess::descriptor() const {
   return pid_ > 0 || Clock::now() - started_ < kBetweenStarts ? -1 : receiver_.get();
 }

@@ -3,8 +3,10 @@
 #include <sys/types.h>
 
 #include <chrono>
+#include <csignal>
 #include <optional>
 #include <set>
+#include <utility>
 
 #include "util/unique_fd.h"
 
@@ -20,12 +22,16 @@ class NotifierProcess {
 
   // `mount` (/dev/fuse) stays the caller's. Throws util::Error.
   explicit NotifierProcess(int mount);
-  ~NotifierProcess();
+  // With the ends of a socket that workers know.
+  NotifierProcess(int mount, util::UniqueFd sender, util::UniqueFd receiver)
+      : mount_(mount), sender_(std::move(sender)), receiver_(std::move(receiver)) {}
+  ~NotifierProcess() { Kill(); }
   NotifierProcess(const NotifierProcess&) = delete;
   NotifierProcess& operator=(const NotifierProcess&) = delete;
 
   // For workers: takes messages for /dev/fuse without waiting, as many as there is room for.
   int sender() const { return sender_.get(); }
+  int receiver() const { return receiver_.get(); }
 
   // To be polled for reading: then something is to be told, and Start() is to be called. -1: there
   // is a process, or none is to be started now.
@@ -37,6 +43,11 @@ class NotifierProcess {
   bool Ended(pid_t pid, int status);
   // To be called once a second or so.
   void Look();
+
+  // Nobody waits for its end, either.
+  void Kill() const {
+    if (pid_ > 0) kill(pid_, SIGKILL);
+  }
 
  private:
   static constexpr size_t kMostStuck = 4;

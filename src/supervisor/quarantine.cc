@@ -114,6 +114,23 @@ void Quarantine::Tell() {
   }
 }
 
+void Quarantine::SaveTo(handover::SupervisorState& state) const {
+  for (const auto& [slot, identity] : told_) {
+    state.quarantined.push_back({.slot = slot,
+                                 .identity = identity.value_or(handover::Identity()),
+                                 .reason = crashes_.quarantined().at(slot)});
+  }
+}
+
+void Quarantine::Restore(const handover::SupervisorState& state) {
+  for (const auto& [slot, identity, reason] : state.quarantined) {
+    crashes_.Blame(slot, reason);
+    if (!crashes_.quarantined().contains(slot)) continue;  // there are too many
+    const bool is_folder = identity == handover::Identity();
+    told_[slot] = is_folder ? std::nullopt : std::optional(identity);
+  }
+}
+
 bool Quarantine::SendTo(const handover::Channel& worker, Clock::time_point until) const {
   for (const auto& [slot, identity] : told_) {
     if (!identity) continue;

@@ -12,6 +12,7 @@
 #include "handover/channel.h"
 #include "handover/identity.h"
 #include "handover/session_state.h"
+#include "handover/supervisor_state.h"
 #include "supervisor/worker_memories.h"
 
 namespace skopsfs::supervisor {
@@ -33,6 +34,8 @@ class CrashRecord {
   void WorkerDied(const std::vector<handover::RequestSeen>& requests,
                   Clock::time_point now = Clock::now());
 
+  // From now on the slot is not to be served.
+  void Blame(uint64_t slot, const std::string& reason);
   // All slots that are not to be served, and why.
   const std::map<uint64_t, std::string>& quarantined() const { return quarantined_; }
 
@@ -50,7 +53,6 @@ class CrashRecord {
     int timed_out = 0;
   };
 
-  void Blame(uint64_t slot, const std::string& reason);
   void BlameFor(const std::map<uint64_t, uint32_t>& faults, uint64_t slot, Clock::time_point now);
 
   std::map<uint64_t, std::deque<Clock::time_point>> faults_;  // by slot
@@ -76,6 +78,10 @@ class Quarantine {
 
   // Tells the log of those that it was not told of: memory may have ended before.
   void Tell();
+
+  // Those that were told of, for the program that goes on, which calls Restore().
+  void SaveTo(handover::SupervisorState& state) const;
+  void Restore(const handover::SupervisorState& state);
 
   // Sends them all. False when the worker did not take them by then.
   bool SendTo(const handover::Channel& worker, Clock::time_point until) const;

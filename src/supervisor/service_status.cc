@@ -40,6 +40,16 @@ std::string ServiceStatus::Text() const {
   return fmt::format("{}; workers that crashed: {}, the last {}", serving_, crashes_, last_crash_);
 }
 
+void ServiceStatus::SaveTo(handover::SupervisorState& state) const {
+  state.crashes = crashes_;
+  state.last_crash = last_crash_;
+}
+
+void ServiceStatus::Restore(const handover::SupervisorState& state) {
+  crashes_ = state.crashes;
+  last_crash_ = state.last_crash;
+}
+
 void ServiceStatus::WorkerCrashed(const std::string& how) {
   ++crashes_;
   last_crash_ = fmt::format("at {:%F %T}: it {}", fmt::localtime(std::time(nullptr)), how);

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "handover/supervisor_state.h"
 #include "supervisor/stall.h"
 
 namespace skopsfs::supervisor {
@@ -53,6 +54,9 @@ class ServiceStatus {
   void Ready() const { manager_.Ready(Text()); }
   void Serving() const { manager_.Status(Text()); }
   void WorkerCrashed(const std::string& how);
+  // What it says of them, for the program that goes on, which calls Restore().
+  void SaveTo(handover::SupervisorState& state) const;
+  void Restore(const handover::SupervisorState& state);
   void WaitsForSource() const { manager_.Status("no worker serves: the source does not answer"); }
   void Stopping(const std::string& why) const { manager_.Stopping(why); }
 
@@ -75,7 +79,7 @@ class ServiceStatus {
 
   ServiceManager manager_;
   const std::string serving_;
-  int crashes_ = 0;
+  uint32_t crashes_ = 0;
   std::string last_crash_;  // when, and how
   Stall silence_;
 };

@@ -20,6 +20,30 @@ SharedSource::SharedSource(const source::Source& source, const MountOptions& mou
   if (fstat(folder.get(), &st) == 0) device_ = st.st_dev;
 }
 
+SharedSource::SharedSource(const handover::SupervisorState& state, const MountOptions& mount)
+    : mount_(mount),
+      parts_{.path = state.source_path,
+             .canonical_path = state.canonical_source_path,
+             .is_single_archive = state.is_single_archive,
+             .folder = util::Duplicate(state.source),
+             .canonical_folder = util::Duplicate(state.canonical_source),
+             .own = source::OwnMount()},
+      is_mountpoint_(state.source_is_mountpoint),
+      device_(state.source_device) {
+  if (state.source_is_looked_for) look_at_ = Clock::now();
+}
+
+void SharedSource::SaveTo(handover::SupervisorState& state) const {
+  state.source_path = parts_.path;
+  state.canonical_source_path = parts_.canonical_path;
+  state.is_single_archive = parts_.is_single_archive;
+  state.source = parts_.folder.get();
+  state.canonical_source = parts_.canonical_folder.get();
+  state.source_is_mountpoint = is_mountpoint_;
+  state.source_device = device_;
+  state.source_is_looked_for = is_looked_for();
+}
+
 bool SharedSource::MayBeOpenedAnew() const {
   if (mount_.passed) return true;
   const auto& mountpoint = mount_.mountpoint;

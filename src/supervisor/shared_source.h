@@ -7,6 +7,7 @@
 #include <string>
 
 #include "handover/channel.h"
+#include "handover/supervisor_state.h"
 #include "source/source.h"
 #include "supervisor/mount.h"
 
@@ -20,6 +21,10 @@ class SharedSource {
 
   // To be made before it is mounted. `mount` has to live longer.
   SharedSource(const source::Source& source, const MountOptions& mount);
+  // The one that was handed over.
+  SharedSource(const handover::SupervisorState& state, const MountOptions& mount);
+
+  void SaveTo(handover::SupervisorState& state) const;
 
   const std::string& path() const { return parts_.path; }
   bool is_single_archive() const { return parts_.is_single_archive; }

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -20,6 +21,7 @@ namespace {
 
 using handover::Message;
 using handover::Tell;
+using util::Duplicate;
 using util::ErrnoError;
 using util::Error;
 using util::UniqueFd;
@@ -38,9 +40,83 @@ Supervisor::Supervisor(const source::Source& source, const MountOptions& mount,
       source_(source, mount_options_),
       quarantine_(memories_, source_.path(), source_.is_single_archive()),
       watch_(worker_options_.timeout, memories_, source_.path()),
+      replacement_(worker_options_.arguments),
       service_(source_.path(), mount_options_.mountpoint) {
   if (metrics_address.empty()) return;
   metrics_server_.emplace(metrics_address, mount_options_, memories_.metrics());
+}
+
+Supervisor::Supervisor(const handover::SupervisorState& state, const MountOptions& mount,
+                       WorkerOptions worker, const std::string& metrics_address)
+    : mount_options_(mount),
+      worker_options_(std::move(worker)),
+      source_(state, mount_options_),
+      memories_(Duplicate(state.session), Duplicate(state.slots), Duplicate(state.counters),
+                state.kernel_resends),
+      program_path_(state.program_path),
+      left_behind_(state.left_behind.begin(), state.left_behind.end()),
+      generation_(state.generation),
+      quarantine_(memories_, source_.path(), source_.is_single_archive()),
+      watch_(worker_options_.timeout, memories_, source_.path()),
+      replacement_(worker_options_.arguments),
+      service_(source_.path(), mount_options_.mountpoint) {
+  quarantine_.Restore(state);
+  service_.Restore(state);
+  if (!metrics_address.empty()) {
+    metrics_server_.emplace(metrics_address, mount_options_, memories_.metrics());
+  }
+  if (state.worker_pid) {
+    current_ = std::make_unique<WorkerProcess>(
+        std::make_shared<UniqueFd>(Duplicate(state.worker_program)), *state.worker_pid,
+        handover::Channel(Duplicate(state.worker_channel)));
+  }
+  std::optional<FoundMount> found;
+  if (state.mount_id && state.mount_device) {
+    found = {*state.mount_id, *state.mount_device, state.unique_mount_id};
+  }
+  auto sender = Duplicate(state.notification_sender);
+  auto receiver = Duplicate(state.notification_receiver);
+  kept_.MakeRoom(state);
+  // The last that can fail: without this object nobody unmounts.
+  mount_ = std::make_unique<Mount>(mount_options_, Duplicate(state.fuse), found);
+  notifier_.emplace(mount_->descriptor(), std::move(sender), std::move(receiver));
+  kept_.Take(state);
+}
+
+handover::SupervisorState Supervisor::State() const {
+  handover::SupervisorState state;
+  state.protocol = handover::kProtocolVersion;
+  state.program_path = program_path_;
+  state.mountpoint = mount_options_.mountpoint;
+  state.is_passed = mount_->is_passed();
+  if (const auto& found = mount_->found()) {
+    state.mount_id = found->id;
+    state.mount_device = found->device;
+    state.unique_mount_id = found->unique_id;
+  }
+  source_.SaveTo(state);
+  const auto& [ids, stays] = worker_options_.user;
+  state.user = ids.uid;
+  state.group = ids.gid;
+  state.user_stays = stays;
+  state.kernel_resends = memories_.KernelResends();
+  state.generation = generation_;
+  state.left_behind.assign(left_behind_.begin(), left_behind_.end());
+  quarantine_.SaveTo(state);
+  service_.SaveTo(state);
+  state.fuse = mount_->descriptor();
+  state.session = memories_.session();
+  state.slots = memories_.slots();
+  state.counters = memories_.metrics();
+  state.notification_sender = notifier_->sender();
+  state.notification_receiver = notifier_->receiver();
+  if (current_) {
+    state.worker_pid = current_->pid();
+    state.worker_channel = current_->channel().descriptor();
+    state.worker_program = current_->program()->get();
+  }
+  kept_.SaveTo(state);
+  return state;
 }
 
 sigset_t Supervisor::HoldSignals() {
@@ -61,17 +137,20 @@ bool Supervisor::Run() {
   const auto signals = HoldSignals();
   // The program as it is now, and where the next one will be.
   std::error_code failed;
-  program_path_ = std::filesystem::read_symlink("/proc/self/exe", failed).string();
-  program_ = std::make_shared<UniqueFd>(open("/proc/self/exe", O_PATH | O_CLOEXEC));
-  if (!*program_) throw ErrnoError("finding this program in /proc");
+  if (!mount_) program_path_ = std::filesystem::read_symlink("/proc/self/exe", failed).string();
+  if (current_) {
+    program_ = current_->program();
+  } else {
+    program_ = std::make_shared<UniqueFd>(open("/proc/self/exe", O_PATH | O_CLOEXEC));
+    if (!*program_) throw ErrnoError("finding this program in /proc");
+  }
   signals_.Reset(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!signals_) throw ErrnoError("signalfd");
-  if (metrics_server_) metrics_server_->Start(program_->get());
-  mount_ = std::make_unique<Mount>(mount_options_);
-  // Before anything can be opened: a file keeps what there was then.
-  mount_->SetReadAhead(source_.device());
-  notifier_.emplace(mount_->descriptor());
-  current_ = Start(program_, false);
+  if (mount_) {
+    GoOn();
+  } else {
+    MountAndStart();
+  }
   while (!outcome_) {
     try {
       Loop();
@@ -84,6 +163,24 @@ bool Supervisor::Run() {
   if (!*outcome_ || current_ || !left_behind_.empty()) mount_->Abort();
   mount_->Unmount();
   return *outcome_;
+}
+
+void Supervisor::MountAndStart() {
+  if (metrics_server_) metrics_server_->Start(program_->get());
+  mount_ = std::make_unique<Mount>(mount_options_);
+  // Before anything can be opened: a file keeps what there was then.
+  mount_->SetReadAhead(source_.device());
+  notifier_.emplace(mount_->descriptor());
+  current_ = Start(program_, false);
+}
+
+void Supervisor::GoOn() {
+  prctl(PR_SET_NAME, "skopsfs");  // else it is the number of a descriptor
+  if (metrics_server_) metrics_server_->StartSoon();
+  watch_.Begin();
+  service_.Serving();
+  if (!current_) restarts_.ScheduleAtOnce();
+  raise(SIGCHLD);  // some may have ended meanwhile
 }
 
 void Supervisor::Loop() {
@@ -110,8 +207,8 @@ int Supervisor::Timeout() const {
   const auto consider = [&](std::optional<Clock::time_point> time) {
     first = std::min(first, time.value_or(first));
   };
-  for (const auto& time :
-       {restarts_.due(), watch_.due(), leave_at_, source_.look_at(), service_.due()}) {
+  for (const auto& time : {restarts_.due(), watch_.due(), leave_at_, source_.look_at(),
+                           service_.due(), replacement_.due()}) {
     consider(time);
   }
   if (metrics_server_) consider(metrics_server_->due());
@@ -193,6 +290,7 @@ void Supervisor::OnDeadlines() {
   if (is_due(watch_.due())) LookAtServing();
   if (is_due(restarts_.due())) StartAgain();
   if (is_due(source_.look_at())) LookForSource();
+  if (is_due(replacement_.due())) ReplaceThisProgram();
   if (is_due(leave_at_)) {
     util::LogError("the worker cannot be killed; exiting without it");
     outcome_ = true;

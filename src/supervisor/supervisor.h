@@ -13,12 +13,14 @@
 #include <vector>
 
 #include "handover/channel.h"
+#include "handover/supervisor_state.h"
 #include "source/source.h"
 #include "supervisor/closer.h"
 #include "supervisor/kept_descriptors.h"
 #include "supervisor/metrics_process.h"
 #include "supervisor/mount.h"
 #include "supervisor/notifier_process.h"
+#include "supervisor/program_replacement.h"
 #include "supervisor/quarantine.h"
 #include "supervisor/restart_policy.h"
 #include "supervisor/service_status.h"
@@ -49,12 +51,18 @@ class Supervisor {
   Supervisor(const source::Source& source, const MountOptions& mount, WorkerOptions worker,
              const std::string& metrics_address, std::function<void()> on_ready);
 
+  // Goes on with a mount where another program has left it. Duplicates the descriptors, which stay
+  // the caller's. Throws util::Error, or std::bad_alloc; then the mount is as it was.
+  Supervisor(const handover::SupervisorState& state, const MountOptions& mount,
+             WorkerOptions worker, const std::string& metrics_address);
+
   // Mounts, and has it served until it is unmounted (true), SIGTERM, SIGINT, SIGHUP, SIGQUIT,
   // SIGPWR or SIGXCPU comes (true), or no worker can serve it (false). Then the mount is gone,
   // detached lazily when it is in use. Other signals change nothing. SIGUSR2 has a new worker take
-  // over, of the program as it is on disk then, which opens the source anew by its path. So does a
-  // source that is gone, as soon as it is there again. Throws util::Error with the reason when it
-  // cannot be mounted.
+  // over, of the program as it is on disk then, which opens the source anew by its path. Once that
+  // has served for a while, this process becomes that program, too. A source that is gone has a new
+  // worker take over as well, as soon as it is there again. Throws util::Error with the reason when
+  // it cannot be mounted.
   bool Run();
 
   // Keeps the signals that Run() acts on until then, and returns them. For the first process of a
@@ -65,6 +73,8 @@ class Supervisor {
   using Clock = std::chrono::steady_clock;
   static constexpr size_t kMostLeftBehind = 4;  // workers, before another has to wait for one
 
+  void MountAndStart();
+  void GoOn();
   // The loop.
   void Loop();
   int Timeout() const;
@@ -95,6 +105,8 @@ class Supervisor {
   void OnCurrentEnded(WorkerStatus status);
   void OnCrash(const WorkerProcess& ended, WorkerStatus status,
                std::vector<handover::RequestSeen> requests);
+  void ReplaceThisProgram();
+  handover::SupervisorState State() const;
 
   const MountOptions mount_options_;
   const WorkerOptions worker_options_;
@@ -118,6 +130,7 @@ class Supervisor {
   Quarantine quarantine_;
   RestartPolicy restarts_;
   WorkerWatch watch_;
+  ProgramReplacement replacement_;
   bool upgrade_wanted_ = false;                // as soon as it can be
   bool ending_ = false;                        // a signal said so
   std::optional<Clock::time_point> leave_at_;  // without the worker, which cannot even be killed

@@ -103,11 +103,26 @@ void Supervisor::Upgrade() {
   }
 }
 
+void Supervisor::ReplaceThisProgram() {
+  if (ending_) return replacement_.Cancel();
+  // Children that close descriptors share those of this process until it becomes another program.
+  const bool is_quiet = !next_ && current_ && current_->is_to_stay();
+  if (!is_quiet || !closer_.is_idle()) return replacement_.Postpone();
+  if (!replacement_.is_checked()) return replacement_.Check(State());
+  util::TellLeftOutLines();
+  const auto state = State();
+  // The new program starts its own.
+  notifier_->Kill();
+  if (metrics_server_) metrics_server_->Kill();
+  replacement_.Execute(state);
+  if (metrics_server_) metrics_server_->StartSoon();
+}
+
 void Supervisor::LookForSource() {
   source_.Looked();
   if (ending_ || next_ || !Serves()) return;
   try {
-    next_ = Start(program_, true);
+    next_ = Start(current_->program(), true);
   } catch (const std::exception& error) {
     util::LogError("{}", error.what());
   }
@@ -137,7 +152,10 @@ void Supervisor::OnServing(WorkerProcess& worker) {
   if (worker.stage() == WorkerProcess::Stage::kServing) return;
   worker.Serving();
   watch_.Begin();
-  if (worker.program() != program_) util::LogInfo("the upgrade is done: the new worker serves");
+  if (worker.program() != program_) {
+    util::LogInfo("the upgrade is done: the new worker serves");
+    replacement_.Schedule(worker.program(), kProven);
+  }
   if (worker.opens_source_anew()) source_.Found();
   if (upgrade_wanted_) Upgrade();
   if (!on_ready_) return service_.Serving();
@@ -158,7 +176,7 @@ void Supervisor::OnProcessesEnded() {
     } else if (current_ && pid == current_->pid()) {
       OnCurrentEnded(status);
     } else if (left_behind_.erase(pid) == 0 && !notifier_->Ended(pid, status) &&
-               !closer_.Ended(pid) && metrics_server_) {
+               !closer_.Ended(pid) && !replacement_.Ended(pid, status) && metrics_server_) {
       metrics_server_->Ended(pid);
     }
   }
@@ -190,8 +208,8 @@ void Supervisor::LookAtEnds() {
 
 void Supervisor::OnNextEnded(WorkerStatus status) {
   // One that looks for the source has said what it found.
-  const bool is_upgrade = std::exchange(next_, nullptr)->program() != program_;
-  if (!ending_ && is_upgrade) {
+  const auto ended = std::exchange(next_, nullptr);
+  if (!ending_ && !(current_ && ended->program() == current_->program())) {
     util::LogError("no upgrade: the new worker {}; the old one stays", Describe(status));
   }
   if (upgrade_wanted_) Upgrade();
@@ -206,7 +224,11 @@ void Supervisor::OnCurrentEnded(WorkerStatus status) {
   }
   const auto ended = std::move(current_);
   const bool served = ended->stage() == WorkerProcess::Stage::kServing;
-  if (served && ended->at_this_stage() > kProven) program_ = ended->program();
+  if (served && ended->at_this_stage() > kProven) {
+    program_ = ended->program();
+  } else {
+    replacement_.Cancel();
+  }
   auto requests = memories_.TakeRequests();
   const bool well = status ? WIFEXITED(*status) && WEXITSTATUS(*status) == EXIT_SUCCESS
                            : ended->told_to_end() || !mount_->IsConnected();

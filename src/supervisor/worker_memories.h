@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "handover/channel.h"
@@ -18,6 +19,13 @@ class WorkerMemories {
  public:
   // Throws util::Error when there is no memory for them.
   WorkerMemories();
+  // Those that were handed over, with what KernelResends() was fixed to.
+  WorkerMemories(util::UniqueFd session, util::UniqueFd slots, util::UniqueFd metrics,
+                 bool kernel_resends)
+      : session_(std::move(session)),
+        slots_(std::move(slots)),
+        metrics_(std::move(metrics)),
+        kernel_resends_(kernel_resends) {}
 
   int session() const { return session_.get(); }
   int slots() const { return slots_.get(); }

@@ -43,6 +43,15 @@ WorkerProcess::WorkerProcess(Program program, bool opens_source_anew,
   end_.emplace(pid_);
 }
 
+WorkerProcess::WorkerProcess(Program program, pid_t pid, Channel channel)
+    : program_(std::move(program)),
+      opens_source_anew_(false),
+      channel_(std::move(channel)),
+      pid_(pid),
+      stage_(Stage::kServing) {
+  end_.emplace(pid_);
+}
+
 void WorkerProcess::Enter(Stage stage) {
   stage_ = stage;
   since_ = Clock::now();
@@ -98,6 +107,7 @@ bool WorkerProcess::IsToBeKilled() {
 
 void WorkerProcess::Kill() {
   kill(pid_, SIGKILL);
+  killed_ = true;
   end_->Hurry();
 }
 

@@ -36,6 +36,9 @@ class WorkerProcess {
   // Runs `program` with these arguments. Throws util::Error.
   WorkerProcess(Program program, bool opens_source_anew, const std::vector<std::string>& arguments);
 
+  // Goes on with one that serves, and was started by what this process was before.
+  WorkerProcess(Program program, pid_t pid, handover::Channel channel);
+
   pid_t pid() const { return pid_; }
   const Program& program() const { return program_; }
   bool opens_source_anew() const { return opens_source_anew_; }
@@ -43,6 +46,11 @@ class WorkerProcess {
   Stage stage() const { return stage_; }
   Clock::duration at_this_stage() const { return Clock::now() - since_; }
   bool told_to_end() const { return told_to_end_; }
+  // Whether it serves and is to go on with that.
+  bool is_to_stay() const {
+    return stage_ == Stage::kServing && !told_to_end_ && !kill_at_ && !killed_ &&
+           channel_.descriptor() >= 0;
+  }
 
   // It has said that. They throw util::Error(EPROTO) when it was not to say it then.
   void Prepared(uint64_t protocol_version);
@@ -98,6 +106,7 @@ class WorkerProcess {
   Clock::time_point since_ = Clock::now();  // when it came to that stage
   std::optional<Clock::time_point> kill_at_;
   bool told_to_end_ = false;
+  bool killed_ = false;
   bool said_has_to_end_ = false;
   bool said_waits_for_source_ = false;
 };

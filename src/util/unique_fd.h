@@ -1,8 +1,11 @@
 #pragma once
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <utility>
+
+#include "util/error.h"
 
 namespace skopsfs::util {
 
@@ -31,5 +34,12 @@ class UniqueFd {
  private:
   int fd_ = -1;
 };
+
+// A duplicate that programs which are executed do not get. Throws util::Error.
+inline UniqueFd Duplicate(int fd) {
+  UniqueFd own(fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
+  if (!own) throw ErrnoError("duplicating a descriptor");
+  return own;
+}
 
 }  // namespace skopsfs::util

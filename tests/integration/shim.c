@@ -57,6 +57,8 @@ struct Control {
   _Atomic uint64_t slow_lease;         // microseconds that each question for a lease takes
   _Atomic uint64_t like_nfs;           // files look like those of NFSv4 without a delegation
   _Atomic uint64_t other_protocol;     // a worker says that it speaks one
+  _Atomic uint64_t crash_taking_over;  // inode of a program: a supervisor that becomes it crashes
+  _Atomic uint64_t hang_taking_over;   // the same, it does nothing more
   _Atomic uint64_t attempts;           // how many of these are written
   _Atomic uint64_t result[kAttempts];  // errno of each; 0: it worked
 };
@@ -131,6 +133,8 @@ static void Send(uint32_t tell, uint64_t number, int fd, const char* text) {
   sendmsg(channel, &message, MSG_NOSIGNAL);
 }
 
+static uint64_t takes_over;  // inode of the program that goes on with a mount
+
 __attribute__((constructor)) static void Map(void) {
   control = &nothing;
   const char* path = getenv("SKOPSFS_SHIM");
@@ -151,8 +155,10 @@ __attribute__((constructor)) static void Map(void) {
   if (control->other_protocol && is_worker) Send(kPrepared, 999, -1, "");
   if (control->metrics_hang && is_metrics_server) ++control->hanging;
   while (control->metrics_hang && is_metrics_server) usleep(10 * 1000);
-  struct stat program;
-  if (is_worker && stat("/proc/self/exe", &program) == 0 && program.st_ino == control->die_soon) {
+  struct stat program = {0};
+  stat("/proc/self/exe", &program);
+  if (strncmp(first, "--supervisor=", 13) == 0) takes_over = program.st_ino;
+  if (is_worker && program.st_ino == control->die_soon) {
     const struct itimerval soon = {.it_value = {.tv_usec = 500 * 1000}};
     setitimer(ITIMER_REAL, &soon, NULL);
     sigset_t alarm;  // which a worker has blocked
@@ -406,6 +412,10 @@ int fcntl64(int fd, int command, ...) {
   void* argument = va_arg(rest, void*);
   va_end(rest);
   if (Fails(kFcntl)) return -1;
+  if (command == F_GET_SEALS && takes_over) {
+    if (takes_over == control->crash_taking_over) raise(SIGSEGV);
+    while (takes_over == control->hang_taking_over) usleep(10 * 1000);
+  }
   if (is_worker && command == F_SETLEASE && argument == (void*)F_RDLCK) {
     usleep((useconds_t)control->slow_lease);
     if (control->like_nfs) {

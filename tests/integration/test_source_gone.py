@@ -7,6 +7,7 @@ archives that are members of an archive. And a folder on a filesystem that is un
 import errno
 import mmap
 import os
+import shutil
 import signal
 import time
 
@@ -164,6 +165,25 @@ class SourceGone(MountTest):
             self.start_source_again()
             until(lambda n=count: mount.log().count("is back") == n, "it is found")
             self.assertEqual(read(self.in_mount("a.skops", MEMBER)), archives.content(1))
+
+    def test_goes_away_right_after_an_upgrade(self):
+        """Who looks for it is the new program, and the supervisor becomes that, too."""
+        program = os.path.join(self.folder, "skopsfs")
+        shutil.copy(binary(), program)
+        mount = self.mount("--revalidate=0", source=os.path.join(self.below, "outer.skops", "sub"), command=[program])
+        shutil.copy(binary(), program + ".new")
+        os.rename(program + ".new", program)
+        mount.send(signal.SIGUSR2)
+        mount.wait_for_log("the upgrade is done")
+        self.kill_source()
+        self.assert_errno(errno.EIO, os.listdir, self.mountpoint)
+        mount.wait_for_log("is gone")
+        mount.wait_for_log("the supervisor is the new program, too")
+        self.start_source_again()
+        mount.wait_for_log("is back")
+        self.assertTrue(os.path.samefile(f"/proc/{mount.worker()}/exe", program))
+        self.assertNotIn("no upgrade", mount.log())
+        self.assertEqual(read(self.in_mount("a.skops", MEMBER)), archives.content(1))
 
     def test_single_archive(self):
         """Which nobody asks for anything but a probe."""

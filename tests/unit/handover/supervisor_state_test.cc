@@ -22,10 +22,12 @@ namespace {
 using testing::ErrnoOf;
 using ::testing::HasSubstr;
 
-// Descriptors that are open in any process, so many.
+// So many open descriptors, the same ones each time.
 std::vector<int> Descriptors(size_t count) {
+  static std::vector<util::UniqueFd> open_ones;
+  while (open_ones.size() < count) open_ones.emplace_back(open("/dev/null", O_RDONLY | O_CLOEXEC));
   std::vector<int> all;
-  for (size_t i = 0; i < count; ++i) all.push_back(static_cast<int>(i % 3));
+  for (size_t i = 0; i < count; ++i) all.push_back(open_ones[i].get());
   return all;
 }
 
@@ -39,7 +41,8 @@ SupervisorState Sample() {
   state.mount_id = 12;
   state.mount_device = 99;
   state.user_stays = true;
-  state.generation = std::numeric_limits<uint64_t>::max();
+  state.generation = std::numeric_limits<uint32_t>::max();
+  state.last_crash = "at noon";
   state.worker_pid = 1234;
   state.left_behind = {5, 6};
   state.kept = {{.number = 1, .slot = 2}, {.number = 3, .slot = 4}};
@@ -69,7 +72,8 @@ TEST(SupervisorState, IsReadAsItWasWritten) {
   EXPECT_EQ(state.mountpoint, "/mnt/=\n\xff");
   EXPECT_EQ(state.quarantined.at(0).identity.mtime, -4);
   EXPECT_EQ(state.unique_mount_id, std::nullopt);
-  EXPECT_EQ(state.kept_descriptors, (std::vector{1, 2}));
+  EXPECT_EQ(state.Descriptors(), Descriptors(12));
+  EXPECT_EQ(state.kept_descriptors.back(), Descriptors(12).back());
   EXPECT_EQ(SupervisorState::From(state.Facts(), state.Descriptors()), state);
   EXPECT_EQ(SupervisorState::FromExecuted(state.FactsToExecute()), state);
 }
@@ -112,6 +116,20 @@ TEST(SupervisorState, IsRefusedWithTheReason) {
   EXPECT_THAT(WhyNot(facts.substr(0, facts.size() - 1), good), HasSubstr("is cut off"));
   EXPECT_THAT(WhyNot(facts, Descriptors(11)), HasSubstr("lacks a descriptor"));
   EXPECT_THAT(WhyNot(facts, Descriptors(13)), HasSubstr("has a descriptor too many"));
+  EXPECT_THAT(WhyNot(Replaced(facts, "worker_pid=1234", "worker_pid=-1"), good),
+              HasSubstr("has a process that is no worker's"));
+  EXPECT_THAT(WhyNot(Replaced(facts, "left_behind=5", "left_behind=0"), good),
+              HasSubstr("has a process that is no worker's"));
+  EXPECT_THAT(WhyNot(Replaced(facts, "worker_pid=1234", "worker_pid=4294967295"), good),
+              HasSubstr("has a worker_pid that"));
+  EXPECT_THAT(WhyNot(Replaced(facts, "user=0", "user=4294967296"), good),
+              HasSubstr("has a user that"));
+  std::string many = facts;
+  for (size_t i = 0; i < SupervisorState::kMostFacts; ++i) many += std::string("=\0", 2);
+  EXPECT_THAT(WhyNot(many, good), HasSubstr("is too large"));
+  auto twice = good;
+  twice.back() = twice.front();
+  EXPECT_THAT(WhyNot(facts, twice), HasSubstr("has a descriptor twice"));
   auto closed = good;
   closed.back() = 1'000'000;
   EXPECT_THAT(WhyNot(facts, closed), HasSubstr("lacks a descriptor"));

@@ -15,6 +15,7 @@ namespace {
 using namespace std::chrono_literals;
 using handover::Channel;
 using handover::Tell;
+using SupervisorKept = handover::SupervisorState::Kept;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using Clock = KeptDescriptors::Clock;
@@ -35,6 +36,16 @@ class KeptDescriptorsTest : public ::testing::Test {
   Closer closer_;
   KeptDescriptors kept_{closer_};
 };
+
+TEST_F(KeptDescriptorsTest, TheNextProgramGetsThemAll) {
+  const int first = Keep(7, 10);
+  const int second = Keep(8, 20);
+  handover::SupervisorState state;
+  kept_.SaveTo(state);
+  EXPECT_THAT(state.kept_descriptors, ElementsAre(first, second));
+  const SupervisorKept expected[] = {{7, 10}, {8, 20}};
+  EXPECT_THAT(state.kept, ::testing::ElementsAreArray(expected));
+}
 
 TEST_F(KeptDescriptorsTest, TheNextWorkerGetsWhatWasNotDropped) {
   Keep(1, 10);

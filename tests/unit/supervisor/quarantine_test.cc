@@ -37,10 +37,11 @@ class QuarantineTest : public ::testing::Test {
     for (int i = 0; i < 3; ++i) quarantine_.WorkerDied({request}, stuck);
   }
   // What the next worker is told.
-  std::vector<std::string> Sent() const {
+  std::vector<std::string> Sent() const { return SentBy(quarantine_); }
+  static std::vector<std::string> SentBy(const Quarantine& quarantine) {
     std::vector<std::string> sent;
     const auto [ours, theirs] = handover::Channel::Pair();
-    EXPECT_TRUE(quarantine_.SendTo(ours, Quarantine::Clock::now() + 1min));
+    EXPECT_TRUE(quarantine.SendTo(ours, Quarantine::Clock::now() + 1min));
     ours.Send(handover::Tell::kServe);
     for (auto message = theirs.Receive(); message->tell == handover::Tell::kQuarantine;
          message = theirs.Receive()) {
@@ -54,6 +55,21 @@ class QuarantineTest : public ::testing::Test {
   handover::SlotStore store_{util::UniqueFd(dup(memories_.slots()))};
   Quarantine quarantine_{memories_, "/models", false};
 };
+
+TEST_F(QuarantineTest, TheNextProgramGoesOnWithIt) {
+  Die(Fault(Add("a.skops")));
+  Die(Fault(Add("folder", S_IFDIR)));
+  handover::SupervisorState state;
+  quarantine_.SaveTo(state);
+  ASSERT_EQ(state.quarantined.size(), 2U);
+  EXPECT_EQ(state.quarantined[1].identity, handover::Identity());
+  const auto lines = log_.lines().size();
+  Quarantine next(memories_, "/models", false);
+  next.Restore(state);
+  next.Tell();
+  EXPECT_EQ(SentBy(next), Sent());
+  EXPECT_EQ(log_.lines().size(), lines);  // they were told of
+}
 
 TEST_F(QuarantineTest, AnArchiveIsToldOnce) {
   Die(Fault(Add("a.skops")));
