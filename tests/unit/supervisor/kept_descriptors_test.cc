@@ -80,7 +80,7 @@ TEST_F(KeptDescriptorsTest, RoomIsLeftForOtherDescriptors) {
   rlimit limit{};
   ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
   rlimit low = limit;
-  low.rlim_cur = 32;
+  low.rlim_cur = 64;
   ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &low), 0);
   const int first = Keep(1, 10);
   const int second = Keep(2, 20);
