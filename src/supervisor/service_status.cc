@@ -18,12 +18,13 @@ ServiceManager::ServiceManager() {
 }
 
 // `status` may quote a stranger's text. A second line would be another message.
-void ServiceManager::Tell(const std::string& what, const std::string& status) {
-  sd_notify(0, (what + "STATUS=" + util::Printable(status)).c_str());
+void ServiceManager::Tell(const std::string& what, const std::string& status,
+                          std::chrono::milliseconds patience) {
+  socket_.Send(what + "STATUS=" + util::Printable(status), patience);
 }
 
 void ServiceManager::Beat(bool alive) {
-  if (alive) sd_notify(0, "WATCHDOG=1");
+  if (alive) socket_.Send("WATCHDOG=1", kPatience);
   due_ = Clock::now() + patience_ / 2;
 }
 

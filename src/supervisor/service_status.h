@@ -6,6 +6,7 @@
 #include <string>
 
 #include "handover/supervisor_state.h"
+#include "supervisor/notify_socket.h"
 #include "supervisor/stall.h"
 
 namespace skopsfs::supervisor {
@@ -19,10 +20,10 @@ class ServiceManager {
 
   ServiceManager();
 
-  void Ready(const std::string& status) const { Tell("READY=1\n", status); }
+  void Ready(const std::string& status) { Tell("READY=1\n", status, kReadyPatience); }
   // A line that `systemctl status` shows until the next one.
-  void Status(const std::string& status) const { Tell("", status); }
-  void Stopping(const std::string& status) const { Tell("STOPPING=1\n", status); }
+  void Status(const std::string& status) { Tell("", status); }
+  void Stopping(const std::string& status) { Tell("STOPPING=1\n", status); }
 
   // How long it waits for a sign of life before it ends the service; 0: it wants none.
   Clock::duration patience() const { return patience_; }
@@ -37,8 +38,14 @@ class ServiceManager {
   static void Leave();
 
  private:
-  static void Tell(const std::string& what, const std::string& status);
+  // With a manager that is busy. It waits for the first, and can do without the others.
+  static constexpr auto kReadyPatience = std::chrono::seconds(10);
+  static constexpr auto kPatience = std::chrono::seconds(1);
 
+  void Tell(const std::string& what, const std::string& status,
+            std::chrono::milliseconds patience = kPatience);
+
+  NotifySocket socket_;
   Clock::duration patience_{};
   std::optional<Clock::time_point> due_;
 };
@@ -51,14 +58,14 @@ class ServiceStatus {
 
   ServiceStatus(const std::string& source_path, const std::string& mountpoint);
 
-  void Ready() const { manager_.Ready(Text()); }
-  void Serving() const { manager_.Status(Text()); }
+  void Ready() { manager_.Ready(Text()); }
+  void Serving() { manager_.Status(Text()); }
   void WorkerCrashed(const std::string& how);
   // What it says of them, for the program that goes on, which calls Restore().
   void SaveTo(handover::SupervisorState& state) const;
   void Restore(const handover::SupervisorState& state);
-  void WaitsForSource() const { manager_.Status("no worker serves: the source does not answer"); }
-  void Stopping(const std::string& why) const { manager_.Stopping(why); }
+  void WaitsForSource() { manager_.Status("no worker serves: the source does not answer"); }
+  void Stopping(const std::string& why) { manager_.Stopping(why); }
 
   // When the next sign of life is due; nothing when none is wanted.
   std::optional<Clock::time_point> due() const { return manager_.due(); }
