@@ -26,6 +26,7 @@
 #include "supervisor/mountpoint.h"
 #include "supervisor/program_replacement.h"
 #include "supervisor/service_status.h"
+#include "supervisor/stored_state.h"
 #include "supervisor/supervisor.h"
 #include "util/background.h"
 #include "util/clock.h"
@@ -165,9 +166,51 @@ int Explain(const std::exception& error) {
   return kExitFailure;
 }
 
+// Has `supervisor` go on with what the service manager has stored, if it can.
+void GoOnWith(supervisor::StoredState& stored, const Options& options,
+              const std::vector<std::string>& arguments, const std::function<void()>& on_ready,
+              std::optional<supervisor::Supervisor>& supervisor) try {
+  auto state = stored.Read(options.mountpoint, arguments);
+  util::SetLogSubject(util::Quoted(state.mountpoint) + ": ");
+  const auto [source, user] = OpenSource(options);
+  const auto parts = source.Share();
+  if (parts.is_single_archive != state.is_single_archive) {
+    throw util::Error(EINVAL, "the source is not a folder any more, or no archive");
+  }
+  std::error_code failed;
+  state.program_path = std::filesystem::read_symlink("/proc/self/exe", failed).string();
+  state.source_path = parts.path;
+  state.canonical_source_path = parts.canonical_path;
+  state.source = parts.folder.get();
+  state.canonical_source = parts.canonical_folder.get();
+  supervisor.emplace(state,
+                     supervisor::MountOptions{.mountpoint = state.mountpoint,
+                                              .source = state.source_path,
+                                              .options = options.mount_options,
+                                              .read_ahead = options.read_ahead,
+                                              .has_links = options.by_name},
+                     supervisor::Supervisor::WorkerOptions{
+                         .arguments = arguments, .user = user, .timeout = TimeoutOf(options)},
+                     options.metrics_address, [=] {
+                       on_ready();
+                       util::LogInfo("going on with the mount that the service manager has stored");
+                     });
+  stored.IsGoneOnWith();
+} catch (const util::Error& error) {
+  util::LogWarning(
+      "the mount that the service manager has stored is not gone on with: {}; it is mounted anew",
+      error.what());
+  stored.Abandon();
+}
+
 int Serve(const Options& options, std::span<const char* const> arguments,
           const std::function<void()>& on_ready) {
   RaiseLimits();
+  if (supervisor::StoredState stored; !stored.empty()) {
+    std::optional<supervisor::Supervisor> supervisor;
+    GoOnWith(stored, options, {arguments.begin(), arguments.end()}, on_ready, supervisor);
+    if (supervisor) return supervisor->Run() ? EXIT_SUCCESS : kExitFailure;
+  }
   const auto [source, user] = OpenSource(options);
   const auto passed = supervisor::PassedDescriptor(options.mountpoint);
   RefuseWhatIsNoZip(source, user, options.sandbox);
@@ -300,6 +343,7 @@ int Run(std::span<const char* const> arguments) {
     if (supervisor) {
       supervisor::WayBack(*supervisor, {arguments.begin(), arguments.end()}).Go();
     }
+    supervisor::StoredState().Abandon();
     return kExitUsage;
   }
   if (options.help) {

@@ -60,6 +60,8 @@ void VisitFacts(Form form, State& state) {
   form("worker_pid", state.worker_pid);
   form("left_behind", state.left_behind);
   form("kept", state.kept);
+  form("argument", state.arguments);
+  form("stored_facts", state.stored_facts);
   form("quarantined", state.quarantined);
 }
 

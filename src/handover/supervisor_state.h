@@ -57,6 +57,8 @@ struct SupervisorState {
   std::optional<pid_t> worker_pid{};    // a child of the process that goes on
   std::vector<pid_t> left_behind = {};  // likewise, workers that were killed and cannot end
   std::vector<Kept> kept = {};
+  std::vector<std::string> arguments = {};    // of the program
+  std::optional<uint64_t> stored_facts = {};  // see ServiceStore
   std::vector<Quarantined> quarantined = {};
 
   // In this order. Those of the worker are -1 when there is none.

@@ -26,11 +26,17 @@ void KeptDescriptors::Keep(uint64_t number, uint64_t slot, util::UniqueFd fd) {
         "no descriptor is left to keep an open archive: raise the limit (ulimit -n, LimitNOFILE)");
     return closer_.Close(std::move(fd));
   }
-  closer_.Close(std::exchange(kept_[number], {slot, std::move(fd)}).fd);
+  Drop(number);
+  const int stored = fd.get();
+  kept_[number] = {slot, std::move(fd)};
+  store_.Keep({.number = number, .slot = slot}, stored);
 }
 
 void KeptDescriptors::Drop(uint64_t number) {
-  if (auto kept = kept_.extract(number)) closer_.Close(std::move(kept.mapped().fd));
+  auto kept = kept_.extract(number);
+  if (!kept) return;
+  store_.Drop({.number = number, .slot = kept.mapped().slot});
+  closer_.Close(std::move(kept.mapped().fd));
 }
 
 void KeptDescriptors::SaveTo(handover::SupervisorState& state) const {

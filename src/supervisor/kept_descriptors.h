@@ -7,6 +7,7 @@
 #include "handover/channel.h"
 #include "handover/supervisor_state.h"
 #include "supervisor/closer.h"
+#include "supervisor/service_store.h"
 #include "util/unique_fd.h"
 
 namespace skopsfs::supervisor {
@@ -17,8 +18,8 @@ class KeptDescriptors {
  public:
   using Clock = std::chrono::steady_clock;
 
-  // `closer` closes what is kept no more, and has to live longer.
-  explicit KeptDescriptors(Closer& closer) : closer_(closer) {}
+  // `closer` closes what is kept no more, and `store` is told of each. Both have to live longer.
+  KeptDescriptors(Closer& closer, ServiceStore& store) : closer_(closer), store_(store) {}
   ~KeptDescriptors();
   KeptDescriptors(const KeptDescriptors&) = delete;
   KeptDescriptors& operator=(const KeptDescriptors&) = delete;
@@ -43,6 +44,7 @@ class KeptDescriptors {
   };
 
   Closer& closer_;
+  ServiceStore& store_;
   std::map<uint64_t, Kept> kept_;  // by number
 };
 

@@ -26,7 +26,8 @@ using util::ErrnoError;
 using util::Error;
 using util::UniqueFd;
 
-// All others but SIGUSR2 are ignored: none is a reason to leave a dead mount.
+// All others but SIGUSR1 and SIGUSR2 are ignored: none is a reason to leave a dead mount.
+constexpr auto kStorePatience = std::chrono::seconds(2);  // with a manager that takes no messages
 constexpr std::array<uint32_t, 6> kEnds = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGPWR, SIGXCPU};
 
 }  // namespace
@@ -47,9 +48,11 @@ Supervisor::Supervisor(const source::Source& source, const MountOptions& mount,
 }
 
 Supervisor::Supervisor(const handover::SupervisorState& state, const MountOptions& mount,
-                       WorkerOptions worker, const std::string& metrics_address)
+                       WorkerOptions worker, const std::string& metrics_address,
+                       std::function<void()> on_ready)
     : mount_options_(mount),
       worker_options_(std::move(worker)),
+      on_ready_(std::move(on_ready)),
       source_(state, mount_options_),
       memories_(Duplicate(state.session), Duplicate(state.slots), Duplicate(state.counters),
                 state.kernel_resends),
@@ -76,6 +79,7 @@ Supervisor::Supervisor(const handover::SupervisorState& state, const MountOption
   }
   auto sender = Duplicate(state.notification_sender);
   auto receiver = Duplicate(state.notification_receiver);
+  store_.Restore(state);
   kept_.MakeRoom(state);
   // The last that can fail: without this object nobody unmounts.
   mount_ = std::make_unique<Mount>(mount_options_, Duplicate(state.fuse), found);
@@ -116,6 +120,8 @@ handover::SupervisorState Supervisor::State() const {
     state.worker_program = current_->program()->get();
   }
   kept_.SaveTo(state);
+  state.arguments = worker_options_.arguments;
+  state.stored_facts = store_.facts();
   return state;
 }
 
@@ -159,9 +165,16 @@ bool Supervisor::Run() {
     }
   }
   if (*outcome_ && !ending_) service_.Stopping("it was unmounted");
+  if (leaving_) {
+    store_.SendAll(kStorePatience);
+    [[maybe_unused]] const auto* left = mount_.release();  // it would unmount
+    return true;
+  }
   // Whoever waits for an answer would wait for ever.
   if (!*outcome_ || current_ || !left_behind_.empty()) mount_->Abort();
   mount_->Unmount();
+  store_.Clear();
+  store_.SendAll(kStorePatience);
   return *outcome_;
 }
 
@@ -178,7 +191,7 @@ void Supervisor::GoOn() {
   prctl(PR_SET_NAME, "skopsfs");  // else it is the number of a descriptor
   if (metrics_server_) metrics_server_->StartSoon();
   watch_.Begin();
-  service_.Serving();
+  if (!on_ready_) service_.Serving();
   if (!current_) restarts_.ScheduleAtOnce();
   raise(SIGCHLD);  // some may have ended meanwhile
 }
@@ -208,7 +221,7 @@ int Supervisor::Timeout() const {
     first = std::min(first, time.value_or(first));
   };
   for (const auto& time : {restarts_.due(), watch_.due(), leave_at_, source_.look_at(),
-                           service_.due(), replacement_.due()}) {
+                           service_.due(), replacement_.due(), store_.due()}) {
     consider(time);
   }
   if (metrics_server_) consider(metrics_server_->due());
@@ -227,6 +240,8 @@ void Supervisor::OnSignals() {
       OnProcessesEnded();
     } else if (info.ssi_signo == SIGUSR2) {
       Upgrade();
+    } else if (info.ssi_signo == SIGUSR1) {
+      LeaveToNextStart();
     } else if (std::ranges::find(kEnds, info.ssi_signo) != kEnds.end()) {
       End();
     }
@@ -286,6 +301,7 @@ void Supervisor::OnDeadlines() {
   const auto now = Clock::now();
   const auto is_due = [now](std::optional<Clock::time_point> time) { return time && now >= *time; };
   if (is_due(service_.due())) GiveSignOfLife();
+  if (is_due(store_.due())) store_.SendRest();
   if (metrics_server_) metrics_server_->OnDeadline(now, program_->get());
   if (is_due(watch_.due())) LookAtServing();
   if (is_due(restarts_.due())) StartAgain();
@@ -347,6 +363,18 @@ void Supervisor::End() {
     outcome_ = true;
   }
   service_.Stopping("ending, as it was told to");
+}
+
+void Supervisor::LeaveToNextStart() {
+  if (ending_) return;
+  if (!store_.is_saved()) {
+    util::LogWarning(
+        "the mount is not left to the next start: the service manager has not stored it");
+    return;
+  }
+  util::LogInfo("the mount is left to the next start");
+  leaving_ = true;
+  End();
 }
 
 void Supervisor::GiveUp(const std::string& reason) {

@@ -24,6 +24,7 @@
 #include "supervisor/quarantine.h"
 #include "supervisor/restart_policy.h"
 #include "supervisor/service_status.h"
+#include "supervisor/service_store.h"
 #include "supervisor/shared_source.h"
 #include "supervisor/worker_memories.h"
 #include "supervisor/worker_process.h"
@@ -53,16 +54,19 @@ class Supervisor {
 
   // Goes on with a mount where another program has left it. Duplicates the descriptors, which stay
   // the caller's. Throws util::Error, or std::bad_alloc; then the mount is as it was.
+  // `on_ready` is not called when the mount was used before and is served.
   Supervisor(const handover::SupervisorState& state, const MountOptions& mount,
-             WorkerOptions worker, const std::string& metrics_address);
+             WorkerOptions worker, const std::string& metrics_address,
+             std::function<void()> on_ready = nullptr);
 
   // Mounts, and has it served until it is unmounted (true), SIGTERM, SIGINT, SIGHUP, SIGQUIT,
   // SIGPWR or SIGXCPU comes (true), or no worker can serve it (false). Then the mount is gone,
-  // detached lazily when it is in use. Other signals change nothing. SIGUSR2 has a new worker take
-  // over, of the program as it is on disk then, which opens the source anew by its path. Once that
-  // has served for a while, this process becomes that program, too. A source that is gone has a new
-  // worker take over as well, as soon as it is there again. Throws util::Error with the reason when
-  // it cannot be mounted.
+  // detached lazily when it is in use. SIGUSR1 ends it, too (true), and leaves the mount to the
+  // next start, for which the service manager has it in its store; else it changes nothing, as
+  // other signals. SIGUSR2 has a new worker take over, of the program as it is on disk then, which
+  // opens the source anew by its path. Once that has served for a while, this process becomes that
+  // program, too. A source that is gone has a new worker take over as well, as soon as it is there
+  // again. Throws util::Error with the reason when it cannot be mounted.
   bool Run();
 
   // Keeps the signals that Run() acts on until then, and returns them. For the first process of a
@@ -86,6 +90,7 @@ class Supervisor {
   void GiveSignOfLife();
   void OnNoMemory();
   void End();
+  void LeaveToNextStart();
   void GiveUp(const std::string& reason);
 
   // How one worker follows another, in supervisor_succession.cc.
@@ -107,6 +112,7 @@ class Supervisor {
                std::vector<handover::RequestSeen> requests);
   void ReplaceThisProgram();
   handover::SupervisorState State() const;
+  void Store();
 
   const MountOptions mount_options_;
   const WorkerOptions worker_options_;
@@ -126,13 +132,15 @@ class Supervisor {
   std::set<pid_t> left_behind_;
   uint32_t generation_ = 0;  // the number of the last worker that was to take over
   Closer closer_;
-  KeptDescriptors kept_{closer_};
+  ServiceStore store_;
+  KeptDescriptors kept_{closer_, store_};
   Quarantine quarantine_;
   RestartPolicy restarts_;
   WorkerWatch watch_;
   ProgramReplacement replacement_;
   bool upgrade_wanted_ = false;                // as soon as it can be
   bool ending_ = false;                        // a signal said so
+  bool leaving_ = false;                       // that, and the mount goes on
   std::optional<Clock::time_point> leave_at_;  // without the worker, which cannot even be killed
   std::optional<bool> outcome_;                // of Run(), once it is known
   ServiceStatus service_;

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <utility>
 
@@ -107,7 +108,7 @@ void Supervisor::ReplaceThisProgram() {
   if (ending_) return replacement_.Cancel();
   // Children that close descriptors share those of this process until it becomes another program.
   const bool is_quiet = !next_ && current_ && current_->is_to_stay();
-  if (!is_quiet || !closer_.is_idle()) return replacement_.Postpone();
+  if (!is_quiet || !closer_.is_idle() || store_.due()) return replacement_.Postpone();
   if (!replacement_.is_checked()) return replacement_.Check(State());
   util::TellLeftOutLines();
   const auto state = State();
@@ -141,9 +142,11 @@ void Supervisor::HandOver(WorkerProcess& worker) {
   quarantine_.Tell();
   // One that takes each message only just in time is not waited for.
   const auto end = Clock::now() + kHandOverPatience;
+  ++generation_;
+  Store();
   const bool good = kept_.SendTo(worker.channel(), end) &&
                     quarantine_.SendTo(worker.channel(), end) &&
-                    worker.channel().Send(Tell::kServe, ++generation_);
+                    worker.channel().Send(Tell::kServe, generation_);
   if (!good) worker.Kill();  // it does not listen
   worker.ToldToTakeOver();
 }
@@ -159,11 +162,24 @@ void Supervisor::OnServing(WorkerProcess& worker) {
   if (worker.opens_source_anew()) source_.Found();
   if (upgrade_wanted_) Upgrade();
   if (!on_ready_) return service_.Serving();
+  memories_.FixKernelResends();
+  Store();
   std::exchange(on_ready_, nullptr)();
   service_.Ready();
-  memories_.FixKernelResends();
   if (!memories_.KernelResends()) {
     util::LogWarning("this kernel is older than 6.9: if the worker dies, the mount is given up");
+  }
+}
+
+// For the next start, if that can go on with this mount.
+void Supervisor::Store() {
+  const bool is_ours = !mount_->is_passed() && mount_->found() &&
+                       !std::ranges::count(mount_options_.options, "auto_unmount");
+  if (!store_.is_there() || !is_ours || !memories_.KernelResends()) return;
+  try {
+    store_.Save(State());
+  } catch (const util::Error& error) {
+    util::LogWarning("the mount cannot be stored for the next start: {}", error.what());
   }
 }
 

@@ -27,7 +27,7 @@ USES = {
 # Headers of libraries (and one of the language), and the only places that may see them.
 ONLY_IN = {
     r"fuse(3/.*|_.*)?\.h": ["util/libfuse.h"],
-    r"systemd/.*": ["supervisor/service_status.cc"],
+    r"systemd/.*": ["supervisor/service_status.cc", "supervisor/stored_state.cc"],
     r"seccomp\.h": ["worker/seccomp_filter.cc"],
     r"zip\.h": ["archive/libzip_stream.cc", "archive/decode_stream.cc"],
     r"lzma\.h": ["archive/lzma_stream.cc"],

@@ -34,7 +34,8 @@ class KeptDescriptorsTest : public ::testing::Test {
 
   const testing::LogCapture log_;
   Closer closer_;
-  KeptDescriptors kept_{closer_};
+  ServiceStore store_;
+  KeptDescriptors kept_{closer_, store_};
 };
 
 TEST_F(KeptDescriptorsTest, TheNextProgramGetsThemAll) {
