@@ -29,4 +29,5 @@ configure_file("${source}/packaging/systemd/skopsfs@.service"
                "$ENV{DESTDIR}${to}/lib/systemd/system/skopsfs@.service" @ONLY
                FILE_PERMISSIONS OWNER_READ OWNER_WRITE GROUP_READ WORLD_READ)
 file(INSTALL DESTINATION "${to}/libexec/skopsfs" TYPE PROGRAM
-     FILES "${source}/packaging/systemd/detach_dead_mount")
+     FILES "${source}/packaging/systemd/detach_dead_mount"
+           "${source}/packaging/systemd/leave_to_next_start")

@@ -8,6 +8,7 @@ shows() { systemctl show --value -p "$1" skopsfs@models; }
 shows_that() { shows "$1" | grep -q "$2"; }
 mounted() { grep -q ' /mnt/skops .* fuse.skopsfs ' /proc/1/mountinfo; }  # for all, so for systemd
 upgraded() { [ "$(journalctl -u skopsfs@models | grep -c 'the upgrade is done')" = "$1" ]; }
+gone_on() { [ "$(journalctl -u skopsfs@models | grep -c 'going on with the mount')" = "$1" ]; }
 read_as_somebody() {
   setpriv --reuid 54321 --clear-groups head -c 40 /mnt/skops/kmeans.skops/schema.json >/dev/null
 }
@@ -60,11 +61,47 @@ else
   echo "skipped: a worker that is killed for want of memory, as this system does not count memory"
 fi
 
-kill -9 "$supervisor"
+# All processes are killed, and the service is restarted, while members are open of an archive that has been
+# replaced: nobody but systemd has its descriptor.
+cp /mnt/skops/kmeans.skops/schema.json /expected
+exec 3</mnt/skops/kmeans.skops/schema.json 4</mnt/skops/kmeans.skops/schema.json
+cp /models/kmeans.skops /models/new
+mv /models/new /models/kmeans.skops
+systemctl kill --signal=KILL skopsfs@models
 until_true shows_that NRestarts 1
-until_true read_as_somebody
-journalctl --no-pager -u skopsfs@models | grep 'the dead mount at'
+until_true gone_on 1
+cmp /expected - <&3
+read_as_somebody
+systemctl restart skopsfs@models
+gone_on 2
+cmp /expected - <&4
+exec 3<&- 4<&-
+read_as_somebody
+echo "a kill of all processes and a restart go on with the mount"
 
+sed -i 's/^OPTIONS=.*/& --revalidate=2/' /etc/skopsfs/models.conf
+systemctl restart skopsfs@models
+journalctl --no-pager -u skopsfs@models | grep 'is not gone on with: skopsfs was started with other options'
+read_as_somebody
+echo "with other options it is mounted anew"
+
+kill -STOP "$(shows MainPID)"  # it has to be killed
+mkdir -p /run/systemd/system/skopsfs@.service.d
+printf '[Service]\nTimeoutStopSec=1\n' >/run/systemd/system/skopsfs@.service.d/try.conf
+systemctl daemon-reload
+systemctl stop skopsfs@models
+if mounted; then exit 1; fi
+[ "$(shows NFileDescriptorStore)" = 0 ]
+rm /run/systemd/system/skopsfs@.service.d/try.conf
+systemctl daemon-reload
+systemctl start skopsfs@models
+read_as_somebody
+systemctl stop skopsfs@models
+if mounted; then exit 1; fi
+[ "$(shows NFileDescriptorStore)" = 0 ]
+echo "a stop leaves nothing, neither mounted nor stored"
+
+systemctl start skopsfs@models
 umount /mnt/skops
 until_true shows_that ActiveState inactive
 [ "$(shows Result)" = success ]

@@ -15,6 +15,7 @@ ALWAYS = """
 /usr/bin/skopsfsctl
 /lib/systemd/system/skopsfs@.service
 /usr/libexec/skopsfs/detach_dead_mount
+/usr/libexec/skopsfs/leave_to_next_start
 /usr/share/man/man1/skopsfs.1.gz
 /usr/share/man/man1/skopsfsctl.1.gz
 /usr/share/bash-completion/completions/skopsfs
