@@ -5,70 +5,18 @@ What docs/kubernetes.md says under "Who pays for memory".
 
 import hashlib
 import os
-import unittest
 
 import archives
 from archives import MEMBER, PAGE
+from control_groups import new_group
 from mount import MountTest, main, needs_root, until
 from processes import Child, resident_pages
 
 PAGES = 16384  # 64 MiB
-V1, V2 = "/sys/fs/cgroup/memory", "/sys/fs/cgroup"
-
-
-def memory_groups():
-    """Where groups with a count of memory can be made, and what the pages of files are called there."""
-    if os.path.exists(f"{V1}/cgroup.procs"):
-        return V1, "total_cache"
-    try:
-        with open(f"{V2}/cgroup.subtree_control", encoding="ascii") as file:
-            if "memory" in file.read().split():
-                return V2, "file"
-    except OSError:
-        pass
-    return None
-
-
-class Group:
-    """A control group of the test's own."""
-
-    def __init__(self, name):
-        folder, self._field = memory_groups()
-        self._path = f"{folder}/skopsfs-test-{os.getpid()}-{name}"
-        os.mkdir(self._path)
-
-    def take(self, pid):
-        with open(f"{self._path}/cgroup.procs", "w", encoding="ascii") as file:
-            file.write(str(pid))
-
-    def file_bytes(self):
-        with open(f"{self._path}/memory.stat", encoding="ascii") as file:
-            return next(int(line.split()[1]) for line in file if line.split()[0] == self._field)
-
-    def remove(self):
-        until(self._removed, f"{self._path} is empty")
-
-    def _removed(self):
-        try:
-            os.rmdir(self._path)
-        except OSError:
-            return False
-        return True
 
 
 @needs_root
 class WhoPays(MountTest):
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        if memory_groups() is None:
-            raise unittest.SkipTest("this kernel counts no memory of control groups")
-
-    def group(self, name):
-        group = Group(name)
-        self.addCleanup(group.remove)
-        return group
-
     def read_in(self, group, path):
         """Reads a file to its end in a process of the group, and hands its hash back."""
         def read():
@@ -86,7 +34,7 @@ class WhoPays(MountTest):
         os.sync()
         with open(self.in_source("a.skops"), "rb") as file:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-        server, first, second = (self.group(name) for name in ("server", "first", "second"))
+        server, first, second = (new_group(self, name) for name in ("server", "first", "second"))
         mount = self.mount()
         for process in mount.processes():
             server.take(process)
