@@ -11,6 +11,7 @@
 #include <climits>
 #include <cstring>
 
+#include "supervisor/oom_score.h"
 #include "supervisor/service_status.h"
 #include "util/log.h"
 
@@ -39,6 +40,7 @@ pid_t Execute(int program, std::string_view kind, std::span<const int> kept,
   if (child != 0) return child;
   CloseAllOnExecute();
   ServiceManager::Leave();
+  DoNotSpareThisProcess();
   for (const int fd : kept) fcntl(fd, F_SETFD, 0);
   execveat(program, "", const_cast<char* const*>(words.data()), environ, AT_EMPTY_PATH);
   util::LogError("cannot run a worker: {}", strerrordesc_np(errno));

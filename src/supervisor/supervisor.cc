@@ -13,6 +13,7 @@
 #include <thread>
 #include <utility>
 
+#include "supervisor/oom_score.h"
 #include "util/error.h"
 #include "util/log.h"
 
@@ -141,6 +142,7 @@ bool Supervisor::Run() {
   // Blocked from here on, so that none can end the process and leave a dead mount. Processes that
   // are started have them blocked, too: they are for this one.
   const auto signals = HoldSignals();
+  SpareSupervisor();
   // The program as it is now, and where the next one will be.
   std::error_code failed;
   if (!mount_) program_path_ = std::filesystem::read_symlink("/proc/self/exe", failed).string();
