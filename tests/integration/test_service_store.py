@@ -8,13 +8,14 @@ SKOPSFS_KILLS=200 SKOPSFS_BINARY=build/src/skopsfs /usr/bin/python3 tests/integr
 import fcntl
 import mmap
 import os
+import shutil
 import signal
 import subprocess
 
 import archives
 from archives import MEMBER, read
 from children import METRICS, children_of
-from mount import HANG, Mount, MountTest, is_mounted, main, mounts, needs_root, run, until
+from mount import HANG, Mount, MountTest, binary, is_mounted, main, mounts, needs_root, run, until
 from storing_manager import StoringManager, descriptor_of, kill_all, wait_for_end
 from test_status import free_port
 
@@ -102,6 +103,44 @@ class ServiceStore(StoreTest):
             wait_for_end([worker])
             self.assertTrue(is_mounted(self.mountpoint))
         self.assert_stops(self.used_meanwhile(leave))
+
+    def test_after_an_upgrade(self):
+        """The program that the supervisor has become goes on with the store, too."""
+        program = os.path.join(self.folder, "skopsfs")
+        shutil.copy(binary(), program)
+        mount = self.start(program=program)
+        with open(self.member(), "rb") as file:
+            self.assertEqual(file.read(1), archives.content(1)[:1])
+            kept, = until(lambda: self.stored("kept-"), "it is kept")
+            archives.write_version(self.in_source("a.skops"), 2)
+            until(lambda: read(self.member()) == archives.content(2), "the new version is there")
+            shutil.copy(binary(), program + ".new")
+            os.rename(program + ".new", program)
+            mount.send(signal.SIGUSR2)
+            mount.wait_for_log("the supervisor is the new program, too")
+            before = self.stored("facts-")
+            os.kill(mount.worker(), signal.SIGKILL)
+            until(lambda: self.stored("facts-") != before and len(self.stored("facts-")) == 1, "the facts are new")
+            kill_all(mount)
+            mount = self.go_on(program=program)
+            drop(file)
+            self.assertEqual(file.read(), archives.content(1)[1:])
+        until(lambda: kept not in self.manager.names(), "what was kept is let go")
+        self.assert_stops(mount)
+
+    def test_crashes_are_still_counted(self):
+        """How many workers crashed is said again."""
+        mount = self.start()
+        for _ in range(3):
+            self.assertEqual(read(self.member()), archives.content(1))
+            worker = mount.worker()
+            os.kill(worker, signal.SIGKILL)
+            until(lambda: mount.worker() != worker, "another worker serves")
+        kill_all(mount)
+        mount = self.go_on()
+        self.assertEqual(read(self.member()), archives.content(1))
+        until(lambda: any("workers that crashed: 3" in line for line in self.manager.told[-30:]), "it is told")
+        self.assert_stops(mount)
 
     def test_what_is_stored(self):
         mount = self.start()
@@ -313,8 +352,8 @@ class ServiceStore(StoreTest):
                        for _ in range(3)]
             for round_ in range(_KILLS):
                 if round_ % 2:
-                    mount.send(signal.SIGUSR1)
                     children = [mount.worker()]
+                    mount.send(signal.SIGUSR1)
                     self.assertEqual(mount.wait(), 0)
                     wait_for_end(children)
                 else:
