@@ -12,10 +12,14 @@ import socket
 import sys
 import threading
 
+import archives
+from archives import MEMBER
 from children import METRICS, NOTIFIER, WORKER, children_of
-from mount import Mount, binary, until
+from mount import Mount, MountTest, binary, is_mounted, until
 
 _ROOM = 4096
+_GOES_ON = "going on with the mount that the service manager has stored"
+FIXED = ["counters", "fuse", "receiver", "sender", "session", "slots"]  # stored of each mount
 _PIDFD_OPEN, _PIDFD_GETFD = 434, 438  # the same on all machines
 
 # Takes the descriptors of the manager as its own ones from 3 on, and becomes the program.
@@ -150,3 +154,39 @@ def _has_ended(pid):
             return file.read().rpartition(b")")[2].split()[0] == b"Z"
     except (FileNotFoundError, ProcessLookupError):
         return True
+
+
+class StoreTest(MountTest):
+    """With a manager that keeps descriptors."""
+
+    room = _ROOM
+
+    def setUp(self):
+        super().setUp()
+        archives.write_version(self.in_source("a.skops"), 1)
+        self.manager = StoringManager(os.path.join(self.folder, "notify"), self.room)
+        self.addCleanup(self.manager.close)
+
+    def start(self, *options, **more):
+        mount = self.manager.mount(self.source, self.mountpoint, *options, **more)
+        self.addCleanup(mount.clear)
+        return mount
+
+    def member(self, archive="a.skops"):
+        return self.in_mount(archive, MEMBER)
+
+    def stored(self, start):
+        self.manager.settle()
+        return [name for name in self.manager.names() if name.startswith(start)]
+
+    def go_on(self, *options, **more):
+        mount = self.start(*options, **more)
+        mount.wait_for_log(_GOES_ON)
+        return mount
+
+    def assert_stops(self, mount):
+        """Nothing is left, neither a mount nor anything in the store."""
+        mount.finish()
+        self.assertFalse(is_mounted(self.mountpoint))
+        self.manager.settle()
+        self.assertEqual(self.manager.names(), [])
