@@ -19,8 +19,8 @@ _skopsfs() {
     fi
 
     local long="--foreground --revalidate= --verify= --decoder-memory= --readahead= --cache=
-        --noby-name --others= --user= --sandbox= --worker-timeout= --metrics-address= --debug
-        --help --version"
+        --noby-name --others= --user= --sandbox= --worker-timeout= --metrics-address= --handover=
+        --debug --help --version"
     case $option in
         -o) words="allow_other allow_root auto_unmount fsname= nonempty noexec ro ${long//--/}" ;;
         --verify) words="passing read" ;;
@@ -28,6 +28,7 @@ _skopsfs() {
         --others) words="show hide" ;;
         --user) words=$(compgen -u) ;;
         --sandbox) words="on off" ;;
+        --handover) compopt -o filenames; words=$(compgen -f -- "$value") ;;
         --revalidate | --decoder-memory | --readahead | --worker-timeout | --metrics-address | \
             --fsname | -j | --jobs) return ;;
         *)

@@ -2,7 +2,7 @@
 # against --help.
 
 complete -c skopsfs -s f -l foreground -d 'stay in front and log to stderr'
-complete -c skopsfs -s o -x -a '(__fish_append , allow_other allow_root auto_unmount fsname= nonempty noexec ro foreground revalidate= verify= decoder-memory= readahead= cache= noby-name others= user= sandbox= worker-timeout= metrics-address= debug help version)' -d 'mount options, see below'
+complete -c skopsfs -s o -x -a '(__fish_append , allow_other allow_root auto_unmount fsname= nonempty noexec ro foreground revalidate= verify= decoder-memory= readahead= cache= noby-name others= user= sandbox= worker-timeout= metrics-address= handover= debug help version)' -d 'mount options, see below'
 complete -c skopsfs -l revalidate -x -d 'look at the names of archives again after this time (1)'
 complete -c skopsfs -l verify -x -a 'passing read' -d 'compare a member\'s CRC-32 as it goes by, or before a byte is read'
 complete -c skopsfs -l decoder-memory -x -d 'memory for decoding compressed members (128)'
@@ -14,6 +14,7 @@ complete -c skopsfs -l user -x -a '(__fish_complete_users)' -d 'serve as this us
 complete -c skopsfs -l sandbox -x -a 'on off' -d 'whether the serving process gives up its powers (on)'
 complete -c skopsfs -l worker-timeout -x -d 'replace the worker when a request gets stuck (0: never)'
 complete -c skopsfs -l metrics-address -x -d 'serve metrics over HTTP (HOST: 127.0.0.1)'
+complete -c skopsfs -l handover -r -d 'take the mount over from who listens at this socket, then listen'
 complete -c skopsfs -s d -l debug -d 'print every request; implies -f'
 complete -c skopsfs -s h -l help -d 'print this help'
 complete -c skopsfs -s V -l version -d 'print the version'

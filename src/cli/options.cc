@@ -46,7 +46,7 @@ struct Option {
   Apply apply;
 };
 
-constexpr std::array<Option, 16> kOptions = {{
+constexpr std::array<Option, 17> kOptions = {{
     {'f', "foreground", "", "stay in front and log to stderr",
      [](Options& o, std::string_view) { o.foreground = true; }},
     {'o', "", "OPT[,OPT...]", "mount options, see below", AddMountOptions},
@@ -105,6 +105,11 @@ constexpr std::array<Option, 16> kOptions = {{
          throw UsageError(fmt::format("--metrics-address: {}", error.what()));
        }
        o.metrics_address = value;
+     }},
+    {0, "handover", "PATH", "take the mount over from who listens at this socket, then listen",
+     [](Options& o, std::string_view value) {
+       if (value.empty()) throw UsageError("--handover needs the path of a socket");
+       o.handover = value;
      }},
     {'d', "debug", "", "print every request; implies -f",
      [](Options& o, std::string_view) { o.debug = o.foreground = true; }},
@@ -273,6 +278,11 @@ Options ParseOptions(std::span<const char* const> arguments) {
   if (options.help || options.version) return options;
   if (options.source.empty() || options.mountpoint.empty()) {
     throw UsageError("SOURCE and MOUNTPOINT are needed");
+  }
+  if (!options.handover.empty() &&
+      std::ranges::find(options.mount_options, "auto_unmount") != options.mount_options.end()) {
+    throw UsageError(
+        "with auto_unmount the mount ends with its process, which excludes --handover");
   }
   return options;
 }

@@ -31,6 +31,7 @@ struct Options {
   std::string user;                        // whom a worker of root becomes; empty: the owner
   bool sandbox = true;                     // of the worker
   std::string metrics_address;             // HOST:PORT or PORT; empty: none
+  std::string handover;                    // a socket, see supervisor::MeetAt(); empty: none
   std::vector<std::string> given;          // all arguments but the two paths, as they were
   std::vector<std::string> mount_options;  // -o options that are handed on to libfuse
 };

@@ -13,14 +13,12 @@
 #include <cstring>
 #include <filesystem>
 #include <functional>
-#include <new>
 #include <optional>
 #include <string_view>
-#include <thread>
 #include <vector>
 
+#include "cli/going_on.h"
 #include "cli/user.h"
-#include "handover/supervisor_state.h"
 #include "source/source.h"
 #include "supervisor/execute.h"
 #include "supervisor/mountpoint.h"
@@ -38,6 +36,8 @@
 
 namespace skopsfs::cli {
 namespace {
+
+using Outcome = supervisor::Supervisor::Outcome;
 
 // Raises a limit as far as it goes. Refuses one with which a mount would come up, and then fail at
 // whatever it is asked.
@@ -156,64 +156,23 @@ std::string FreeMountpoint(const source::Source& source, const std::string& path
   return mountpoint;
 }
 
-std::chrono::milliseconds TimeoutOf(const Options& options) {
-  return std::chrono::milliseconds(static_cast<int64_t>(1000 * options.worker_timeout));
-}
-
-int Explain(const std::exception& error) {
-  util::LogError("{}", error.what());
-  supervisor::ServiceManager().Status(error.what());
-  return kExitFailure;
-}
-
-// Has `supervisor` go on with what the service manager has stored, if it can.
-void GoOnWith(supervisor::StoredState& stored, const Options& options,
-              const std::vector<std::string>& arguments, const std::function<void()>& on_ready,
-              std::optional<supervisor::Supervisor>& supervisor) try {
-  auto state = stored.Read(options.mountpoint, arguments);
-  util::SetLogSubject(util::Quoted(state.mountpoint) + ": ");
-  const auto [source, user] = OpenSource(options);
-  const auto parts = source.Share();
-  if (parts.is_single_archive != state.is_single_archive) {
-    throw util::Error(EINVAL, "the source is not a folder any more, or no archive");
-  }
-  std::error_code failed;
-  state.program_path = std::filesystem::read_symlink("/proc/self/exe", failed).string();
-  state.source_path = parts.path;
-  state.canonical_source_path = parts.canonical_path;
-  state.source = parts.folder.get();
-  state.canonical_source = parts.canonical_folder.get();
-  supervisor.emplace(state,
-                     supervisor::MountOptions{.mountpoint = state.mountpoint,
-                                              .source = state.source_path,
-                                              .options = options.mount_options,
-                                              .read_ahead = options.read_ahead,
-                                              .has_links = options.by_name},
-                     supervisor::Supervisor::WorkerOptions{
-                         .arguments = arguments, .user = user, .timeout = TimeoutOf(options)},
-                     options.metrics_address, [=] {
-                       on_ready();
-                       util::LogInfo("going on with the mount that the service manager has stored");
-                     });
-  stored.IsGoneOnWith();
-} catch (const util::Error& error) {
-  util::LogWarning(
-      "the mount that the service manager has stored is not gone on with: {}; it is mounted anew",
-      error.what());
-  stored.Abandon();
-}
-
-int Serve(const Options& options, std::span<const char* const> arguments,
-          const std::function<void()>& on_ready) {
+Outcome Serve(const Options& options, const std::vector<std::string>& arguments,
+              const std::function<void()>& on_ready) {
   RaiseLimits();
   if (supervisor::StoredState stored; !stored.empty()) {
-    std::optional<supervisor::Supervisor> supervisor;
-    GoOnWith(stored, options, {arguments.begin(), arguments.end()}, on_ready, supervisor);
-    if (supervisor) return supervisor->Run() ? EXIT_SUCCESS : kExitFailure;
+    if (const auto outcome = GoOnWithStored(stored, options, arguments, on_ready)) return *outcome;
   }
   const auto [source, user] = OpenSource(options);
   const auto passed = supervisor::PassedDescriptor(options.mountpoint);
   RefuseWhatIsNoZip(source, user, options.sandbox);
+  auto listener = util::UniqueFd();
+  const supervisor::Supervisor::WorkerOptions worker = {
+      .arguments = arguments, .user = user, .timeout = TimeoutOf(options)};
+  if (!options.handover.empty()) {
+    auto followed = FollowOrListen(options, source);
+    if (followed.state) return GoOnWith(std::move(followed), options, source, worker, on_ready);
+    listener = std::move(followed.listener);
+  }
   const auto mountpoint =
       passed ? options.mountpoint : FreeMountpoint(source, options.mountpoint, options.nonempty);
   util::SetLogSubject(util::Quoted(mountpoint) + ": ");
@@ -221,79 +180,19 @@ int Serve(const Options& options, std::span<const char* const> arguments,
     util::LogWarning("--verify=open is now called --verify=read, and means the same");
   }
   WarnOfFewDescriptors();
-  supervisor::Supervisor supervisor(
-      source,
-      {.mountpoint = mountpoint,
-       .source = source.path(),
-       .options = options.mount_options,
-       .passed = passed,
-       .read_ahead = options.read_ahead,
-       .has_links = options.by_name},
-      {.arguments = {arguments.begin(), arguments.end()},
-       .user = user,
-       .timeout = TimeoutOf(options)},
-      options.metrics_address, [&on_ready, &mountpoint, path = source.path()] {
-        on_ready();
-        util::LogInfo("serving {} at {}, skopsfs {}", util::Quoted(path), util::Quoted(mountpoint),
-                      SKOPSFS_VERSION);
-      });
-  return supervisor.Run() ? EXIT_SUCCESS : kExitFailure;
-}
-
-// As another program has left it, which had the same arguments. Without memory for that it tries
-// again, as nobody else is there.
-void TakeOver(std::pair<int, int> given, const Options& options,
-              const std::vector<std::string>& arguments,
-              std::optional<supervisor::Supervisor>& supervisor,
-              std::optional<supervisor::WayBack>& way_back) try {
-  const auto [memory, old_program] = given;
-  const auto state = handover::SupervisorState::FromExecuted(handover::ReadSealedMemory(memory));
-  util::SetLogSubject(util::Quoted(state.mountpoint) + ": ");
-  supervisor.emplace(
-      state,
-      supervisor::MountOptions{.mountpoint = state.mountpoint,
-                               .source = state.source_path,
-                               .options = options.mount_options,
-                               .passed = state.is_passed ? std::optional(state.fuse) : std::nullopt,
-                               .read_ahead = options.read_ahead,
-                               .has_links = options.by_name},
-      supervisor::Supervisor::WorkerOptions{
-          .arguments = arguments,
-          .user = {.ids = {state.user, state.group}, .stays = state.user_stays},
-          .timeout = TimeoutOf(options)},
-      options.metrics_address);
-  way_back.reset();
-  if (old_program >= 0) {
-    util::LogInfo("the supervisor is the new program, too");
-    close(old_program);
-  } else {
-    util::LogInfo("the supervisor is the old program again, as the new one did not take over");
-  }
-  state.CloseDuplicated();
-  close(memory);
-} catch (const std::bad_alloc&) {
-  constexpr auto kPause = std::chrono::milliseconds(100);
-  util::LogError("the supervisor is out of memory; it tries again");
-  std::this_thread::sleep_for(kPause);
-}
-
-int GoOn(std::pair<int, int> given, const Options& options,
-         const std::vector<std::string>& arguments) {
-  if (!options.foreground) util::UseSyslog("skopsfs");
-  std::optional<supervisor::Supervisor> supervisor;
-  std::optional<supervisor::WayBack> way_back(std::in_place, given, arguments);
-  try {
-    while (!supervisor) TakeOver(given, options, arguments, supervisor, way_back);
-  } catch (const std::exception& error) {
-    util::LogError("the new program cannot take over: {}", error.what());
-    way_back->Go();
-    return kExitFailure;
-  }
-  try {
-    return supervisor->Run() ? EXIT_SUCCESS : kExitFailure;
-  } catch (const std::exception& error) {
-    return Explain(error);
-  }
+  supervisor::Supervisor supervisor(source,
+                                    {.mountpoint = mountpoint,
+                                     .source = source.path(),
+                                     .options = options.mount_options,
+                                     .passed = passed,
+                                     .read_ahead = options.read_ahead,
+                                     .has_links = options.by_name},
+                                    worker, options.metrics_address, std::move(listener),
+                                    [&on_ready, &mountpoint, path = source.path()] {
+                                      on_ready();
+                                      SayServing(path, mountpoint);
+                                    });
+  return supervisor.Run();
 }
 
 // Else a descriptor of ours could get the number of a stream that was closed, and be taken for it.
@@ -315,12 +214,15 @@ std::optional<std::pair<int, int>> TakeDescriptors(std::span<const char* const>&
   return descriptors;
 }
 
-int ServeOrExplain(const Options& options, std::span<const char* const> arguments,
-                   const std::function<void()>& on_ready) {
+int Explained(const std::function<Outcome()>& serve) {
   try {
-    return Serve(options, arguments, on_ready);
+    const auto outcome = serve();
+    if (outcome == Outcome::kHandedOver) supervisor::Supervisor::WaitForEnd();
+    return outcome == Outcome::kGivenUp ? kExitFailure : EXIT_SUCCESS;
   } catch (const std::exception& error) {
-    return Explain(error);
+    util::LogError("{}", error.what());
+    supervisor::ServiceManager().Status(error.what());
+    return kExitFailure;
   }
 }
 
@@ -362,13 +264,14 @@ int Run(std::span<const char* const> arguments) {
   OccupyStandardStreams();
   if (worker) RunWorker(worker->first, options);
   if (check) supervisor::ProgramReplacement::Answer(check->first, check->second);
-  if (supervisor) return GoOn(*supervisor, options, {arguments.begin(), arguments.end()});
+  const std::vector<std::string> words(arguments.begin(), arguments.end());
+  if (supervisor) return Explained([&] { return GoOn(*supervisor, options, words); });
   if (getpid() == 1) supervisor::Supervisor::HoldSignals();  // the first process of a container
-  if (options.foreground) return ServeOrExplain(options, arguments, [] {});
+  if (options.foreground) return Explained([&] { return Serve(options, words, [] {}); });
   // The service of whoever waits for a service is what stays in front.
   supervisor::ServiceManager::Leave();
   return util::RunInBackground([&](const std::function<void()>& ready) {
-    return ServeOrExplain(options, arguments, ready);
+    return Explained([&] { return Serve(options, words, ready); });
   });
 }
 

@@ -57,6 +57,15 @@ enum class Tell : uint32_t {
 
   // To the worker while it serves: finish the requests that you have, and end.
   kEnd = 16,
+
+  // Between a supervisor and its successor, in this order. At any time kRefused, with the reason as
+  // its text: then the mount stays where it is. kServe comes once kPrepared did, and kServing ends
+  // it. What belongs to the mount is no more of the one before from then on.
+  // The one before begins, with kHello, once it has mounted. number: SupervisorState::kVersion
+  kSuccessor = 20,   // number: SupervisorState::kVersion; slot: device of the mount; text: source
+  kState = 21,       // fd: the facts, sealed; number: how many descriptors follow
+  kDescriptor = 22,  // fd
+  kRefused = 23,
 };
 
 // What kSource says of the source. One that is to be opened anew is sent back, as kSource and

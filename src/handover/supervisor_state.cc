@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <concepts>
 #include <map>
@@ -57,6 +56,7 @@ void VisitFacts(Form form, State& state) {
   form("generation", state.generation);
   form("crashes", state.crashes);
   form("last_crash", state.last_crash);
+  form("is_followed", state.is_followed);
   form("worker_pid", state.worker_pid);
   form("left_behind", state.left_behind);
   form("kept", state.kept);
@@ -65,21 +65,23 @@ void VisitFacts(Form form, State& state) {
   form("quarantined", state.quarantined);
 }
 
+// All but the kept ones.
 template <typename State>
 auto FixedDescriptors(State& state) {
-  return std::array{&state.fuse,
-                    &state.session,
-                    &state.slots,
-                    &state.counters,
-                    &state.source,
-                    &state.canonical_source,
-                    &state.notification_sender,
-                    &state.notification_receiver};
-}
-
-template <typename State>
-auto WorkerDescriptors(State& state) {
-  return std::array{&state.worker_channel, &state.worker_program};
+  std::vector fixed = {&state.fuse,
+                       &state.session,
+                       &state.slots,
+                       &state.counters,
+                       &state.source,
+                       &state.canonical_source,
+                       &state.notification_sender,
+                       &state.notification_receiver};
+  if (state.is_followed) fixed.push_back(&state.listener);
+  if (state.worker_pid) {
+    fixed.push_back(&state.worker_channel);
+    fixed.push_back(&state.worker_program);
+  }
+  return fixed;
 }
 
 struct Writer {
@@ -188,9 +190,6 @@ std::multimap<std::string_view, std::string_view> Split(std::string_view text) {
 std::vector<int> SupervisorState::Descriptors() const {
   std::vector<int> all;
   for (const int* const fd : FixedDescriptors(*this)) all.push_back(*fd);
-  if (worker_pid) {
-    for (const int* const fd : WorkerDescriptors(*this)) all.push_back(*fd);
-  }
   all.insert(all.end(), kept_descriptors.begin(), kept_descriptors.end());
   return all;
 }
@@ -219,8 +218,6 @@ SupervisorState SupervisorState::FromExecuted(std::string_view text) {
 
 void SupervisorState::CloseDuplicated() const {
   for (const int* const fd : FixedDescriptors(*this)) close(*fd);
-  if (!worker_pid) return;
-  for (const int* const fd : WorkerDescriptors(*this)) close(*fd);
 }
 
 SupervisorState SupervisorState::FromFacts(std::string_view text) {
@@ -255,9 +252,6 @@ SupervisorState SupervisorState::From(std::string_view text, const std::vector<i
     fd = *next++;
   };
   for (int* const fd : FixedDescriptors(state)) take(*fd);
-  if (state.worker_pid) {
-    for (int* const fd : WorkerDescriptors(state)) take(*fd);
-  }
   for (size_t i = 0; i < state.kept.size(); ++i) take(state.kept_descriptors.emplace_back());
   if (next != descriptors.end()) Refuse("has a descriptor too many");
   return state;

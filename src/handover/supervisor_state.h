@@ -54,6 +54,7 @@ struct SupervisorState {
   uint32_t generation = 0;              // of the last worker that was to take over
   uint32_t crashes = 0;                 // of workers
   std::string last_crash = {};          // what is said of it
+  bool is_followed = false;             // see Successor
   std::optional<pid_t> worker_pid{};    // a child of the process that goes on
   std::vector<pid_t> left_behind = {};  // likewise, workers that were killed and cannot end
   std::vector<Kept> kept = {};
@@ -61,7 +62,7 @@ struct SupervisorState {
   std::optional<uint64_t> stored_facts = {};  // see ServiceStore
   std::vector<Quarantined> quarantined = {};
 
-  // In this order. Those of the worker are -1 when there is none.
+  // In this order. The listener and those of the worker are -1 when there is none.
   int fuse = -1;
   int session = -1;
   int slots = -1;
@@ -70,6 +71,7 @@ struct SupervisorState {
   int canonical_source = -1;
   int notification_sender = -1;
   int notification_receiver = -1;
+  int listener = -1;
   int worker_channel = -1;
   int worker_program = -1;
   std::vector<int> kept_descriptors = {};  // as many as there are `kept`

@@ -68,6 +68,9 @@ class Mount {
   // Detaches it lazily when it is in use. Does nothing to a passed one.
   void Unmount();
 
+  // Whether it is to be unmounted or aborted from here, rather than by another supervisor.
+  void BelongsToThisProcess(bool does) { mounted_ = does && !is_passed_; }
+
  private:
   const std::string mountpoint_;
   const std::optional<unsigned> read_ahead_;

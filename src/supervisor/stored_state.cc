@@ -149,6 +149,7 @@ SupervisorState StoredState::Read(const std::string& mountpoint,
   ++state.generation;  // a worker of the next one may have begun
   state.worker_pid.reset();
   state.left_behind.clear();
+  state.is_followed = false;
   return state;
 }
 

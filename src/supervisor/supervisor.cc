@@ -27,14 +27,14 @@ using util::ErrnoError;
 using util::Error;
 using util::UniqueFd;
 
-// All others but SIGUSR1 and SIGUSR2 are ignored: none is a reason to leave a dead mount.
 constexpr auto kStorePatience = std::chrono::seconds(2);  // with a manager that takes no messages
+// All others but SIGUSR1 and SIGUSR2 are ignored: none is a reason to leave a dead mount.
 constexpr std::array<uint32_t, 6> kEnds = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGPWR, SIGXCPU};
 
 }  // namespace
 
 Supervisor::Supervisor(const source::Source& source, const MountOptions& mount,
-                       WorkerOptions worker, const std::string& metrics_address,
+                       WorkerOptions worker, const std::string& metrics_address, UniqueFd listener,
                        std::function<void()> on_ready)
     : mount_options_(mount),
       worker_options_(std::move(worker)),
@@ -43,6 +43,7 @@ Supervisor::Supervisor(const source::Source& source, const MountOptions& mount,
       quarantine_(memories_, source_.path(), source_.is_single_archive()),
       watch_(worker_options_.timeout, memories_, source_.path()),
       replacement_(worker_options_.arguments),
+      successor_(std::move(listener)),
       service_(source_.path(), mount_options_.mountpoint) {
   if (metrics_address.empty()) return;
   metrics_server_.emplace(metrics_address, mount_options_, memories_.metrics());
@@ -50,7 +51,7 @@ Supervisor::Supervisor(const source::Source& source, const MountOptions& mount,
 
 Supervisor::Supervisor(const handover::SupervisorState& state, const MountOptions& mount,
                        WorkerOptions worker, const std::string& metrics_address,
-                       std::function<void()> on_ready)
+                       std::optional<Predecessor> predecessor, std::function<void()> on_ready)
     : mount_options_(mount),
       worker_options_(std::move(worker)),
       on_ready_(std::move(on_ready)),
@@ -63,6 +64,8 @@ Supervisor::Supervisor(const handover::SupervisorState& state, const MountOption
       quarantine_(memories_, source_.path(), source_.is_single_archive()),
       watch_(worker_options_.timeout, memories_, source_.path()),
       replacement_(worker_options_.arguments),
+      successor_(state.is_followed ? Duplicate(state.listener) : UniqueFd()),
+      predecessor_(std::move(predecessor)),
       service_(source_.path(), mount_options_.mountpoint) {
   quarantine_.Restore(state);
   service_.Restore(state);
@@ -84,46 +87,9 @@ Supervisor::Supervisor(const handover::SupervisorState& state, const MountOption
   kept_.MakeRoom(state);
   // The last that can fail: without this object nobody unmounts.
   mount_ = std::make_unique<Mount>(mount_options_, Duplicate(state.fuse), found);
+  if (predecessor_) mount_->BelongsToThisProcess(false);
   notifier_.emplace(mount_->descriptor(), std::move(sender), std::move(receiver));
   kept_.Take(state);
-}
-
-handover::SupervisorState Supervisor::State() const {
-  handover::SupervisorState state;
-  state.protocol = handover::kProtocolVersion;
-  state.program_path = program_path_;
-  state.mountpoint = mount_options_.mountpoint;
-  state.is_passed = mount_->is_passed();
-  if (const auto& found = mount_->found()) {
-    state.mount_id = found->id;
-    state.mount_device = found->device;
-    state.unique_mount_id = found->unique_id;
-  }
-  source_.SaveTo(state);
-  const auto& [ids, stays] = worker_options_.user;
-  state.user = ids.uid;
-  state.group = ids.gid;
-  state.user_stays = stays;
-  state.kernel_resends = memories_.KernelResends();
-  state.generation = generation_;
-  state.left_behind.assign(left_behind_.begin(), left_behind_.end());
-  quarantine_.SaveTo(state);
-  service_.SaveTo(state);
-  state.fuse = mount_->descriptor();
-  state.session = memories_.session();
-  state.slots = memories_.slots();
-  state.counters = memories_.metrics();
-  state.notification_sender = notifier_->sender();
-  state.notification_receiver = notifier_->receiver();
-  if (current_) {
-    state.worker_pid = current_->pid();
-    state.worker_channel = current_->channel().descriptor();
-    state.worker_program = current_->program()->get();
-  }
-  kept_.SaveTo(state);
-  state.arguments = worker_options_.arguments;
-  state.stored_facts = store_.facts();
-  return state;
 }
 
 sigset_t Supervisor::HoldSignals() {
@@ -138,7 +104,16 @@ sigset_t Supervisor::HoldSignals() {
   return set;
 }
 
-bool Supervisor::Run() {
+void Supervisor::WaitForEnd() {
+  HoldSignals();
+  sigset_t ends;
+  sigemptyset(&ends);
+  for (const auto number : kEnds) sigaddset(&ends, static_cast<int>(number));
+  int number = 0;
+  sigwait(&ends, &number);
+}
+
+Supervisor::Outcome Supervisor::Run() {
   // Blocked from here on, so that none can end the process and leave a dead mount. Processes that
   // are started have them blocked, too: they are for this one.
   const auto signals = HoldSignals();
@@ -166,14 +141,14 @@ bool Supervisor::Run() {
       OnNoMemory();
     }
   }
-  if (*outcome_ && !ending_) service_.Stopping("it was unmounted");
-  if (leaving_) {
+  if (*outcome_ == Outcome::kEnded && !ending_) service_.Stopping("it was unmounted");
+  if (leaving_ && *outcome_ == Outcome::kEnded) {
     store_.SendAll(kStorePatience);
-    [[maybe_unused]] const auto* left = mount_.release();  // it would unmount
-    return true;
+    mount_->BelongsToThisProcess(false);
+    return *outcome_;
   }
   // Whoever waits for an answer would wait for ever.
-  if (!*outcome_ || current_ || !left_behind_.empty()) mount_->Abort();
+  if (*outcome_ == Outcome::kGivenUp || current_ || !left_behind_.empty()) mount_->Abort();
   mount_->Unmount();
   store_.Clear();
   store_.SendAll(kStorePatience);
@@ -191,20 +166,23 @@ void Supervisor::MountAndStart() {
 
 void Supervisor::GoOn() {
   prctl(PR_SET_NAME, "skopsfs");  // else it is the number of a descriptor
-  if (metrics_server_) metrics_server_->StartSoon();
   watch_.Begin();
+  if (!predecessor_ && metrics_server_) metrics_server_->StartSoon();
   if (!on_ready_) service_.Serving();
   if (!current_) restarts_.ScheduleAtOnce();
   raise(SIGCHLD);  // some may have ended meanwhile
+  if (std::exchange(end_wanted_, false)) raise(SIGTERM);
 }
 
 void Supervisor::Loop() {
-  std::array<pollfd, 5> events = {
+  std::array<pollfd, 7> events = {
       pollfd{signals_.get(), POLLIN, 0},
       pollfd{current_ ? current_->channel().descriptor() : -1, POLLIN, 0},
       pollfd{next_ ? next_->channel().descriptor() : -1, POLLIN, 0},
       pollfd{notifier_->descriptor(), POLLIN, 0},
-      pollfd{metrics_server_ ? metrics_server_->descriptor() : -1, POLLIN, 0}};
+      pollfd{metrics_server_ ? metrics_server_->descriptor() : -1, POLLIN, 0},
+      pollfd{predecessor_ ? -1 : successor_.descriptor(), POLLIN, 0},
+      pollfd{predecessor_ ? predecessor_->descriptor() : -1, POLLIN, 0}};
   if (poll(events.data(), events.size(), Timeout()) < 0 && errno != EINTR) {
     throw ErrnoError("poll");
   }
@@ -213,6 +191,8 @@ void Supervisor::Loop() {
   if (events[0].revents != 0) OnSignals();
   if (events[3].revents != 0) notifier_->Start(program_->get());
   if (events[4].revents != 0) metrics_server_->OnReadable();
+  if (events[5].revents != 0) OnSuccessor();
+  if (events[6].revents != 0) OnPredecessor();
   OnDeadlines();
 }
 
@@ -223,7 +203,7 @@ int Supervisor::Timeout() const {
     first = std::min(first, time.value_or(first));
   };
   for (const auto& time : {restarts_.due(), watch_.due(), leave_at_, source_.look_at(),
-                           service_.due(), replacement_.due(), store_.due()}) {
+                           service_.due(), replacement_.due(), store_.due(), successor_.due()}) {
     consider(time);
   }
   if (metrics_server_) consider(metrics_server_->due());
@@ -309,9 +289,10 @@ void Supervisor::OnDeadlines() {
   if (is_due(restarts_.due())) StartAgain();
   if (is_due(source_.look_at())) LookForSource();
   if (is_due(replacement_.due())) ReplaceThisProgram();
+  LookAtSuccessor();
   if (is_due(leave_at_)) {
     util::LogError("the worker cannot be killed; exiting without it");
-    outcome_ = true;
+    outcome_ = Outcome::kEnded;
     return;
   }
   if (current_ && current_->IsToBeKilled()) {
@@ -343,7 +324,7 @@ void Supervisor::OnNoMemory() {
   util::LogError("the supervisor is out of memory; it tries again");
   std::this_thread::sleep_for(kPause);
   if (ending_ && !current_) {
-    outcome_ = true;
+    outcome_ = Outcome::kEnded;
     return;
   }
   if (!current_) current_ = std::move(next_);
@@ -356,13 +337,14 @@ void Supervisor::OnNoMemory() {
 }
 
 void Supervisor::End() {
-  if (ending_) return;
+  end_wanted_ = successor_.has_state();
+  if (ending_ || end_wanted_) return;
   ending_ = true;
   if (next_) next_->Kill();
   if (current_) {
     current_->TellToEnd();
   } else {
-    outcome_ = true;
+    outcome_ = Outcome::kEnded;
   }
   service_.Stopping("ending, as it was told to");
 }
@@ -380,7 +362,7 @@ void Supervisor::LeaveToNextStart() {
 }
 
 void Supervisor::GiveUp(const std::string& reason) {
-  outcome_ = false;
+  outcome_ = Outcome::kGivenUp;
   if (!reason.empty()) util::LogError("{}", reason);
   service_.Stopping(reason.empty() ? "the mount is given up; the log says why" : reason);
 }

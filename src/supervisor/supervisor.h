@@ -20,12 +20,14 @@
 #include "supervisor/metrics_process.h"
 #include "supervisor/mount.h"
 #include "supervisor/notifier_process.h"
+#include "supervisor/predecessor.h"
 #include "supervisor/program_replacement.h"
 #include "supervisor/quarantine.h"
 #include "supervisor/restart_policy.h"
 #include "supervisor/service_status.h"
 #include "supervisor/service_store.h"
 #include "supervisor/shared_source.h"
+#include "supervisor/successor.h"
 #include "supervisor/worker_memories.h"
 #include "supervisor/worker_process.h"
 #include "supervisor/worker_watch.h"
@@ -48,26 +50,36 @@ class Supervisor {
   };
 
   // `on_ready` is called once, when the mount can be used. With an address, metrics are served
-  // there.
+  // there. Who comes to the `listener` gets the mount; without one nobody does.
   Supervisor(const source::Source& source, const MountOptions& mount, WorkerOptions worker,
-             const std::string& metrics_address, std::function<void()> on_ready);
+             const std::string& metrics_address, util::UniqueFd listener,
+             std::function<void()> on_ready);
 
   // Goes on with a mount where another program has left it. Duplicates the descriptors, which stay
-  // the caller's. Throws util::Error, or std::bad_alloc; then the mount is as it was.
-  // `on_ready` is not called when the mount was used before and is served.
+  // the caller's. With a `predecessor` the mount is that one's until a worker serves. `on_ready` is
+  // not called when the mount was used before and is served. Throws util::Error, or std::bad_alloc;
+  // then the mount is as it was.
   Supervisor(const handover::SupervisorState& state, const MountOptions& mount,
              WorkerOptions worker, const std::string& metrics_address,
+             std::optional<Predecessor> predecessor = std::nullopt,
              std::function<void()> on_ready = nullptr);
 
-  // Mounts, and has it served until it is unmounted (true), SIGTERM, SIGINT, SIGHUP, SIGQUIT,
-  // SIGPWR or SIGXCPU comes (true), or no worker can serve it (false). Then the mount is gone,
-  // detached lazily when it is in use. SIGUSR1 ends it, too (true), and leaves the mount to the
-  // next start, for which the service manager has it in its store; else it changes nothing, as
-  // other signals. SIGUSR2 has a new worker take over, of the program as it is on disk then, which
-  // opens the source anew by its path. Once that has served for a while, this process becomes that
-  // program, too. A source that is gone has a new worker take over as well, as soon as it is there
-  // again. Throws util::Error with the reason when it cannot be mounted.
-  bool Run();
+  enum class Outcome { kEnded, kGivenUp, kHandedOver };
+
+  // Mounts, and has it served until it is unmounted or SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGPWR or
+  // SIGXCPU comes (kEnded), or no worker can serve it (kGivenUp). Then the mount is gone, detached
+  // lazily when it is in use. Or until a successor serves it (kHandedOver). SIGUSR1 ends it, too
+  // (kEnded), and leaves the mount to the next start, for which the service manager has it in its
+  // store; else it changes nothing, as other signals. SIGUSR2 has a new worker take over, of the
+  // program as it is on disk then, which opens the source anew by its path. Once that has served
+  // for a while, this process becomes that program, too. A source that is gone has a new worker
+  // take over as well, as soon as it is there again. Throws util::Error with the reason when it
+  // cannot be mounted.
+  Outcome Run();
+
+  // Waits for one of the signals that end Run(). For a process that has handed its mount over, and
+  // whose end would be taken for a failure.
+  static void WaitForEnd();
 
   // Keeps the signals that Run() acts on until then, and returns them. For the first process of a
   // container, which does not get those that it has no handler for: they would be lost.
@@ -111,6 +123,12 @@ class Supervisor {
   void OnCrash(const WorkerProcess& ended, WorkerStatus status,
                std::vector<handover::RequestSeen> requests);
   void ReplaceThisProgram();
+
+  // How another supervisor follows this one, in supervisor_handover.cc.
+  void OnSuccessor();
+  void LookAtSuccessor();
+  void HandMountOver();
+  void OnPredecessor();
   handover::SupervisorState State() const;
   void Store();
 
@@ -138,11 +156,14 @@ class Supervisor {
   RestartPolicy restarts_;
   WorkerWatch watch_;
   ProgramReplacement replacement_;
+  Successor successor_;
+  std::optional<Predecessor> predecessor_;     // until a worker serves
   bool upgrade_wanted_ = false;                // as soon as it can be
   bool ending_ = false;                        // a signal said so
   bool leaving_ = false;                       // that, and the mount goes on
   std::optional<Clock::time_point> leave_at_;  // without the worker, which cannot even be killed
-  std::optional<bool> outcome_;                // of Run(), once it is known
+  bool end_wanted_ = false;                    // the same, once it is clear who has the mount
+  std::optional<Outcome> outcome_;             // of Run(), once it is known
   ServiceStatus service_;
 };
 

@@ -79,7 +79,7 @@ bool Supervisor::WaitsForSource(WorkerProcess& worker) {
 
 void Supervisor::Upgrade() {
   if (ending_) return;
-  // A worker that is starting or ending comes first.
+  // A worker that is starting or ending comes first, as does who takes the mount over.
   upgrade_wanted_ = next_ || !Serves();
   if (upgrade_wanted_) return;
   if (!memories_.KernelResends()) {
@@ -108,7 +108,10 @@ void Supervisor::ReplaceThisProgram() {
   if (ending_) return replacement_.Cancel();
   // Children that close descriptors share those of this process until it becomes another program.
   const bool is_quiet = !next_ && current_ && current_->is_to_stay();
-  if (!is_quiet || !closer_.is_idle() || store_.due()) return replacement_.Postpone();
+  const bool is_handing_over = successor_.stage() != Successor::Stage::kNone;
+  if (!is_quiet || !closer_.is_idle() || store_.due() || is_handing_over) {
+    return replacement_.Postpone();
+  }
   if (!replacement_.is_checked()) return replacement_.Check(State());
   util::TellLeftOutLines();
   const auto state = State();
@@ -132,6 +135,7 @@ void Supervisor::LookForSource() {
 void Supervisor::OnPrepared(WorkerProcess& worker, uint64_t version) {
   worker.Prepared(version);
   if (auto opened = worker.TakeSource()) source_.Replace(std::move(*opened));
+  if (predecessor_) predecessor_->SayReady();
   if (&worker == current_.get()) return HandOver(worker);
   if (!current_) return;
   // What serves now finishes what it has; the kernel keeps the rest for the new one.
@@ -139,6 +143,7 @@ void Supervisor::OnPrepared(WorkerProcess& worker, uint64_t version) {
 }
 
 void Supervisor::HandOver(WorkerProcess& worker) {
+  if (predecessor_ && !predecessor_->LetsServe()) return;
   quarantine_.Tell();
   // One that takes each message only just in time is not waited for.
   const auto end = Clock::now() + kHandOverPatience;
@@ -160,6 +165,12 @@ void Supervisor::OnServing(WorkerProcess& worker) {
     replacement_.Schedule(worker.program(), kProven);
   }
   if (worker.opens_source_anew()) source_.Found();
+  if (predecessor_) {
+    predecessor_->SayServing();
+    predecessor_.reset();
+    mount_->BelongsToThisProcess(true);
+    if (metrics_server_) metrics_server_->StartSoon();
+  }
   if (upgrade_wanted_) Upgrade();
   if (!on_ready_) return service_.Serving();
   memories_.FixKernelResends();
@@ -249,17 +260,19 @@ void Supervisor::OnCurrentEnded(WorkerStatus status) {
   const bool well = status ? WIFEXITED(*status) && WEXITSTATUS(*status) == EXIT_SUCCESS
                            : ended->told_to_end() || !mount_->IsConnected();
   if (ending_) {
-    outcome_ = true;
+    outcome_ = Outcome::kEnded;
     return;
   }
   if (well && !ended->told_to_end()) {  // the filesystem was unmounted
-    outcome_ = !mount_->IsThere();
-    if (!*outcome_) GiveUp("the kernel has given the mount up (umount -f, or an abort)");
+    outcome_ = Outcome::kEnded;
+    if (mount_->IsThere()) GiveUp("the kernel has given the mount up (umount -f, or an abort)");
     return;
   }
   if (!well) OnCrash(*ended, status, std::move(requests));
   if (outcome_) return;
   if (!next_) {
+    if (successor_.stage() == Successor::Stage::kAsks && ended->told_to_end())
+      return HandMountOver();
     restarts_.Schedule();
     return;
   }

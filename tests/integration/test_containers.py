@@ -71,7 +71,9 @@ class ContainerTest(unittest.TestCase):
         self.source = os.path.join(folder, "source")
         self.above = os.path.join(folder, "mounts")
         self.mountpoint = os.path.join(self.above, "models")
+        self.sockets = os.path.join(folder, "sockets")
         os.mkdir(self.source)
+        os.mkdir(self.sockets)
         os.makedirs(self.mountpoint)
         for sample in DATA.glob("*.skops"):
             shutil.copy(sample, self.source)
@@ -90,11 +92,12 @@ class ContainerTest(unittest.TestCase):
         self.assertEqual(left, [])
 
     def serve(self):
-        """A server, as the DaemonSet starts it. There may be two at a time, one after the other."""
+        """A server, as the DaemonSet starts it. The next one takes the mount over from the one before."""
         server = self.enterContext(Container(
             "--device", "/dev/fuse", "--cap-add", "SYS_ADMIN", "--read-only",
             "--volume", f"{self.source}:/models:ro,rslave", "--volume", f"{self.above}:/var/lib/skopsfs:rshared",
-            IMAGE, "-o", "allow_other", "/models", "/var/lib/skopsfs/models"))
+            "--volume", f"{self.sockets}:/run/skopsfs",
+            IMAGE, "-o", "allow_other", "--handover=/run/skopsfs/models", "/models", "/var/lib/skopsfs/models"))
         self.wait_for(server)
         return server
 
@@ -199,6 +202,45 @@ class Node(ContainerTest):
         self.assertEqual(self.mounted(), [self.mountpoint])
         self.check_reader(self.reader())
         self.assertEqual(server.stop(), 0)
+
+    def test_rolling_update(self):
+        """The next container takes the mount over; readers go on, and so does what was replaced meanwhile."""
+        server = self.serve()
+        reader = self.reader()
+        self.check_reader(reader)
+        before = reader("map", self.MEMBER)
+        for _ in range(3):
+            following = self.serve()
+            until(lambda: "serving " in following.log(), "the next one serves")
+            self.assertEqual(reader("hash", self.MEMBER), HASH)
+            self.assertEqual(server.stop(), 0)
+            self.assertEqual(self.mounted(), [self.mountpoint])
+            os.kill(children_of(following.pid, WORKER)[-1], signal.SIGKILL)
+            self.check_reader(reader)
+            self.check_reader(self.enterContext(Reader(f"reader-{following.name[:12]}", "--volume",
+                                                       f"{self.above}:/skopsfs:ro,rslave")))
+            server = following
+        self.assertEqual(reader("map", self.MEMBER)[1:], before[1:])
+        self.assertEqual(server.stop(), 0)
+        self.assertEqual(self.mounted(), [])
+
+    def test_next_container_that_cannot_serve(self):
+        """As an image that is broken: the server goes on, and is followed by a good one."""
+        server = self.serve()
+        reader = self.reader()
+        self.check_reader(reader)
+        broken = self.enterContext(Container(
+            "--device", "/dev/fuse", "--read-only", "--volume", f"{self.sockets}:/run/skopsfs",
+            "--volume", f"{self.source}:/models:ro,rslave",
+            IMAGE, "--handover=/run/skopsfs/models", "/models", "/models"))
+        self.assertEqual(broken.wait(), 1)
+        self.assertIn("does not see this mount", server.log())
+        self.check_reader(reader)
+        following = self.serve()
+        until(lambda: "serving " in following.log(), "the next one serves")
+        self.assertEqual(server.stop(), 0)
+        self.check_reader(reader)
+        self.assertEqual(following.stop(), 0)
 
     def test_first_process_of_the_container(self):
         """It reaps what is left to it."""
