@@ -203,6 +203,14 @@ class Container:
             return False
         return process.returncode == 0
 
+    def answers(self, port, path, timeout):
+        """Whether somebody in the container answers over HTTP in that time."""
+        fetch = ("import sys, urllib.request; urllib.request.urlopen(sys.argv[1], timeout=float(sys.argv[2])).read()")
+        return subprocess.run(
+            ["nsenter", "--target", str(self.pid), "--net", "--", "sh", "-c", 'ip link set lo up && exec "$@"', "sh",
+             "/usr/bin/python3", "-c", fetch, f"http://127.0.0.1:{port}{path}", str(timeout)],
+            stderr=subprocess.DEVNULL, check=False).returncode == 0
+
     def send(self, number):
         os.kill(self.pid, number)
 

@@ -104,8 +104,12 @@ class Pod:
 
     def probe(self, name, kind):
         """Whether a probe of a container succeeds, once."""
-        probe = container_of(self.spec, name)[kind]
-        return self.containers[name].execute(probe["exec"]["command"], probe["timeoutSeconds"])
+        container = container_of(self.spec, name)
+        probe = container[kind]
+        if "exec" in probe:
+            return self.containers[name].execute(probe["exec"]["command"], probe["timeoutSeconds"])
+        port = next(port["containerPort"] for port in container["ports"] if port["name"] == probe["httpGet"]["port"])
+        return self.containers[name].answers(port, probe["httpGet"]["path"], probe["timeoutSeconds"])
 
     def wait_for(self, name, kind="startupProbe"):
         container = self.containers[name]

@@ -135,6 +135,25 @@ class DaemonSet(KubernetesTest):
         pod.run("warm")
         return pod.start_workload(**ANSWERS)
 
+    def test_rolling_update(self):
+        """The next pod takes the mount over, and is not ready before it has; then the one before ends."""
+        self.serve()
+        workload = self.workload()
+        self.check_workload(workload, self.MODELS)
+        for _ in range(2):
+            following = self.pod("daemonset")
+            following.run("make-mountpoint")
+            with following.start("skopsfs", command=["sleep", "1000"]):
+                self.assertFalse(following.probe("skopsfs", "startupProbe"))
+            following.start("skopsfs")
+            following.wait_for("skopsfs")
+            self.assertEqual(self.server.end_containers(), [("skopsfs", 0)])
+            self.assertEqual(self.node.mounted(), [self.mountpoint])
+            self.check_workload(workload, self.MODELS)
+            self.check_workload(self.workload(), self.MODELS)
+            self.server = following
+        self.assertEqual(self.server.end_containers(), [("skopsfs", 0)])
+
     def test_probes(self):
         self.check_probe_without_mount(self.server, "skopsfs", self.mountpoint)
         self.serve()
