@@ -112,7 +112,8 @@ void TakeStored(supervisor::StoredState& stored, const Options& options,
   supervisor.emplace(state, MountOf(state, options),
                      Supervisor::WorkerOptions{
                          .arguments = arguments, .user = user, .timeout = TimeoutOf(options)},
-                     options.metrics_address, std::nullopt, [=] {
+                     options.metrics_address, std::nullopt, [&stored, on_ready] {
+                       stored.IsServed();
                        on_ready();
                        util::LogInfo("going on with the mount that the service manager has stored");
                      });

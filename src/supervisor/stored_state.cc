@@ -16,6 +16,7 @@
 
 #include "supervisor/mount.h"
 #include "supervisor/mountpoint.h"
+#include "supervisor/notify_socket.h"
 #include "supervisor/service_store.h"
 #include "util/error.h"
 #include "util/log.h"
@@ -28,6 +29,8 @@ using handover::SupervisorState;
 using util::Error;
 using util::UniqueFd;
 
+constexpr std::string_view kStoredStart = "start-";
+constexpr size_t kMostStarts = 10;
 constexpr auto kPatience = std::chrono::seconds(5);  // with a manager that is to forget
 
 // Of what is mounted there its server is not asked, as nobody serves it.
@@ -145,12 +148,28 @@ SupervisorState StoredState::Read(const std::string& mountpoint,
   }
   CheckKinds(state);
   CheckMount(state);
+  CountStart();
   ReadKept(state);
   ++state.generation;  // a worker of the next one may have begun
   state.worker_pid.reset();
   state.left_behind.clear();
   state.is_followed = false;
   return state;
+}
+
+// In the store, where a supervisor that crashes leaves it.
+void StoredState::CountStart() {
+  for (const auto& name : unread_) {
+    if (name.starts_with(kStoredStart)) starts_.insert(name);
+  }
+  for (const auto& name : starts_) unread_.erase(name);
+  if (starts_.size() >= kMostStarts) {
+    throw Error(EPROTO, "ten starts that went on with it did not serve");
+  }
+  const auto name = fmt::format("{}{}", kStoredStart, starts_.size());
+  const auto memory = handover::SealedMemory("");  // each has to be another file
+  NotifySocket().TrySend("FDSTORE=1\nFDPOLL=0\nFDNAME=" + name, memory.get());
+  starts_.insert(name);
 }
 
 void StoredState::IsGoneOnWith() {
@@ -168,7 +187,7 @@ void StoredState::Forget(const std::set<std::string>& names) {
 }
 
 void StoredState::Abandon() {
-  std::set<std::string> names;
+  std::set<std::string> names = starts_;
   for (const auto& [name, fd] : all_) names.insert(name);
   Forget(names);
   if (!facts_) try {

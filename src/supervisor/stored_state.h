@@ -29,6 +29,8 @@ class StoredState {
   // A supervisor goes on with it: the kept descriptors are its own now, and the manager forgets
   // what was not read.
   void IsGoneOnWith();
+  // It serves. Until then a start counts as one that failed, and after ten such nobody goes on.
+  void IsServed() const { Forget(starts_); }
 
   // Ends the mount that was stored, if it is still there, and has the manager forget it.
   void Abandon();
@@ -36,10 +38,12 @@ class StoredState {
  private:
   void ReadFacts();
   void ReadKept(handover::SupervisorState& state);
+  void CountStart();
   static void Forget(const std::set<std::string>& names);
 
   std::multimap<std::string, util::UniqueFd> all_;  // by name
   std::set<std::string> unread_;                    // names
+  std::set<std::string> starts_;                    // likewise, one for each that did not serve
   std::optional<handover::SupervisorState> facts_;
   std::vector<util::UniqueFd> kept_;
 };

@@ -123,6 +123,23 @@ class StoredState(StoreTest):
               "the rest is forgotten")
         self.assert_stops(mount)
 
+    def add_starts(self, count):
+        for number in range(count):
+            memory = os.memfd_create("start")
+            self.manager.add(f"start-{number}", memory)
+            os.close(memory)
+
+    def test_ten_starts_that_failed(self):
+        """The state may be to blame: the next one begins anew."""
+        self.anew("ten starts", change=lambda: self.add_starts(10))
+
+    def test_starts_that_failed_are_forgotten(self):
+        kill_all(self.start())
+        self.add_starts(9)
+        mount = self.go_on()
+        until(lambda: not self.stored("start"), "they are forgotten")
+        self.assert_stops(mount)
+
     def test_source_is_gone(self):
         """Then nobody waits: the mount is gone as well."""
         kill_all(self.start())
