@@ -170,8 +170,11 @@ Followed FollowOrListen(const Options& options, const source::Source& source) {
     if (!followed.predecessor->WaitForMount()) continue;
     // Of a passed one nobody knows the place.
     std::error_code failed;
-    const auto canonical = std::filesystem::canonical(options.mountpoint, failed).string();
-    followed.mountpoint = failed ? options.mountpoint : canonical;
+    followed.mountpoint = options.mountpoint;
+    if (!supervisor::PassedDescriptor(options.mountpoint)) {
+      const auto canonical = std::filesystem::canonical(options.mountpoint, failed).string();
+      if (!failed) followed.mountpoint = canonical;
+    }
     const auto found = supervisor::TopMount(followed.mountpoint);
     followed.state = followed.predecessor->AskForState(found ? found->device : 0, source.path());
     if (!followed.state) continue;

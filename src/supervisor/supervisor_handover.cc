@@ -52,7 +52,8 @@ handover::SupervisorState Supervisor::State() const {
 
 void Supervisor::OnSuccessor() {
   const bool had_state = successor_.has_state();
-  if (!successor_.OnReadable(mount_->device(), source_.path())) return;
+  const auto device = mount_->is_passed() ? 0 : mount_->device();  // nobody knows its place
+  if (!successor_.OnReadable(device, source_.path())) return;
   if (had_state && !successor_.has_state()) return GoOn();
   if (successor_.stage() != Stage::kServes) return;
   util::LogInfo("another server has taken the mount over; this one waits to be told to end");

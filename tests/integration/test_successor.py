@@ -20,9 +20,10 @@ import time
 import archives
 from archives import MEMBER, read
 from children import METRICS, WORKER, children_of
-from mount import HANG, Mount, MountTest, binary, is_mounted, is_served, main, needs_root, run, until
+from mount import HANG, Mount, binary, detach, is_mounted, is_served, main, needs_root, run, until
 from processes import OTHER_USER, in_child
 from shim import ShimTest
+from test_passed_mount import Server, mount_device
 from test_status import fetch, free_port
 
 _ROUNDS = int(os.environ.get("SKOPSFS_HANDOVERS", "5"))
@@ -104,6 +105,24 @@ class Successor(HandoverTest):
                     if name == "/dev/fuse" or name.startswith((self.source, "/memfd:", "socket:"))]
         until(lambda: not left(), "it keeps no descriptor of the mount")
         until(lambda: not children_of(mount.pid, WORKER, METRICS), "it has no process")
+
+    @needs_root
+    def test_a_mount_that_was_passed(self):
+        """The next one needs no descriptor."""
+        device = mount_device(self.mountpoint)
+        try:
+            mount = Server(self.source, device, f"--handover={self.socket}")
+        finally:
+            os.close(device)
+        self.addCleanup(detach, self.mountpoint)
+        with mount:
+            self.assert_served()
+            following = subprocess.Popen([binary(), "-f", f"--handover={self.socket}", self.source, "/dev/fd/100"])
+            until(lambda: _TAKEN in mount.log(), "the next one serves")
+            self.assertEqual(mount.stop(), 0)
+            self.assert_served()
+            run("umount", self.mountpoint)
+            self.assertEqual(following.wait(HANG), 0)
 
     def test_in_the_background(self):
         mount = self.start()
