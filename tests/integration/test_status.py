@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import threading
-import time
 import urllib.error
 import urllib.request
 
@@ -295,13 +294,15 @@ class Http(MountTest):
         shutil.copy(binary(), program)
         port = free_port()
         mount = self.mount(f"--metrics-address={port}", command=[program])
-        server = self.metrics_process(mount)
+        before = self.metrics_process(mount)
         first = mount.worker()
         os.rename(shutil.copy(binary(), program + ".new"), program)
         mount.send(signal.SIGUSR2)
         mount.wait_for_log("the upgrade is done")
         second = until(lambda: [p for p in mount.workers() if p != first], "it serves")
-        time.sleep(11)  # after which the new program counts as good
+        mount.wait_for_log("the supervisor is the new program, too")
+        server = until(lambda: next((p for p in children_of(mount.pid, METRICS) if p != before), None),
+                       "who is that has one of its own")
         os.kill(second[0], signal.SIGKILL)
         mount.wait_for_log("another one takes over")
         opened = [open(self.in_mount("a.skops", "m"), "rb") for _ in range(3)]
