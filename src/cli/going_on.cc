@@ -1,7 +1,9 @@
 #include "cli/going_on.h"
 
+#include <fmt/format.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <filesystem>
 #include <new>
 #include <thread>
@@ -103,12 +105,6 @@ void TakeStored(supervisor::StoredState& stored, const Options& options,
   state.canonical_source_path = parts.canonical_path;
   state.source = parts.folder.get();
   state.canonical_source = parts.canonical_folder.get();
-  util::UniqueFd listener;
-  if (!options.handover.empty()) {
-    listener = supervisor::MeetAt(options.handover).listener;
-    state.is_followed = static_cast<bool>(listener);
-    state.listener = listener.get();
-  }
   supervisor.emplace(state, MountOf(state, options),
                      Supervisor::WorkerOptions{
                          .arguments = arguments, .user = user, .timeout = TimeoutOf(options)},
@@ -174,6 +170,11 @@ Followed FollowOrListen(const Options& options, const source::Source& source) {
     if (!supervisor::PassedDescriptor(options.mountpoint)) {
       const auto canonical = std::filesystem::canonical(options.mountpoint, failed).string();
       if (!failed) followed.mountpoint = canonical;
+    }
+    if (source.canonical_path() == followed.mountpoint ||
+        supervisor::LiesInside(source.canonical_path(), followed.mountpoint)) {
+      throw util::Error(EINVAL, fmt::format("source {} lies in the mount that is to be taken over",
+                                            util::Quoted(source.path())));
     }
     const auto found = supervisor::TopMount(followed.mountpoint);
     followed.state = followed.predecessor->AskForState(found ? found->device : 0, source.path());

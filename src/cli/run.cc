@@ -24,6 +24,7 @@
 #include "supervisor/mountpoint.h"
 #include "supervisor/program_replacement.h"
 #include "supervisor/service_status.h"
+#include "supervisor/service_store.h"
 #include "supervisor/stored_state.h"
 #include "supervisor/supervisor.h"
 #include "util/background.h"
@@ -159,11 +160,17 @@ std::string FreeMountpoint(const source::Source& source, const std::string& path
 Outcome Serve(const Options& options, const std::vector<std::string>& arguments,
               const std::function<void()>& on_ready) {
   RaiseLimits();
-  if (supervisor::StoredState stored; !stored.empty()) {
-    if (const auto outcome = GoOnWithStored(stored, options, arguments, on_ready)) return *outcome;
-  }
-  const auto [source, user] = OpenSource(options);
   const auto passed = supervisor::PassedDescriptor(options.mountpoint);
+  if (!passed) {  // which may be one that the service manager has opened
+    supervisor::StoredState stored;
+    if (!stored.empty()) {
+      const auto outcome = GoOnWithStored(stored, options, arguments, on_ready);
+      if (outcome) return *outcome;
+    }
+  }
+  // The next start could take from the store what another server has got meanwhile.
+  if (!options.handover.empty()) unsetenv(supervisor::kStoreVariable);
+  const auto [source, user] = OpenSource(options);
   RefuseWhatIsNoZip(source, user, options.sandbox);
   auto listener = util::UniqueFd();
   const supervisor::Supervisor::WorkerOptions worker = {

@@ -5,7 +5,10 @@
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
+#include <chrono>
 #include <cstring>
+#include <thread>
 
 #include "util/error.h"
 #include "util/log.h"
@@ -79,6 +82,16 @@ bool Channel::Send(Tell tell, uint64_t number, uint64_t slot, int fd, const std:
   if (sent < 0 && reason == ETOOMANYREFS && flags == 0) TellOfTooMany();
   errno = reason;
   return sent >= 0;
+}
+
+bool Channel::SendSurely(Tell tell, const std::string& text) const {
+  constexpr auto kPause = std::chrono::milliseconds(50);
+  constexpr int kMostTries = 100;
+  for (int i = 0; i < kMostTries; ++i, std::this_thread::sleep_for(kPause)) {
+    if (TrySend(tell, 0, 0, -1, text)) return true;
+    if (errno != EAGAIN && errno != ENOBUFS && errno != ENOMEM) return false;
+  }
+  return false;
 }
 
 std::optional<Message> Channel::Receive() const {

@@ -104,6 +104,10 @@ class Channel {
   bool Send(Tell tell, uint64_t number = 0, uint64_t slot = 0, int fd = -1,
             const std::string& text = {}, int flags = 0) const;
 
+  // The same of a text alone, again and again for some seconds while the kernel has no memory for
+  // it, or the other end does not listen.
+  bool SendSurely(Tell tell, const std::string& text = {}) const;
+
   // The same without waiting. False also when the other end does not read. That too many
   // descriptors are under way is not logged here, as that may pass.
   bool TrySend(Tell tell, uint64_t number = 0, uint64_t slot = 0, int fd = -1,

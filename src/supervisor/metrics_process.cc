@@ -72,6 +72,7 @@ void MetricsProcess::Kill() {
   if (pid_ > 0 && kill(pid_, SIGKILL) == 0) waitpid(pid_, nullptr, 0);
   pid_ = -1;
   answer_.Reset();
+  due_.reset();
 }
 
 void MetricsProcess::Ended(pid_t pid) {

@@ -46,6 +46,7 @@ bool NotifySocket::TrySend(const std::string& text, int fd) {
   }
   if (TEMP_FAILURE_RETRY(sendmsg(socket_.get(), &message, MSG_NOSIGNAL)) >= 0) return true;
   if (errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM || errno == ETOOMANYREFS) return false;
+  has_lost_ = true;
   util::LogWarning("the service manager cannot be told anything: {}", strerrordesc_np(errno));
   return true;
 }

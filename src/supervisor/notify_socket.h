@@ -18,12 +18,16 @@ class NotifySocket {
 
   // False when the manager does not take it now. What it never takes is logged and lost.
   bool TrySend(const std::string& text, int fd = -1);
+  // Whether anything was lost so.
+  bool has_lost() const { return has_lost_; }
+
   // Tries again for that long. What is not taken by then is lost.
   void Send(const std::string& text, std::chrono::milliseconds patience);
 
  private:
   std::string address_;  // empty when there is none
   util::UniqueFd socket_;
+  bool has_lost_ = false;
 };
 
 }  // namespace skopsfs::supervisor

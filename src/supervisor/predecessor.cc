@@ -69,6 +69,11 @@ void Predecessor::OnReadable() {
   lets_serve_ = is_told_ || !message;
 }
 
+void Predecessor::SayServing() const {
+  if (descriptor() < 0 || channel_.SendSurely(Tell::kServing)) return;
+  if (errno != EPIPE && errno != ECONNRESET) throw util::ErrnoError("taking the mount over");
+}
+
 void Predecessor::SayReady() {
   if (!std::exchange(is_told_, true)) channel_.Send(Tell::kPrepared);
 }

@@ -33,7 +33,8 @@ class Predecessor {
   void SayReady();
   bool LetsServe() const { return lets_serve_; }
   // That worker serves. From now on the mount is this process's.
-  void SayServing() const { channel_.Send(handover::Tell::kServing); }
+  // Throws util::Error when that cannot be said to one that may still be there.
+  void SayServing() const;
 
  private:
   std::optional<handover::Message> Receive(handover::Tell tell) const;

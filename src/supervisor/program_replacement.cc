@@ -135,6 +135,7 @@ bool ProgramReplacement::Ended(pid_t pid, int status) {
 void ProgramReplacement::Execute(const SupervisorState& state) try {
   const auto memory = handover::SealedMemory(state.FactsToExecute());
   const UniqueFd previous(open(kThisProgram, O_PATH | O_CLOEXEC));
+  if (!previous) throw util::ErrnoError("finding this program in /proc");
   auto kept = state.Descriptors();
   kept.insert(kept.end(), {memory.get(), previous.get()});
   for (const int fd : kept) fcntl(fd, F_SETFD, 0);

@@ -32,7 +32,7 @@ std::string NameOfFacts(uint64_t number) { return fmt::format("{}{}", kStoredFac
 }  // namespace
 
 ServiceStore::ServiceStore() {
-  const char* const room = getenv("FDSTORE");
+  const char* const room = getenv(kStoreVariable);
   const auto most = room != nullptr ? util::ParseNumber<size_t>(room) : std::nullopt;
   if (socket_.is_there() && most && *most >= kFewest) most_ = std::min(*most, kMost);
 }

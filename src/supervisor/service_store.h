@@ -25,6 +25,7 @@ inline constexpr std::array<std::pair<std::string_view, int handover::Supervisor
                            {"counters", &handover::SupervisorState::counters},
                            {"sender", &handover::SupervisorState::notification_sender},
                            {"receiver", &handover::SupervisorState::notification_receiver}}};
+inline constexpr const char* kStoreVariable = "FDSTORE";
 inline constexpr std::string_view kStoredFacts = "facts-";
 inline constexpr std::string_view kStoredKept = "kept-";
 
@@ -50,7 +51,7 @@ class ServiceStore {
   // they have changed. Throws util::Error.
   void Save(const handover::SupervisorState& state);
   // Whether the manager has got the latest facts.
-  bool is_saved() const { return facts_ && queue_.empty(); }
+  bool is_saved() const { return is_there() && facts_ && queue_.empty() && !socket_.has_lost(); }
   // The number of these facts, where there are any.
   std::optional<uint64_t> facts() const { return facts_; }
 

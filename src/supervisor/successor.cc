@@ -71,14 +71,14 @@ void Successor::OnMessage(const handover::Message& message, uint64_t device,
     return Enter(Stage::kAsks);
   }
   if (stage_ == Stage::kHasState && message.tell == Tell::kPrepared) {
-    if (!channel_.Send(Tell::kServe)) return Refuse("it has ended");
+    if (!channel_.SendSurely(Tell::kServe)) return Refuse("it has ended");
     return Enter(Stage::kReady);
   }
   if (stage_ == Stage::kReady && message.tell == Tell::kServing) return Enter(Stage::kServes);
   Refuse("it says what a successor does not say then");
 }
 
-bool Successor::Send(const SupervisorState& state) {
+bool Successor::Send(const SupervisorState& state) try {
   constexpr auto kPatience = std::chrono::seconds(5);
   const auto end = Clock::now() + kPatience;
   const auto descriptors = state.Descriptors();
@@ -89,11 +89,18 @@ bool Successor::Send(const SupervisorState& state) {
   }
   Enter(Stage::kHasState);
   return true;
+} catch (const util::Error& error) {
+  util::LogError("{}", error.what());
+  return false;
 }
 
 void Successor::Refuse(const std::string& why) {
   util::LogWarning("a successor does not take the mount over: {}", why);
-  channel_.TrySend(Tell::kRefused, 0, 0, -1, why);
+  if (has_state()) {  // or it would think that nobody else serves
+    channel_.SendSurely(Tell::kRefused, why);
+  } else {
+    channel_.TrySend(Tell::kRefused, 0, 0, -1, why);
+  }
   channel_ = handover::Channel(util::UniqueFd());
   Enter(Stage::kNone);
 }

@@ -109,8 +109,12 @@ void Supervisor::WaitForEnd() {
   sigset_t ends;
   sigemptyset(&ends);
   for (const auto number : kEnds) sigaddset(&ends, static_cast<int>(number));
-  int number = 0;
-  sigwait(&ends, &number);
+  ServiceManager manager;
+  manager.Status("another server has the mount; this one waits to be told to end");
+  constexpr timespec kPause{.tv_sec = 1, .tv_nsec = 0};
+  while (sigtimedwait(&ends, nullptr, &kPause) < 0) {
+    if (manager.due() && Clock::now() >= *manager.due()) manager.Beat(true);
+  }
 }
 
 Supervisor::Outcome Supervisor::Run() {
@@ -165,13 +169,13 @@ void Supervisor::MountAndStart() {
 }
 
 void Supervisor::GoOn() {
+  if (std::exchange(end_wanted_, false)) raise(SIGTERM);
   prctl(PR_SET_NAME, "skopsfs");  // else it is the number of a descriptor
   watch_.Begin();
   if (!predecessor_ && metrics_server_) metrics_server_->StartSoon();
   if (!on_ready_) service_.Serving();
   if (!current_) restarts_.ScheduleAtOnce();
   raise(SIGCHLD);  // some may have ended meanwhile
-  if (std::exchange(end_wanted_, false)) raise(SIGTERM);
 }
 
 void Supervisor::Loop() {
@@ -179,7 +183,7 @@ void Supervisor::Loop() {
       pollfd{signals_.get(), POLLIN, 0},
       pollfd{current_ ? current_->channel().descriptor() : -1, POLLIN, 0},
       pollfd{next_ ? next_->channel().descriptor() : -1, POLLIN, 0},
-      pollfd{notifier_->descriptor(), POLLIN, 0},
+      pollfd{successor_.has_state() ? -1 : notifier_->descriptor(), POLLIN, 0},
       pollfd{metrics_server_ ? metrics_server_->descriptor() : -1, POLLIN, 0},
       pollfd{predecessor_ ? -1 : successor_.descriptor(), POLLIN, 0},
       pollfd{predecessor_ ? predecessor_->descriptor() : -1, POLLIN, 0}};
@@ -328,7 +332,7 @@ void Supervisor::OnNoMemory() {
     return;
   }
   if (!current_) current_ = std::move(next_);
-  if (!current_ && !restarts_.due()) restarts_.ScheduleAtOnce();
+  if (!current_ && !restarts_.due() && !successor_.has_state()) restarts_.ScheduleAtOnce();
   // It has not got all that it takes over.
   if (current_ && current_->stage() == WorkerProcess::Stage::kPrepared) current_->Kill();
   watch_.LookSoon();

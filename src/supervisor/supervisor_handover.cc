@@ -83,6 +83,7 @@ void Supervisor::HandMountOver() {
   if (metrics_server_) metrics_server_->Kill();
   auto state = State();
   state.left_behind.clear();
+  state.stored_facts.reset();  // that store is this process's
   if (successor_.Send(state)) return;
   successor_.Refuse("it does not take the state of the mount");
   GoOn();

@@ -23,6 +23,7 @@ from children import METRICS, WORKER, children_of
 from mount import HANG, Mount, binary, detach, is_mounted, is_served, main, needs_root, run, until
 from processes import OTHER_USER, in_child
 from shim import ShimTest
+from storing_manager import StoringManager
 from test_passed_mount import Server, mount_device
 from test_status import fetch, free_port
 
@@ -130,6 +131,22 @@ class Successor(HandoverTest):
         mount.wait_for_log(_TAKEN)
         self.assert_served()
         run("umount", self.mountpoint)
+
+    def test_as_a_service(self):
+        """Nothing is stored, which the next start could take beside the next server. The one that waits gives signs
+        of life."""
+        manager = StoringManager(os.path.join(self.folder, "notify"))
+        self.addCleanup(manager.close)
+        self.shim.environment.update(NOTIFY_SOCKET=manager.path, FDSTORE="4096", WATCHDOG_USEC="1000000")
+        mount = self.start()
+        self.assert_served()
+        for name in ("NOTIFY_SOCKET", "FDSTORE", "WATCHDOG_USEC"):
+            del self.shim.environment[name]
+        self.follow(mount)
+        signs = manager.told.count("WATCHDOG=1")
+        until(lambda: manager.told.count("WATCHDOG=1") > signs + 2, "it gives signs of life")
+        self.assertEqual(manager.names(), [])
+        self.assertEqual(mount.stop(), 0)
 
     def test_metrics(self):
         """At the same address, which the one before gives up."""
