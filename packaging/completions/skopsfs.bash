@@ -28,9 +28,8 @@ _skopsfs() {
         --others) words="show hide" ;;
         --user) words=$(compgen -u) ;;
         --sandbox) words="on off" ;;
-        --handover) compopt -o filenames; words=$(compgen -f -- "$value") ;;
         --revalidate | --decoder-memory | --readahead | --worker-timeout | --metrics-address | \
-            --fsname | -j | --jobs) return ;;
+            --handover | --fsname | -j | --jobs) return ;;
         *)
             [[ $word == -*=* ]] && return
             value=$word

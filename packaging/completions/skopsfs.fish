@@ -14,7 +14,7 @@ complete -c skopsfs -l user -x -a '(__fish_complete_users)' -d 'serve as this us
 complete -c skopsfs -l sandbox -x -a 'on off' -d 'whether the serving process gives up its powers (on)'
 complete -c skopsfs -l worker-timeout -x -d 'replace the worker when a request gets stuck (0: never)'
 complete -c skopsfs -l metrics-address -x -d 'serve metrics over HTTP (HOST: 127.0.0.1)'
-complete -c skopsfs -l handover -r -d 'take the mount over from who listens at this socket, then listen'
+complete -c skopsfs -l handover -x -d 'take the mount over from who listens at this socket, then listen'
 complete -c skopsfs -s d -l debug -d 'print every request; implies -f'
 complete -c skopsfs -s h -l help -d 'print this help'
 complete -c skopsfs -s V -l version -d 'print the version'
