@@ -51,6 +51,14 @@ def fetch(port, path="/metrics"):
         return answer.read().decode()
 
 
+def fetched(port):
+    """None when nobody answers yet."""
+    try:
+        return fetch(port)
+    except OSError:
+        return None
+
+
 class Status(MountTest):
     def setUp(self):
         super().setUp()

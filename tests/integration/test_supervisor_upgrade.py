@@ -19,7 +19,7 @@ from mount import HANG, Mount, MountTest, binary, is_mounted, main, needs_root, 
 from ordinary_user import OrdinaryUserTest
 from processes import OTHER_USER
 from shim import ShimTest
-from test_status import fetch, free_port, metrics_in
+from test_status import fetched, free_port, metrics_in
 
 _AT_ONCE = 10
 _UPGRADES = int(os.environ.get("SKOPSFS_UPGRADES", "2"))
@@ -119,15 +119,8 @@ class SupervisorUpgrade(Upgrades, MountTest):
             return now and not set(now) & set(before)
         until(other, "another process serves them")
         mount.worker()
-        self.assertEqual(metrics_in(until(lambda: self.fetched(port), "it serves"))["skopsfs_worker_restarts_total"], 1)
+        self.assertEqual(metrics_in(until(lambda: fetched(port), "it serves"))["skopsfs_worker_restarts_total"], 1)
         self.assertNotIn("it is tried again", mount.log())
-
-    @staticmethod
-    def fetched(port):
-        try:
-            return fetch(port)
-        except OSError:
-            return None
 
     def test_one_that_knows_another_form_of_the_state(self):
         self.refused((b"skopsfs-state", b"skopsfs-statf"), "the state of the mount ")
