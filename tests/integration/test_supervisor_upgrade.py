@@ -157,6 +157,7 @@ class SupervisorUpgrade(Upgrades, MountTest):
             while len(counts) < 2:
                 self.upgrade(mount, lambda: mount.log().count(_DONE) == len(counts) + 1)
                 until(lambda: not self.inherited_by_programs(mount.pid), "those that it was given are closed")
+                until(lambda: "anon_inode:[signalfd]" in mount.descriptors(mount.pid), "it has all that it opens")
                 counts.append(len(mount.descriptors(mount.pid)))
         self.assertEqual(counts[0], counts[1])
 
