@@ -14,7 +14,6 @@ namespace {
 
 using handover::SupervisorState;
 using handover::Tell;
-using Stage = Successor::Stage;
 
 class SuccessorTest : public ::testing::Test {
  protected:
@@ -31,18 +30,18 @@ class SuccessorTest : public ::testing::Test {
   handover::Channel next_;
 };
 
-TEST_F(SuccessorTest, AsksWhenItHasCome) { EXPECT_EQ(successor_.stage(), Stage::kAsks); }
+TEST_F(SuccessorTest, AsksWhenItHasCome) { EXPECT_EQ(successor_.stage(), Successor::Stage::kAsks); }
 
 // The caller goes on with the mount.
 TEST_F(SuccessorTest, AStateThatCannotBeWrittenIsNotSent) {
   SupervisorState state;
   state.last_crash = std::string(SupervisorState::kMostBytes, 'x');
   EXPECT_FALSE(successor_.Send(state));
-  EXPECT_EQ(successor_.stage(), Stage::kAsks);
+  EXPECT_EQ(successor_.stage(), Successor::Stage::kAsks);
   successor_.Refuse("so");
   EXPECT_EQ(next_.Receive()->tell, Tell::kHello);
   EXPECT_EQ(next_.Receive()->tell, Tell::kRefused);
-  EXPECT_EQ(successor_.stage(), Stage::kNone);
+  EXPECT_EQ(successor_.stage(), Successor::Stage::kNone);
 }
 
 }  // namespace
