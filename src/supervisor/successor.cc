@@ -94,6 +94,11 @@ bool Successor::Send(const SupervisorState& state) try {
   return false;
 }
 
+void Successor::LetGo() {
+  channel_ = handover::Channel(util::UniqueFd());
+  Enter(Stage::kNone);
+}
+
 void Successor::Refuse(const std::string& why) {
   util::LogWarning("a successor does not take the mount over: {}", why);
   if (has_state()) {  // or it would think that nobody else serves
@@ -101,8 +106,7 @@ void Successor::Refuse(const std::string& why) {
   } else {
     channel_.TrySend(Tell::kRefused, 0, 0, -1, why);
   }
-  channel_ = handover::Channel(util::UniqueFd());
-  Enter(Stage::kNone);
+  LetGo();
 }
 
 }  // namespace skopsfs::supervisor

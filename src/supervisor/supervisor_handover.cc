@@ -70,7 +70,7 @@ void Supervisor::LookAtSuccessor() {
     if (had_state) GoOn();
   }
   if (successor_.stage() != Stage::kAsks) return;
-  if (ending_) return successor_.Refuse("the server is told to end");
+  if (ending_) return successor_.LetGo();
   // A worker that is starting or ending comes first.
   if (next_ || !current_ || !current_->is_to_stay()) return;
   if (!memories_.KernelResends()) return successor_.Refuse("this kernel is older than 6.9");
