@@ -47,8 +47,8 @@ class Successor {
 
   // It gets the state, and the descriptors of that. False when it does not take them.
   bool Send(const handover::SupervisorState& state);
-  // This process is about to end with its mount. Nothing is said, so that the other one comes again,
-  // until it finds nobody and mounts. Not once it has the state.
+  // This process is about to end with its mount. Nothing is said, so that the other one comes
+  // again, until it finds nobody and mounts. Not once it has the state.
   void LetGo();
   // It is gone, or is to go: the mount stays where it is. Another one may come.
   void Refuse(const std::string& why);
