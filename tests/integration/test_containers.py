@@ -232,7 +232,7 @@ class Node(ContainerTest):
         broken = self.enterContext(Container(
             "--device", "/dev/fuse", "--read-only", "--volume", f"{self.sockets}:/run/skopsfs",
             "--volume", f"{self.source}:/models:ro,rslave",
-            IMAGE, "--handover=/run/skopsfs/models", "/models", "/models"))
+            IMAGE, "--handover=/run/skopsfs/models", "/models", "/mnt"))
         self.assertEqual(broken.wait(), 1)
         self.assertIn("does not see this mount", server.log())
         self.check_reader(reader)
