@@ -12,7 +12,7 @@ import subprocess
 import traceback
 
 import workload_answers
-from mount import until
+from mount import mounts, until
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mount.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong,
@@ -41,10 +41,18 @@ def unmount(where):
     _check(_libc.umount2(os.fsencode(where), _DETACH), f"unmounting {where}")
 
 
+def leave_mounts_of_others():
+    """For a mount namespace that is a copy: the mounts of other tests could not end while it has them."""
+    for path, kind, *_ in reversed(mounts()):
+        if kind == "fuse.skopsfs":
+            unmount(path)
+
+
 def become_a_node():
     """From now on mounts of this process are seen by it and its children alone, and / is shared."""
     _check(_libc.unshare(_NEWNS), "unshare")
     mount(None, "/", _PRIVATE | _REC)
+    leave_mounts_of_others()
     mount(None, "/", _SHARED | _REC)
 
 

@@ -21,7 +21,7 @@ import archives
 import image
 import podman
 from children import METRICS, WORKER, children_of
-from containers import become_a_node, unmount
+from containers import become_a_node, leave_mounts_of_others, unmount
 from csi_driver import NOBODY
 from manifests import REPOSITORY
 from mount import detach, is_mounted, is_served, main, mounts, run, until, why_no_mounts
@@ -372,4 +372,5 @@ if __name__ == "__main__":
         os.environ["SKOPSFS_OWN_PROCESSES"] = "yes"
         os.execvp("unshare", ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c",
                               '"$@"; exit $?', "sh", sys.executable, "-B", *sys.argv])
+    leave_mounts_of_others()
     main()
