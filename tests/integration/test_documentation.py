@@ -204,7 +204,8 @@ class Documentation(MountTest):
 
 
 for _page in PAGES:
-    setattr(Documentation, f"test_{_page.stem}", lambda self, page=_page: self.run_page(page))
+    _name = "index" if _page == REPOSITORY / "docs" / "README.md" else _page.stem
+    setattr(Documentation, f"test_{_name}", lambda self, page=_page: self.run_page(page))
 
 
 if __name__ == "__main__":
