@@ -3,8 +3,10 @@
 import glob
 import gzip
 import os
+import pathlib
 import re
 import shutil
+import sys
 import tempfile
 import unittest
 
@@ -115,18 +117,9 @@ class DebianPackage(unittest.TestCase):
 
     def test_links_between_documents(self):
         """Whatever a document refers to beside it came along."""
-        documents = self.path("/usr/share/doc/skopsfs")
-        pages = glob.glob(os.path.join(documents, "**", "*.md"), recursive=True)
-        self.assertGreater(len(pages), 5)
-        for page in pages:
-            with open(page, encoding="utf-8") as file:
-                links = re.findall(r"\]\(([^)#]+)", file.read())
-            for link in links:
-                # Pages of the manual are where man looks; tests and the source stay where they are.
-                if "://" in link or link.endswith(".1") or link.startswith(("../tests/", "../src/")):
-                    continue
-                self.assertTrue(os.path.exists(os.path.join(os.path.dirname(page), link)),
-                                f"{page}: {link}")
+        check = pathlib.Path(__file__).parents[1] / "style" / "check_links.py"
+        done = run(sys.executable, "-B", str(check), self.path("/usr/share/doc/skopsfs"), check=False)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 """The unit and the lines for fstab, as systemd's own tools read them."""
 
 import os
+import pathlib
 import re
 import shutil
+import sys
 import tempfile
 import unittest
 
@@ -63,6 +65,15 @@ class Units(unittest.TestCase):
     def test_the_mount_is_for_everybody(self):
         found = {name for name, _ in self.settings()} & set(NAMESPACES)
         self.assertEqual(found, set(), "would hide the mount")
+
+    def test_the_documents_that_it_names(self):
+        """They are there, and so is all that they lead to."""
+        settings = [value for name, value in self.settings() if name == "Documentation"]
+        page = pathlib.Path(re.search(r"file:(\S+)", settings[0])[1])
+        self.assertTrue(page.is_relative_to(self.installed.prefix) and page.is_file(), page)
+        check = pathlib.Path(__file__).parents[1] / "style" / "check_links.py"
+        done = run(sys.executable, "-B", str(check), str(page.parents[1]), check=False)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
     def test_the_example_names_what_the_unit_reads(self):
         path = os.path.join(self.installed.prefix, "share/doc/skopsfs/examples/systemd/models.conf")
