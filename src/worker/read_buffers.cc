@@ -12,8 +12,9 @@ namespace {
 
 constexpr size_t kPage = archive::DirectFile::kBlock;
 constexpr size_t kHugePage = size_t{2} << 20;
-constexpr size_t kKept = 8;  // as many requests as the kernel makes at once for one reader
-static_assert(kHugePage >= ReadBuffers::kMost + kPage);
+constexpr size_t kEach = ReadBuffers::kMost + kPage;
+// As many requests as the kernel makes at once for one reader of a disk that reads 16 MiB ahead.
+constexpr size_t kKept = 16;
 
 }  // namespace
 
@@ -22,7 +23,7 @@ std::span<std::byte> ReadBuffers::Buffer::At(size_t offset, size_t size) const {
 }
 
 ReadBuffers::ReadBuffers() {
-  constexpr size_t kSize = (kKept + 1) * kHugePage;  // one more, to begin where a huge page can
+  constexpr size_t kSize = kKept * kEach + kHugePage;  // to begin where a huge page can
   void* memory = mmap(nullptr, kSize, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) return;  // then all come from the heap
@@ -31,7 +32,7 @@ ReadBuffers::ReadBuffers() {
   const auto past = reinterpret_cast<uintptr_t>(memory) % kHugePage;
   std::byte* const first = kept_.data() + (past == 0 ? 0 : kHugePage - past);
   free_.reserve(kKept);
-  for (size_t i = kKept; i-- > 0;) free_.push_back(first + i * kHugePage);
+  for (size_t i = kKept; i-- > 0;) free_.push_back(first + i * kEach);
 }
 
 ReadBuffers::~ReadBuffers() {
@@ -47,7 +48,7 @@ std::byte* ReadBuffers::Take() {
       return start;
     }
   }
-  return static_cast<std::byte*>(::operator new (kMost + kPage, std::align_val_t{kPage}));
+  return static_cast<std::byte*>(::operator new (kEach, std::align_val_t{kPage}));
 }
 
 void ReadBuffers::GiveBack(std::byte* start) noexcept {

@@ -44,7 +44,7 @@ TEST(ReadBuffers, AreUsedAgain) {
 TEST(ReadBuffers, ManyThreads) {
   ReadBuffers buffers;
   std::vector<std::thread> threads;
-  for (int i = 0; i < 12; ++i) {
+  for (int i = 0; i < 24; ++i) {
     threads.emplace_back([&buffers, mark = static_cast<std::byte>(i)] {
       for (int round = 0; round < 200; ++round) {
         const ReadBuffers::Buffer buffer(buffers);
