@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <thread>
+#include <utility>
 
 #include "util/number.h"
 
@@ -115,8 +116,12 @@ void ServiceStore::SendRest() {
 }
 
 void ServiceStore::SendAll(Clock::duration patience) {
-  const auto end = Clock::now() + patience;
-  for (SendRest(); due_ && Clock::now() < end; SendRest()) std::this_thread::sleep_for(kPauseAtEnd);
+  auto left = queue_.size();
+  auto end = Clock::now() + patience;
+  for (SendRest(); due_ && Clock::now() < end; SendRest()) {
+    if (std::exchange(left, queue_.size()) != left) end = Clock::now() + patience;
+    std::this_thread::sleep_for(kPauseAtEnd);
+  }
 }
 
 void ServiceStore::Clear() {

@@ -66,7 +66,7 @@ class ServiceStore {
   // When to call SendRest(); nothing when all was sent.
   std::optional<Clock::time_point> due() const { return due_; }
   void SendRest();
-  // The same until all was sent, or for that long.
+  // The same until all was sent, or the manager has taken nothing for that long.
   void SendAll(Clock::duration patience);
 
   // Something is in the store under that name.

@@ -7,7 +7,9 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
+#include <stop_token>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "handover/channel.h"
@@ -105,6 +107,20 @@ TEST_F(ServiceStoreTest, WhatTheManagerDoesNotTakeComesLater) {
   store.Drop({.number = kMany - 1, .slot = 0});  // it was not sent yet
   EXPECT_THAT(Sent(store), SizeIs(7 + kMany - 1));
   EXPECT_TRUE(store.is_saved());
+}
+
+TEST_F(ServiceStoreTest, AManagerThatIsSlowGetsAllToTheLast) {
+  constexpr uint64_t kMany = 100;
+  ServiceStore store;
+  store.Save(State());
+  for (uint64_t number = 0; number < kMany; ++number) {
+    store.Keep({.number = number, .slot = 0}, null_.get());
+  }
+  std::jthread manager([this](const std::stop_token& end) {
+    for (; !end.stop_requested(); std::this_thread::sleep_for(200ms)) socket_.Told();
+  });
+  store.SendAll(1s);  // it takes longer, but some are taken all the time
+  EXPECT_FALSE(store.due());
 }
 
 TEST_F(ServiceStoreTest, IsNeverFilled) {
