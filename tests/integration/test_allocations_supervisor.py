@@ -4,6 +4,7 @@ import errno
 import os
 import signal
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import archives
 from allocations import ALL_FROM, ONE, Allocations
@@ -24,19 +25,21 @@ class SupervisorWithoutMemory(MountTest):
         archives.write(self.in_source("m.skops"), archives.version_bytes(1, PAGES))
         mount = self.mount("--revalidate=0", env=allocations.environment, guard=2 * HANG)
         supervisor, number, delivered = mount.pid, 0, 0
-        with open(self.in_mount("m.skops", MEMBER), "rb", buffering=0) as held:
+        with open(self.in_mount("m.skops", MEMBER), "rb", buffering=0) as held, ThreadPoolExecutor(1) as reader:
             while number < MOST:
                 worker = mount.worker()
                 allocations.fail(how, number, supervisor)
                 event(worker, mount)
-                until(lambda n=number: allocations.count > n or worker not in mount.workers(),
-                      "something is allocated")
+                answer = reader.submit(self.read, held)  # which the next worker gives
+                until(lambda n=number, a=answer: allocations.count > n or worker not in mount.workers() and a.done(),
+                      "something is allocated, or the worker is replaced without")
                 if how == ONE:
                     until(lambda w=worker: w not in mount.workers(), "the worker is replaced")
                     self.read(held)
                 count, failed = allocations.count, allocations.failed
                 allocations.stop()
                 delivered += failed
+                answer.result()
                 self.read(held)
                 self.assertEqual(mount.pid, supervisor)
                 if count <= number:
