@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from ._archive import Archive, read_all, read_into, with_archive
-from ._maps import map_array
+from ._maps import bring_in, map_array
 from ._npy import ENOUGH, Header, parse_header
 
 
@@ -31,6 +31,7 @@ class Mapping(NamedTuple):
     mode: Mode
     min_bytes: int  # from which on; smaller ones are read
     is_required: bool = False
+    is_warm: bool = False  # brought into memory, too
 
     def cannot(self, where: str, why: str) -> None:
         """Warns, or raises ValueError, that what shall be mapped is read."""
@@ -84,6 +85,8 @@ def _map(archive: Archive, member: str, descriptor: int, size: int, header: Head
         mapping.cannot(f"{archive.path}/{member}",
                        f"{error.strerror}. A process has at most vm.max_map_count (65,530) mappings")
         return None
+    if mapping.is_warm:
+        bring_in(mapped, descriptor)
     return header.shaped(mapped)
 
 

@@ -25,7 +25,7 @@ _MIN_BYTES = 256 << 10  # above it a map takes less time than a copy
 
 
 def load(path: str | os.PathLike[str], trusted: Sequence[str] | None = None, *, mmap_mode: Mode = "c",
-         min_bytes: int = _MIN_BYTES, require_mapped: bool = False, merge: bool = False) -> Any:
+         min_bytes: int = _MIN_BYTES, require_mapped: bool = False, merge: bool = False, warm: bool = False) -> Any:
     """What ``skops.io.load`` loads, with its large arrays mapped instead of copied.
 
     Parameters
@@ -48,6 +48,9 @@ def load(path: str | os.PathLike[str], trusted: Sequence[str] | None = None, *, 
         Whether the kernel is to merge what had to be copied, as the trees of a forest, with equal memory of other
         processes that ask for it (KSM). It merges arrays of 32 KiB and more, and nothing else of the process. If
         the kernel cannot do that, or it is turned off, a warning says so, once.
+    warm
+        Whether what is mapped is brought into memory at once, all of it, for models that are used whole. Then the first
+        prediction waits for no disk, and a damaged array is an OSError of this call, not SIGBUS at its first use.
 
     Returns
     -------
@@ -67,7 +70,7 @@ def load(path: str | os.PathLike[str], trusted: Sequence[str] | None = None, *, 
     skops = _Skops()
     if isinstance(trusted, bool) and trusted:
         return skops.load(path, trusted=trusted)  # says why not
-    mapping = Mapping(mmap_mode, max(1, min_bytes), require_mapped)
+    mapping = Mapping(mmap_mode, max(1, min_bytes), require_mapped, warm)
     place = absolute(path)
     with loading():
         if os.path.isfile(place):

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import ctypes
 import os
-from mmap import MAP_PRIVATE, PROT_READ, PROT_WRITE
+from mmap import MAP_PRIVATE, PAGESIZE, PROT_READ, PROT_WRITE
 from typing import Any
 
 import numpy as np
 
 _MAP_NORESERVE = 0x4000  # of x86, ARM and RISC-V; mmap names it since Python 3.13
+_MADV_POPULATE_READ = 22  # since Linux 5.14
+_PIECE = 1 << 20  # bytes that are read at once
 _FAILED = ctypes.c_void_p(-1).value
 
 _libc = ctypes.CDLL(None, use_errno=True)
-_mmap, _munmap = _libc.mmap, _libc.munmap
+_mmap, _munmap, _madvise = _libc.mmap, _libc.munmap, _libc.madvise
 _mmap.restype = ctypes.c_void_p
 _mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
 _munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+_madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 
 
 class _Map:
@@ -47,3 +50,15 @@ def map_array(descriptor: int, size: int, start: int, count: int, dtype: np.dtyp
     owner.__array_interface__ = {"version": 3, "data": (owner.address + start, not writable),
                                  "shape": (count,), "typestr": f"|V{dtype.itemsize}"}
     return np.asarray(owner).view(dtype)
+
+
+def bring_in(array: np.ndarray[Any, Any], descriptor: int) -> None:
+    """Has all pages in memory, and mapped, of an array that map_array has made of the file `descriptor`. Raises
+    OSError where the file cannot be read."""
+    first = array.ctypes.data // PAGESIZE * PAGESIZE
+    if _madvise(first, array.ctypes.data + array.nbytes - first, _MADV_POPULATE_READ) == 0:
+        return
+    # An older kernel. Or else this tells what is wrong, of which a map only says EFAULT.
+    piece, offset = bytearray(_PIECE), 0
+    while read := os.preadv(descriptor, [piece], offset):
+        offset += read
