@@ -3,6 +3,7 @@
 
 - Each link and picture of README.md, docs/*.md and docs/*.ipynb is there, below ROOT, and so is the heading that it
   names (#...). Addresses on the network are not looked at.
+- README.md leads to docs/README.md, and so to each answer in two clicks.
 - docs/README.md leads to each page, man page and notebook in docs/. It lists at least twenty questions, each with a
   link to a heading that answers it.
 - Each page begins with a paragraph, which says what it answers.
@@ -85,6 +86,8 @@ def main() -> int:
     faults = [f"{page.relative_to(root)}: {link} {fault}" for page, link in links if (fault := fault_of(root, page, link))]
     faults += [f"{page.relative_to(root)}: a paragraph below the title is to say what the page answers" for page in pages
                if not re.match(r"# [^\n]+\n\n(?!#|```|<|\||>|!|[*-] |\d+\. )\S", text_of(page))]
+    if docs / "README.md" not in {target_of(page, link) for page, link in links if page == root / "README.md"}:
+        faults.append("README.md: no link to docs/README.md")
     faults += faults_of_index(docs)
     for fault in faults:
         print(fault)

@@ -22,6 +22,7 @@ FAULTS = (  # page, what is replaced in it or added to its end, by what, what is
     ("docs/models.md", "# Which models share memory\n", "# Which models share memory\n\n## At once\n", "below the title"),
     ("docs/tour.ipynb", "python.md#install", "python.md#installation", "python.md#installation has no such heading"),
     ("docs/benchmarks.md", "(memory.svg)", "(picture.svg)", "picture.svg is not there"),
+    ("README.md", "(docs/README.md)", "(docs/models.md)", "README.md: no link to docs/README.md"),
     ("README.md", "", "[elsewhere](../elsewhere.md)", "../elsewhere.md leads out of the folder"),
     ("README.md", "", '<img src="picture.svg">', "picture.svg is not there"),
     ("README.md", "", "[a heading of its own](#that-is-not-there)", "#that-is-not-there has no such heading"),
