@@ -1,5 +1,5 @@
-"""Whole models, loaded from a mount by skopsfs and from archives by skops. Wants skops and scikit-learn:
-PYTHONPATH=<a checkout of skops>."""
+"""Whole models, loaded from a mount by skopsfs, from archives by skops, and from files of joblib. Wants skops and
+scikit-learn: PYTHONPATH=<a checkout of skops>."""
 
 import functools
 import os
@@ -18,29 +18,50 @@ def rows(bench):
     """Each load is one of a process that has loaded another model of the kind before in the same way, so that
     it measures the first load of this one, but no imports."""
     try:
+        import joblib
         import skops.io
     except ImportError:
-        print("       whole models are left out: skops cannot be imported")
+        print("       whole models are left out: skops or joblib cannot be imported")
         return
     source, plain = os.path.join(bench.folder, "models"), os.path.join(bench.folder, "models-plain")
     point = os.path.join(bench.folder, "mount")
     os.makedirs(source)
+    os.makedirs(plain)
     for kind in WANTED:
         for seed in (0, 1):
-            skops.io.dump(fitted(kind, seed), os.path.join(source, f"{kind}{seed}.skops"))
-    shutil.copytree(source, plain)  # the mount drops the pages of its archives
+            model, name = fitted(kind, seed), f"{kind}{seed}"
+            skops.io.dump(model, os.path.join(source, f"{name}.skops"))
+            shutil.copy(os.path.join(source, f"{name}.skops"), plain)  # the mount drops the pages of its archives
+            joblib.dump(model, os.path.join(plain, f"{name}.joblib"))
     with Skopsfs(bench.program, source, point):
         for kind, wanted in WANTED.items():
             for state, most in zip(("warm", "cold"), wanted):
                 ways = {f"{module}.load":
                         functools.partial(python.call, python.load_model, module, folder, kind, state == "cold")
-                        for module, folder in (("skopsfs", point), ("skops.io", plain))}
+                        for module, folder in (("skopsfs", point), ("skops.io", plain), ("joblib", plain))}
                 interleaved(ways, 1)  # into memory
                 values = interleaved(ways, bench.cold_rounds)
-                yield Row("15", f"{kind}, loaded {state}: time over skops.io.load", "seconds",
-                          ("<=", most), values, ratios(values["skopsfs.load"], values["skops.io.load"]))
+                values["joblib.load(mmap_mode='r')"] = values.pop("joblib.load")
+                for over, bound in (("skops.io.load", ("<=", most)), ("joblib.load(mmap_mode='r')", None)):
+                    yield Row("15", f"{kind}, loaded {state}: time over {over}", "seconds",
+                              bound, values, ratios(values["skopsfs.load"], values[over]))
+        yield from brought_in(bench, os.path.join(point, "nearest neighbours of 80 MB1.skops"))
     shutil.rmtree(source)
     shutil.rmtree(plain)
+
+
+def brought_in(bench, path):
+    """With and without warm=True: the first prediction, and all until then."""
+    for state in ("warm", "cold"):
+        found = interleaved({way: lambda options=options, is_cold=state == "cold":
+                             python.call(python.load_and_predict, path, options, is_cold)
+                             for way, options in (("skopsfs.load", {}), ("warm=True", {"warm": True}))},
+                            bench.cold_rounds)
+        seconds = {way: [predicting for _, predicting in rounds] for way, rounds in found.items()}
+        both = {way: [sum(one) for one in rounds] for way, rounds in found.items()}
+        for what, values in (("the first prediction", seconds), ("loading it and the first prediction", both)):
+            yield Row("15", f"nearest neighbours of 80 MB, {state}, with warm=True: {what}, time over without", "seconds",
+                      None, values, ratios(values["warm=True"], values["skopsfs.load"]))
 
 
 def fitted(kind, seed):

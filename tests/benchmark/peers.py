@@ -33,11 +33,18 @@ class Skopsfs:
         if self._process.wait() != 0:
             raise RuntimeError(f"{self._command}: exit {self._process.returncode}")
 
+    def end(self):
+        """Of a server that has handed its mount over."""
+        self._process.terminate()
+        if self._process.wait() != 0:
+            raise RuntimeError(f"{self._command}: exit {self._process.returncode}")
+
     @property
     def worker(self):
+        """Its process id; nothing while one follows another."""
         pid = self._process.pid
         with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
-            return int(file.read().split()[0])
+            return next(map(int, file.read().split()), None)
 
     @property
     def pids(self):
@@ -134,6 +141,34 @@ def archivemount(archive, folder):
 
 
 @contextlib.contextmanager
+def mount_zip(archive, folder):
+    """Without the option, whoever opens a file has all of its pages dropped; for ratarmount likewise."""
+    point = os.path.join(folder, "mount-zip")
+    with mounted_by("mount-zip", "-f", "-o", "kernel_cache", archive, point, point=point):
+        yield point
+
+
+@contextlib.contextmanager
+def ratarmount(archive, folder):
+    point = os.path.join(folder, "ratarmount")
+    with mounted_by("ratarmount", "-f", "--index-file", ":memory:", "-o", "kernel_cache", archive, point, point=point):
+        yield point
+
+
+@contextlib.contextmanager
+def ziprofs(archive, folder):
+    """It shows a folder, in which it expands what ends with .zip."""
+    source, point = os.path.join(folder, "to-ziprofs"), os.path.join(folder, "ziprofs")
+    os.mkdir(source)
+    os.symlink(archive, os.path.join(source, "archive.zip"))
+    try:
+        with mounted_by("ziprofs", source, point, "-o", "foreground", point=point):
+            yield os.path.join(point, "archive.zip")
+    finally:
+        shutil.rmtree(source)
+
+
+@contextlib.contextmanager
 def squashfuse(archive, folder):
     """A squashfs image of the members, not compressed."""
     image, point = os.path.join(folder, "members.squashfs"), os.path.join(folder, "squashfuse")
@@ -150,6 +185,6 @@ def squashfuse(archive, folder):
 
 
 # By the names that tables have. Each is a context manager of (archive, folder for its own use) and
-# gives a folder with the members.
+# gives a folder with the members. Debian has no mount-zip, ratarmount and ZipROFS: they are on PATH if you put them there.
 PEERS = {"unzipped on ext4": unzipped, "fuse-zip": fuse_zip, "archivemount": archivemount,
-         "squashfuse": squashfuse}
+         "squashfuse": squashfuse, "mount-zip": mount_zip, "ratarmount": ratarmount, "ZipROFS": ziprofs}
