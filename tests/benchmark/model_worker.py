@@ -13,7 +13,8 @@ _models = {}
 
 def model_of(module, path):
     if path not in _models:
-        _models[path] = importlib.import_module(module).load(path)
+        options = {"mmap_mode": "r"} if module == "joblib" else {}
+        _models[path] = importlib.import_module(module).load(path, **options)
     return _models[path]
 
 

@@ -16,6 +16,7 @@ import sys
 
 import compressed
 import forests
+import gunicorn_workers
 import hand_over
 import large_member
 import loading
@@ -26,7 +27,7 @@ from machine import MIB, Clients, describe, folder
 from rows import Curve
 
 GROUPS = {"large_member": large_member.rows, "loading": loading.rows, "models": models.rows, "forests": forests.rows,
-          "hand_over": hand_over.rows, "many": many.rows, "compressed": compressed.rows}
+          "gunicorn": gunicorn_workers.rows, "hand_over": hand_over.rows, "many": many.rows, "compressed": compressed.rows}
 
 
 class Bench:
