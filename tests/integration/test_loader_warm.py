@@ -1,4 +1,4 @@
-"""skopsfs.load(..., warm=True): all that is mapped is in memory when it returns, or it is an error.
+"""skopsfs.load(..., warm=True): all that is mapped is in memory when it returns, or that is an error.
 
 skops is the real one or a stand-in, as in test_loader.py.
 """
@@ -11,7 +11,7 @@ import numpy
 import archives
 from archives import PAGE
 from mount import MountTest, main
-from processes import resident_pages
+from processes import in_child, resident_pages
 from test_loader import is_mapped, skops, skopsfs
 from skopsfs import _maps
 
@@ -47,6 +47,20 @@ class Warm(MountTest):
         found, = skopsfs.report(model).arrays
         self.assertEqual(found.private, 0)
         self.assertGreaterEqual(found.shared, self.array.nbytes)
+
+    def test_of_programs_that_know_nothing_of_it(self):
+        def load():
+            skopsfs.install(warm=True)
+            return is_mapped(skops.io.load(self.path)["array"]), self.resident()
+        self.mount("--readahead=512")
+        is_map, pages = in_child(load)
+        self.assertTrue(is_map)
+        self.assertGreaterEqual(pages, PAGES)
+
+    def test_piece_by_piece(self):
+        self.mount("--readahead=512")
+        with unittest.mock.patch.object(_maps, "_POPULATED", 7 * PAGE):
+            self.check_all_is_there()
 
     def test_a_kernel_before_5_14(self):
         self.mount("--readahead=512")

@@ -83,7 +83,8 @@ def _map(archive: Archive, member: str, descriptor: int, size: int, header: Head
         if error.errno != errno.ENOMEM:
             raise
         mapping.cannot(f"{archive.path}/{member}",
-                       f"{error.strerror}. A process has at most vm.max_map_count (65,530) mappings")
+                       f"{error.strerror}. A process has at most vm.max_map_count (65,530) mappings, and as much "
+                       "address space as ulimit -v says")
         return None
     if mapping.is_warm:
         bring_in(mapped, descriptor)

@@ -16,12 +16,12 @@ from ._mounts import mounted_archive
 
 _lock = threading.Lock()  # guards what follows
 _is_wanted = False
-_merges = False
+_options: dict[str, bool] = {}
 _contexts = 0
 _originals: dict[str, Callable[..., Any]] = {}  # by their names in skops.io, while they are replaced
 
 
-def install(*, merge: bool = False) -> None:
+def install(*, merge: bool = False, warm: bool = False) -> None:
     """Has ``skops.io.load`` map archives in mounts of skopsfs, for all of this process.
 
     A path is loaded by ``skopsfs.load`` if it leads into a mount, or to a file in the source folder of a mount
@@ -29,20 +29,20 @@ def install(*, merge: bool = False) -> None:
     skops unchanged. ``skops.io.get_untrusted_types`` and ``skops.io.visualize`` then take paths in mounts, too.
     A name that was imported before (``from skops.io import load``) is still the function of skops.
 
-    ``merge`` is as for ``skopsfs.load``. Once or more often is the same, the last ``merge`` counts; ``uninstall``
+    ``merge`` and ``warm`` are as for ``skopsfs.load``. Once or more often is the same, the last ones count; ``uninstall``
     undoes it. Raises ImportError without skops.
     """
-    global _is_wanted, _merges
+    global _is_wanted, _options
     with _lock:
         _replace()
-        _is_wanted, _merges = True, merge
+        _is_wanted, _options = True, {"merge": merge, "warm": warm}
 
 
 def uninstall() -> None:
     """Undoes ``install``, except inside ``with installed()``."""
-    global _is_wanted, _merges
+    global _is_wanted, _options
     with _lock:
-        _is_wanted = _merges = False
+        _is_wanted, _options = False, {}
         _restore()
 
 
@@ -100,7 +100,7 @@ def _load(original: Callable[..., Any], file: Any, *arguments: Any, **options: A
     path = _in_mount(file)
     if path is None:
         return original(file, *arguments, **options)
-    return load(path, *arguments, **options, merge=_merges)
+    return load(path, *arguments, **options, **_options)
 
 
 def _get_untrusted_types(original: Callable[..., Any], **options: Any) -> Any:

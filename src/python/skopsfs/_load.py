@@ -50,7 +50,7 @@ def load(path: str | os.PathLike[str], trusted: Sequence[str] | None = None, *, 
         the kernel cannot do that, or it is turned off, a warning says so, once.
     warm
         Whether what is mapped is brought into memory at once, all of it, for models that are used whole. Then the first
-        prediction waits for no disk, and a damaged array is an OSError of this call, not SIGBUS at its first use.
+        prediction waits for no disk, and what cannot be read is an OSError of this call, not SIGBUS at its first use.
 
     Returns
     -------

@@ -12,6 +12,7 @@ import numpy as np
 _MAP_NORESERVE = 0x4000  # of x86, ARM and RISC-V; mmap names it since Python 3.13
 _MADV_POPULATE_READ = 22  # since Linux 5.14
 _PIECE = 1 << 20  # bytes that are read at once
+_POPULATED = 64 << 20  # bytes that are brought in at once: Python handles signals in between
 _FAILED = ctypes.c_void_p(-1).value
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -55,8 +56,10 @@ def map_array(descriptor: int, size: int, start: int, count: int, dtype: np.dtyp
 def bring_in(array: np.ndarray[Any, Any], descriptor: int) -> None:
     """Has all pages in memory, and mapped, of an array that map_array has made of the file `descriptor`. Raises
     OSError where the file cannot be read."""
-    first = array.ctypes.data // PAGESIZE * PAGESIZE
-    if _madvise(first, array.ctypes.data + array.nbytes - first, _MADV_POPULATE_READ) == 0:
+    first, last = array.ctypes.data // PAGESIZE * PAGESIZE, array.ctypes.data + array.nbytes
+    while first < last and _madvise(first, min(last - first, _POPULATED), _MADV_POPULATE_READ) == 0:
+        first += _POPULATED
+    if first >= last:
         return
     # An older kernel. Or else this tells what is wrong, of which a map only says EFAULT.
     piece, offset = bytearray(_PIECE), 0
