@@ -16,7 +16,7 @@ from ._mounts import mounted_archive
 
 _lock = threading.Lock()  # guards what follows
 _is_wanted = False
-_options: dict[str, bool] = {}
+_mapping_load: Callable[..., Any] = load  # with options
 _contexts = 0
 _originals: dict[str, Callable[..., Any]] = {}  # by their names in skops.io, while they are replaced
 
@@ -32,17 +32,17 @@ def install(*, merge: bool = False, warm: bool = False) -> None:
     ``merge`` and ``warm`` are as for ``skopsfs.load``. Once or more often is the same, the last ones count; ``uninstall``
     undoes it. Raises ImportError without skops.
     """
-    global _is_wanted, _options
+    global _is_wanted, _mapping_load
     with _lock:
         _replace()
-        _is_wanted, _options = True, {"merge": merge, "warm": warm}
+        _is_wanted, _mapping_load = True, functools.partial(load, merge=merge, warm=warm)
 
 
 def uninstall() -> None:
     """Undoes ``install``, except inside ``with installed()``."""
-    global _is_wanted, _options
+    global _is_wanted, _mapping_load
     with _lock:
-        _is_wanted, _options = False, {}
+        _is_wanted, _mapping_load = False, load
         _restore()
 
 
@@ -100,7 +100,7 @@ def _load(original: Callable[..., Any], file: Any, *arguments: Any, **options: A
     path = _in_mount(file)
     if path is None:
         return original(file, *arguments, **options)
-    return load(path, *arguments, **options, **_options)
+    return _mapping_load(path, *arguments, **options)
 
 
 def _get_untrusted_types(original: Callable[..., Any], **options: Any) -> Any:
