@@ -5,6 +5,7 @@ import io
 import multiprocessing
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import unittest
@@ -13,8 +14,8 @@ import numpy
 import yaml
 
 import archives
-from mount import MountTest, main, needs_root, run
-from processes import bind, in_child, private_mounts
+from mount import Mount, MountTest, is_served, main, needs_root, run, until
+from processes import OTHER_USER, bind, in_child, private_mounts
 from test_loader import PACKAGE, STAND_IN, is_mapped, skops, skopsfs
 from skopsfs import _install, _mounts
 
@@ -154,6 +155,22 @@ class Install(MountTest):
         self.mount("-o", "fsname=models")
         skopsfs.install()
         self.assert_loads(self.plain, 1, True)
+
+    def test_a_mount_that_cannot_be_used(self):
+        """skops loads the file, and a warning says what is wrong with the mount."""
+        def check():
+            skopsfs.install()
+            with self.assertWarnsRegex(skopsfs.UnmappedWarning, "cannot be used: ") as seen:
+                skops.io.load(self.plain)
+            return seen.filename == __file__
+        mount = Mount(self.source, self.mountpoint).start()
+        self.addCleanup(mount.clear)
+        if os.geteuid() == 0:  # which has mounted, and let nobody else in
+            self.assertTrue(in_child(check, user=OTHER_USER))
+        for process in (mount.pid, mount.worker()):
+            os.kill(process, signal.SIGKILL)
+        until(lambda: not is_served(self.mountpoint), "it is dead")
+        self.assertTrue(in_child(check))
 
     def test_another_mount_at_the_same_place(self):
         """Which the kernel may give the numbers of the one before."""

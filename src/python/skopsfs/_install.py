@@ -7,12 +7,14 @@ import functools
 import io
 import os
 import threading
+import warnings
 import zipfile
 from typing import Any, Callable, Iterator
 
 from ._archive import with_archive
+from ._arrays import UnmappedWarning
 from ._load import get_untrusted_types, load
-from ._mounts import mounted_archive
+from ._mounts import mounted_archive, why_unusable
 
 _lock = threading.Lock()  # guards what follows
 _is_wanted = False
@@ -99,6 +101,9 @@ def _in_mount(file: Any) -> str | None:
 def _load(original: Callable[..., Any], file: Any, *arguments: Any, **options: Any) -> Any:
     path = _in_mount(file)
     if path is None:
+        why = why_unusable(file) if isinstance(file, (str, os.PathLike)) else ""
+        if why:
+            warnings.warn(f"{file} is copied into this process: {why}", UnmappedWarning, stacklevel=2)
         return original(file, *arguments, **options)
     return _mapping_load(path, *arguments, **options)
 

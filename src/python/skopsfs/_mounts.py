@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -21,20 +22,36 @@ def mounted_archive(path: str | os.PathLike[str]) -> str | None:
     with contextlib.suppress(OSError):
         os.getxattr(given, ARCHIVE)
         return given if os.path.isdir(given) else None
-    try:
+    with contextlib.suppress(OSError):
         status = os.stat(given)
-    except OSError:
-        return None
-    if not stat.S_ISREG(status.st_mode):
-        return None
+        if stat.S_ISREG(status.st_mode):
+            return next((shown for shown in _in_mounts(given) if _is_same(shown, status)), None)
+    return None
+
+
+def why_unusable(path: str | os.PathLike[str]) -> str:
+    """What keeps this process from a mount whose source has the file at a path: it is not let in, or the mount is dead.
+    Empty if nothing does."""
+    given = absolute(path)
+    if os.path.isfile(given):
+        for shown in _in_mounts(given):
+            try:
+                os.stat(shown)
+            except OSError as error:
+                if error.errno in (errno.EACCES, errno.ENOTCONN, errno.ECONNABORTED):
+                    return f"{shown}, where it is mounted, cannot be used: {error.strerror}"
+    return ""
+
+
+def _in_mounts(given: str) -> Iterator[str]:
+    """Where mounts show the file, if they do."""
     # In a hub's cache it is the link's name that is an archive's, and not that of what it leads to.
     link = os.path.join(os.path.realpath(os.path.dirname(given)), os.path.basename(given))
     for mountpoint, source in _mounts():
         for below in {given, link, os.path.realpath(given)}:
             shown = _at_the_other(below, source, mountpoint)
-            if shown is not None and _is_same(shown, status):
-                return shown
-    return None
+            if shown is not None:
+                yield shown
 
 
 def file_of_archive(path: str | os.PathLike[str]) -> str | None:
