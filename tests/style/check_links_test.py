@@ -13,12 +13,12 @@ import check_links
 
 REPOSITORY = pathlib.Path(sys.argv.pop(1))
 FAULTS = (  # page, what is replaced in it or added to its end, by what, what is said
-    ("docs/README.md", "models.md#by-family", "models.md#by-families", "models.md#by-families has no such heading"),
-    ("docs/README.md", "models.md#by-family", "models.md", "models.md names no heading"),
+    ("docs/README.md", "models.md#which-models-share-memory", "models.md#which-models-shared", "models.md#which-models-shared has no such heading"),
+    ("docs/README.md", "models.md#which-models-share-memory", "models.md", "models.md names no heading"),
     ("docs/README.md", "(changelog.md)", "(models.md)", "no link to changelog.md"),
     ("docs/README.md", "\n- [", "\n[", "0 different questions"),
-    ("docs/models.md", "## By family", "## By kind", "models.md#by-family has no such heading"),
-    ("docs/models.md", "## By family", "```text\n## By family\n```", "models.md#by-family has no such heading"),
+    ("docs/models.md", "## By family", "## By kind", "models.md#which-models-share-memory has no such heading"),
+    ("docs/models.md", "## By family", "```text\n## By family\n```", "models.md#which-models-share-memory has no such heading"),
     ("docs/models.md", "# Which models share memory\n", "# Which models share memory\n\n## At once\n", "below the title"),
     ("docs/tour.ipynb", "python.md#install", "python.md#installation", "python.md#installation has no such heading"),
     ("docs/benchmarks.md", "(memory.svg)", "(picture.svg)", "picture.svg is not there"),
