@@ -20,11 +20,7 @@ FORESTS = {"300 trees": (300, 6_000), "30 trees": (30, 62_000)}
 
 
 def rows(bench):
-    try:
-        import skops.io
-    except ImportError:
-        print("       forests are left out: skops cannot be imported")
-        return
+    import skops.io
     source, point = os.path.join(bench.folder, "forests"), os.path.join(bench.folder, "mount")
     os.makedirs(source)
     for kind, (trees, samples) in FORESTS.items():

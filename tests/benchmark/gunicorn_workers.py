@@ -20,12 +20,8 @@ WAYS = {f"{EACH}skops.io.load": ("skops.io", []), f"{EACH}skopsfs.load": ("skops
 
 
 def rows(bench):
-    try:
-        import joblib
-        import skops.io
-    except ImportError:
-        print("       gunicorn is left out: skops or joblib cannot be imported")
-        return
+    import joblib
+    import skops.io
     source, point = os.path.join(bench.folder, "gunicorn"), os.path.join(bench.folder, "mount")
     os.makedirs(source)
     for kind, make in MODELS.items():

@@ -17,12 +17,8 @@ WANTED = {"random forest of 100 trees": (0.6, 1.0), "gradient boosting of 300 tr
 def rows(bench):
     """Each load is one of a process that has loaded another model of the kind before in the same way, so that
     it measures the first load of this one, but no imports."""
-    try:
-        import joblib
-        import skops.io
-    except ImportError:
-        print("       whole models are left out: skops or joblib cannot be imported")
-        return
+    import joblib
+    import skops.io
     source, plain = os.path.join(bench.folder, "models"), os.path.join(bench.folder, "models-plain")
     point = os.path.join(bench.folder, "mount")
     os.makedirs(source)
