@@ -45,6 +45,11 @@ class ServiceStoreTest : public ::testing::Test {
     for (const auto& [name, fd] : kStoredDescriptors) state.*fd = null_.get();
     return state;
   }
+  void KeepMany(ServiceStore& store, uint64_t count) const {
+    for (uint64_t number = 0; number < count; ++number) {
+      store.Keep({.number = number, .slot = 0}, null_.get());
+    }
+  }
   // All that it sends, at last.
   std::vector<std::string> Sent(ServiceStore& store) const {
     auto all = socket_.Told();
@@ -99,9 +104,7 @@ TEST_F(ServiceStoreTest, WhatTheManagerDoesNotTakeComesLater) {
   constexpr uint64_t kMany = 2000;
   ServiceStore store;
   store.Save(State());
-  for (uint64_t number = 0; number < kMany; ++number) {
-    store.Keep({.number = number, .slot = 0}, null_.get());
-  }
+  KeepMany(store, kMany);
   ASSERT_TRUE(store.due());
   EXPECT_FALSE(store.is_saved());
   store.Drop({.number = kMany - 1, .slot = 0});  // it was not sent yet
@@ -110,12 +113,9 @@ TEST_F(ServiceStoreTest, WhatTheManagerDoesNotTakeComesLater) {
 }
 
 TEST_F(ServiceStoreTest, AManagerThatIsSlowGetsAllToTheLast) {
-  constexpr uint64_t kMany = 100;
   ServiceStore store;
   store.Save(State());
-  for (uint64_t number = 0; number < kMany; ++number) {
-    store.Keep({.number = number, .slot = 0}, null_.get());
-  }
+  KeepMany(store, 100);
   std::jthread manager([this](const std::stop_token& end) {
     for (; !end.stop_requested(); std::this_thread::sleep_for(200ms)) socket_.Told();
   });
@@ -127,9 +127,7 @@ TEST_F(ServiceStoreTest, IsNeverFilled) {
   setenv("FDSTORE", "64", 1);
   ServiceStore store;
   store.Save(State());
-  for (uint64_t number = 0; number < 100; ++number) {
-    store.Keep({.number = number, .slot = 0}, null_.get());
-  }
+  KeepMany(store, 100);
   EXPECT_LT(Sent(store).size(), 64U);
 }
 
