@@ -8,6 +8,7 @@ import contextlib
 import errno
 import mmap
 import os
+import re
 import shutil
 import signal
 import time
@@ -25,6 +26,19 @@ _AT_ONCE = 10
 _UPGRADES = int(os.environ.get("SKOPSFS_UPGRADES", "2"))
 _DONE = "the supervisor is the new program, too"
 _REFUSED = "the supervisor stays the program that it is; the new one cannot follow it: "
+
+
+def settled(look):
+    """What `look()` gives once that has not changed for two seconds."""
+    seen, since = None, 0
+    def is_settled():
+        nonlocal seen, since
+        last, seen = seen, look()
+        if seen != last:
+            since = time.monotonic()
+        return time.monotonic() - since > 2
+    until(is_settled, "it stays the same")
+    return seen
 
 
 class Upgrades:
@@ -153,13 +167,13 @@ class SupervisorUpgrade(Upgrades, MountTest):
         """None is lost, none is left, and none is for programs that the supervisor runs."""
         mount = self.start()
         with open(self.in_mount("a.skops", MEMBER), "rb"):
-            counts = []
-            while len(counts) < 2:
-                self.upgrade(mount, lambda: mount.log().count(_DONE) == len(counts) + 1)
+            found = []
+            while len(found) < 2:
+                self.upgrade(mount, lambda: mount.log().count(_DONE) == len(found) + 1)
                 until(lambda: not self.inherited_by_programs(mount.pid), "those that it was given are closed")
                 until(lambda: "anon_inode:[signalfd]" in mount.descriptors(mount.pid), "it has all that it opens")
-                counts.append(len(mount.descriptors(mount.pid)))
-        self.assertEqual(counts[0], counts[1])
+                found.append(settled(lambda: sorted(re.sub(r"\d+", "N", name) for name in mount.descriptors(mount.pid))))
+        self.assertEqual(*found)
 
     @staticmethod
     def inherited_by_programs(pid):
