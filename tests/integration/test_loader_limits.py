@@ -209,8 +209,9 @@ class Limits(MountTest):
         skops.io.dump({"X": matrix}, self.in_source("m.skops"))
         self.mount("-o", "noby-name")
         trusted = skops.io.get_untrusted_types(file=self.in_source("m.skops"))
-        with self.assertWarnsRegex(skopsfs.UnmappedWarning, "npz is copied into this process, .* there are no names"):
+        with self.assertWarnsRegex(skopsfs.UnmappedWarning, "npz is copied into this process, .* no names") as warned:
             found = skopsfs.load(self.in_mount("m.skops"), trusted, min_bytes=1)["X"]
+        self.assertEqual(warned.filename, __file__)
         self.assertEqual((found != matrix).nnz, 0)
         self.assertFalse(is_mapped(found.data))
 
@@ -246,8 +247,9 @@ class Limits(MountTest):
         for name, model in models.items():
             with self.subTest(name):
                 trusted = skops.io.get_untrusted_types(file=self.in_source(f"{name}.skops"))
-                with self.assertWarnsRegex(skopsfs.UnmappedWarning, "cannot be mapped: .*(matrix|header)"):
+                with self.assertWarnsRegex(skopsfs.UnmappedWarning, "cannot be mapped: .*(matrix|header)") as warned:
                     found = skopsfs.load(self.in_mount(f"{name}.skops"), trusted)
+                self.assertEqual(warned.filename, __file__)
                 self.assertEqual((type(found), found.tobytes()), (type(model), model.tobytes()))
                 with self.assertRaisesRegex(ValueError, "npy cannot be mapped"):
                     skopsfs.load(self.in_mount(f"{name}.skops"), trusted, require_mapped=True)

@@ -6,12 +6,13 @@ replaces an archive in one step, ``version`` and ``changed`` tell servers of tha
 the arrays of a model take of memory. After ``install`` programs that call ``skops.io.load`` need no new paths.
 """
 
-from ._arrays import UnmappedWarning, array
+from ._arrays import array
 from ._install import install, installed, uninstall
 from ._load import get_untrusted_types, load
 from ._report import report
 from ._saving import dump
 from ._versions import changed, version
+from ._warnings import UnmappedWarning
 
 __version__ = "0.1.0"  # as CMakeLists.txt has it; pyproject.toml takes it from here
 

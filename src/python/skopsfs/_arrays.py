@@ -6,7 +6,6 @@ import errno
 import io
 import os
 import posixpath
-import warnings
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -14,16 +13,12 @@ import numpy as np
 from ._archive import Archive, read_all, read_into, with_archive
 from ._maps import bring_in, map_array
 from ._npy import ENOUGH, Header, parse_header
-
+from ._warnings import UnmappedWarning, warn
 
 _FIRST = 16 << 10  # bytes that are read at once: a small member whole, and of others the header
 assert _FIRST >= ENOUGH
 
 Mode = Literal["r", "c"]
-
-
-class UnmappedWarning(UserWarning):
-    """Something was loaded into memory of this process alone."""
 
 
 class Mapping(NamedTuple):
@@ -37,8 +32,7 @@ class Mapping(NamedTuple):
         """Warns, or raises ValueError, that what shall be mapped is read."""
         if self.is_required:
             raise NotMapped(f"{where} cannot be mapped: {why}")
-        warnings.warn(f"{where} is copied into this process, as it cannot be mapped: {why}", UnmappedWarning,
-                      stacklevel=3)
+        warn(f"{where} is copied into this process, as it cannot be mapped: {why}", UnmappedWarning)
 
 
 class NotMapped(ValueError):

@@ -7,14 +7,13 @@ import functools
 import io
 import os
 import threading
-import warnings
 import zipfile
 from typing import Any, Callable, Iterator
 
 from ._archive import with_archive
-from ._arrays import UnmappedWarning
 from ._load import get_untrusted_types, load
 from ._mounts import mounted_archive, why_unusable
+from ._warnings import UnmappedWarning, warn
 
 _lock = threading.Lock()  # guards what follows
 _is_wanted = False
@@ -103,7 +102,7 @@ def _load(original: Callable[..., Any], file: Any, *arguments: Any, **options: A
     if path is None:
         why = why_unusable(file) if isinstance(file, (str, os.PathLike)) else ""
         if why:
-            warnings.warn(f"{file} is copied into this process: {why}", UnmappedWarning, stacklevel=2)
+            warn(f"{file} is copied into this process: {why}", UnmappedWarning)
         return original(file, *arguments, **options)
     return _mapping_load(path, *arguments, **options)
 

@@ -6,20 +6,20 @@ import inspect
 import io
 import json
 import os
-import warnings
 import zipfile
 from typing import Any, Callable, Iterator, Sequence
 
 import numpy as np
 
 from ._archive import Archive, with_archive
-from ._arrays import Mapping, Mode, UnmappedWarning, array_or_bytes, check_mode
+from ._arrays import Mapping, Mode, array_or_bytes, check_mode
 from ._hints import absolute, archive_above, hint_of_file
 from ._memory import loading, pages_of_its_own
 from ._memory import merge as merge_memory
 from ._mounts import mounted_archive
 from ._sparse import map_sparse
 from ._versions import remember, version_of
+from ._warnings import UnmappedWarning, warn
 
 _MIN_BYTES = 256 << 10  # above it a map takes less time than a copy
 
@@ -163,7 +163,7 @@ def _load_unmapped(skops: _Skops, path: str, trusted: Sequence[str] | None, requ
     why = f"give {shown}, where it is mounted" if shown else hint_of_file(path)
     if require_mapped or archive_above(path):
         raise ValueError(f"{path}: {why}")
-    warnings.warn(f"{path} is copied into this process: {why}", UnmappedWarning, stacklevel=3)
+    warn(f"{path} is copied into this process: {why}", UnmappedWarning)
     return skops.load(path, trusted=trusted)
 
 

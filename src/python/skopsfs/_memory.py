@@ -10,10 +10,10 @@ import gc
 import mmap
 import os
 import threading
-import warnings
 from typing import Any, Iterable, Iterator
 
 from ._search import FileMaps, arrays_in, bounds
+from ._warnings import warn
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of mallopt
 LARGE = 32 << 10  # bytes, from which on memory has pages of its own
@@ -159,4 +159,4 @@ def _warn(why: str) -> None:
         if _has_warned:
             return
         _has_warned = True
-    warnings.warn(f"Equal memory of processes is not merged: {why}", stacklevel=4)
+    warn(f"Equal memory of processes is not merged: {why}")
