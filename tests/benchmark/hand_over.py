@@ -47,8 +47,9 @@ def rows(bench):
                                          until(lambda: os.stat(program_of_supervisor).st_ino != before)))
 
     def followed():
-        first = mount(f"--handover={socket}").__enter__()
         with contextlib.ExitStack() as stack:
+            first = stack.enter_context(mount(f"--handover={socket}"))
+
             def hand_over():
                 stack.enter_context(mount(f"--handover={socket}"))
                 until(lambda: first.worker is None)

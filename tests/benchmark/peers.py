@@ -29,6 +29,8 @@ class Skopsfs:
         return self
 
     def __exit__(self, *_):
+        if self._process.returncode is not None:  # another has its mount
+            return
         run("umount", self.path)
         if self._process.wait() != 0:
             raise RuntimeError(f"{self._command}: exit {self._process.returncode}")
