@@ -68,6 +68,11 @@ class Dashboards(MountTest):
                                 self.assertIn(one, served[name][label])
         self.assertGreater(len(used), 15)
 
+    def test_operations_explains_each_alert(self):
+        text = (REPOSITORY / "docs" / "operations.md").read_text(encoding="utf-8")
+        rules = [rule["alert"] for group in load(ALERTS.read_text(encoding="utf-8"))[0]["groups"] for rule in group["rules"]]
+        self.assertEqual(re.findall(r"^\| `(Skopsfs\w+)` \|", text, re.M), rules)
+
     def test_labels_of_legends(self):
         """{{label}} in a legend shows nothing when the expression leaves the label out."""
         board = json.loads(DASHBOARD.read_text(encoding="utf-8"))
