@@ -34,7 +34,7 @@ def rows(bench):
                                  for way, how in WAYS.items()}, bench.few_rounds)
             what = f"{size}, in {'two gunicorns' if services == 2 else 'a gunicorn'} of {WORKERS} workers"
             for index, (name, unit) in enumerate((("memory", "bytes"), ("time until all have answered, from the disk", "seconds"))):
-                values = {way: [one[index] for one in rounds] for way, rounds in found.items()}
+                values = {way: [one and one[index] for one in rounds] for way, rounds in found.items()}
                 yield Row("20", f"{what}, with a mount: {name}, over skops.io.load", unit, None, values,
                           ratios(values[f"{EACH}skopsfs.load"], values[f"{EACH}skops.io.load"]))
     shutil.rmtree(source)

@@ -60,4 +60,5 @@ def interleaved(ways, rounds):
 
 
 def ratios(above, below):
-    return [a / b for a, b in zip(above, below)]
+    """Of each round that both have finished."""
+    return [a / b for a, b in zip(above, below) if None not in (a, b)]

@@ -76,23 +76,20 @@ def gunicorn(module, path, own, count, *options):
     """Its process id, and what asks one of its workers, which then has used the model, for its own."""
     with open(os.path.join(own, "application.py"), "w", encoding="utf-8") as file:
         file.write(APPLICATION.format(module=module, path=path))
-    with socket.create_server(("localhost", 0)) as taken:
-        port = taken.getsockname()[1]
     environment = dict(os.environ, PYTHONPATH=f"{own}:{HERE}:{os.environ['PYTHONPATH']}",
                        LOAD_AT_ONCE="yes" if "--preload" in options else "")
 
     def ask():
-        connection = http.client.HTTPConnection("localhost", port)
+        connection = http.client.HTTPConnection(*listening.getsockname(), timeout=100)
         try:
-            connection.request("GET", "/")
+            connection.request("GET", "/")  # which waits while it starts
             return [int(connection.getresponse().read())]
-        except ConnectionError:
-            time.sleep(0.1)  # it starts
-            return []
         finally:
             connection.close()
-    with subprocess.Popen(["gunicorn", "--workers", str(count), "--bind", f"localhost:{port}",
-                           "--log-level", "error", *options, "application:app"], env=environment) as server:
+    # A port that is let go first may be taken by a connection, of those that ask.
+    with socket.create_server(("localhost", 0)) as listening, subprocess.Popen(
+            ["gunicorn", "--workers", str(count), "--bind", f"fd://{listening.fileno()}", "--log-level", "error",
+             *options, "application:app"], env=environment, pass_fds=[listening.fileno()]) as server:
         try:
             yield server.pid, ask
         finally:
