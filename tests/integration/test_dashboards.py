@@ -17,6 +17,10 @@ LABEL = re.compile(r'(\w+)\s*(?:=~|!=|!~|=)\s*"([^"]*)"')
 FROM_SCRAPING = {"job", "instance"}
 
 
+def rules():
+    return [rule for group in load(ALERTS.read_text(encoding="utf-8"))[0]["groups"] for rule in group["rules"]]
+
+
 def expressions():
     """Every expression of both, with where it stands."""
     board = json.loads(DASHBOARD.read_text(encoding="utf-8"))
@@ -26,9 +30,8 @@ def expressions():
     for variable in board["templating"]["list"]:
         if variable["type"] == "query":
             yield f"variable {variable['name']}", variable["query"]["query"]
-    for group in load(ALERTS.read_text(encoding="utf-8"))[0]["groups"]:
-        for rule in group["rules"]:
-            yield f"alert {rule['alert']}", rule["expr"]
+    for rule in rules():
+        yield f"alert {rule['alert']}", rule["expr"]
 
 
 class Dashboards(MountTest):
@@ -70,8 +73,7 @@ class Dashboards(MountTest):
 
     def test_operations_explains_each_alert(self):
         text = (REPOSITORY / "docs" / "operations.md").read_text(encoding="utf-8")
-        rules = [rule["alert"] for group in load(ALERTS.read_text(encoding="utf-8"))[0]["groups"] for rule in group["rules"]]
-        self.assertEqual(re.findall(r"^\| `(Skopsfs\w+)` \|", text, re.M), rules)
+        self.assertEqual(re.findall(r"^\| `(Skopsfs\w+)` \|", text, re.M), [rule["alert"] for rule in rules()])
 
     def test_labels_of_legends(self):
         """{{label}} in a legend shows nothing when the expression leaves the label out."""
