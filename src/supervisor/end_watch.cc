@@ -9,6 +9,7 @@
 #include <fstream>
 #include <memory>
 #include <sstream>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -19,9 +20,13 @@ constexpr auto kGrace = std::chrono::milliseconds(300);  // with one that ends a
 constexpr auto kOften = std::chrono::milliseconds(20);
 constexpr auto kSeldom = std::chrono::seconds(1);  // while nobody knows that it ends
 
+// Nothing of a thread that has just ended: reading fails then although opening did not, and
+// iterators of a stream would throw.
 std::string Read(const std::string& path) {
   std::ifstream file(path);
-  return {std::istreambuf_iterator<char>(file), {}};
+  std::string text;
+  std::getline(file, text, '\0');
+  return text;
 }
 
 bool HasKillPending(const std::string& status) {

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <filesystem>
 #include <thread>
 
 namespace skopsfs::supervisor {
@@ -47,6 +48,14 @@ TEST_F(EndWatchTest, OneThatIsDead) {
 TEST_F(EndWatchTest, OneThatIsNotThere) {
   constexpr pid_t kNobody = 1 << 30;  // more than there may be
   EXPECT_FALSE(RunsNoMore(kNobody));
+}
+
+// As a thread's that ends between the two.
+TEST(StateOfTest, FileThatCanBeOpenedButNotRead) {
+  const std::filesystem::path folder = testing::TempDir() + "state_of_test";
+  std::filesystem::create_directories(folder / "stat");
+  EXPECT_EQ(StateOf(folder).letter, '?');
+  std::filesystem::remove_all(folder);
 }
 
 TEST_F(EndWatchTest, ItIsGivenTimeToBeReaped) {
