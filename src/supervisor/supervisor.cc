@@ -142,7 +142,12 @@ Supervisor::Outcome Supervisor::Run() {
     try {
       Loop();
     } catch (const std::bad_alloc&) {
-      OnNoMemory();
+      util::LogError("the supervisor is out of memory; it tries again");
+      GoOnAfterFailure();
+    } catch (const std::exception& error) {
+      if (predecessor_) throw;  // which goes on with the mount
+      util::LogError("the supervisor has failed: {}; it tries again", error.what());
+      GoOnAfterFailure();
     }
   }
   if (*outcome_ == Outcome::kEnded && !ending_) service_.Stopping("it was unmounted");
@@ -323,9 +328,8 @@ void Supervisor::GiveSignOfLife() {
 
 // In the middle of anything. What was begun with one of the workers ends with that worker, and what
 // was to be looked at is looked at again.
-void Supervisor::OnNoMemory() {
+void Supervisor::GoOnAfterFailure() {
   constexpr auto kPause = std::chrono::milliseconds(100);
-  util::LogError("the supervisor is out of memory; it tries again");
   std::this_thread::sleep_for(kPause);
   if (ending_ && !current_) {
     outcome_ = Outcome::kEnded;

@@ -100,7 +100,7 @@ class Supervisor {
   void OnDeadlines();
   void LookAtServing();
   void GiveSignOfLife();
-  void OnNoMemory();
+  void GoOnAfterFailure();
   void End();
   void LeaveToNextStart();
   void GiveUp(const std::string& reason);

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <linux/fuse.h>
 #include <linux/magic.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -43,7 +44,7 @@ struct Control {
   _Atomic uint64_t no_exec;    // no worker can be started
   _Atomic uint64_t old_kernel;         // the kernel looks like one that asks nothing again
   _Atomic uint64_t die_at_start;       // a worker kills itself before it does anything
-  _Atomic uint64_t die_soon;           // inode of a program: its workers die after half a second
+  _Atomic uint64_t die_soon;           // inode of a program: its workers die after three seconds
   _Atomic uint64_t no_landlock;        // how asking for it fails, an errno
   _Atomic uint64_t metrics_hang;       // who is to serve metrics does nothing until this is 0 again
   _Atomic uint64_t no_prune;           // the kernel looks like one that takes no nodes to drop
@@ -59,6 +60,7 @@ struct Control {
   _Atomic uint64_t other_protocol;     // a worker says that it speaks one
   _Atomic uint64_t crash_taking_over;  // inode of a program: a supervisor that becomes it crashes
   _Atomic uint64_t hang_taking_over;   // the same, it does nothing more
+  _Atomic uint64_t no_poll;            // how waiting for events fails once, an errno
   _Atomic uint64_t attempts;           // how many of these are written
   _Atomic uint64_t result[kAttempts];  // errno of each; 0: it worked
 };
@@ -159,7 +161,7 @@ __attribute__((constructor)) static void Map(void) {
   stat("/proc/self/exe", &program);
   if (strncmp(first, "--supervisor=", 13) == 0) takes_over = program.st_ino;
   if (is_worker && program.st_ino == control->die_soon) {
-    const struct itimerval soon = {.it_value = {.tv_usec = 500 * 1000}};
+    const struct itimerval soon = {.it_value = {.tv_sec = 3}};
     setitimer(ITIMER_REAL, &soon, NULL);
     sigset_t alarm;  // which a worker has blocked
     sigemptyset(&alarm);
@@ -288,6 +290,17 @@ static void Lie(uint64_t number, int fd) {
       _exit(0);
   }
   raise(SIGKILL);
+}
+
+// Of the supervisor's loop, which waits for many.
+int poll(struct pollfd* events, nfds_t count, int timeout) {
+  static int (*real)(struct pollfd*, nfds_t, int);
+  if (!real) *(void**)&real = dlsym(RTLD_NEXT, "poll");
+  const int is_other = is_worker || is_metrics_server || control == NULL || count == 1;
+  const int reason = is_other ? 0 : (int)atomic_exchange(&control->no_poll, 0);
+  if (reason == 0) return real(events, count, timeout);
+  errno = reason;
+  return -1;
 }
 
 static int Is(int fd, uint64_t inode) {

@@ -6,7 +6,6 @@ import os
 import resource
 import shutil
 import signal
-import socket
 import struct
 import threading
 import time
@@ -17,6 +16,7 @@ from children import METRICS, children_of
 from mount import Mount, binary, is_mounted, main, until
 from processes import Child
 from shim import ShimTest
+from test_status import free_port
 
 
 _TABLE = 536  # where the records of requests begin, src/handover/session_state.h
@@ -135,9 +135,7 @@ class Crashes(ShimTest):
         self.assertEqual(read(self.in_mount("poison.skops", MEMBER)), archives.content(3))
 
     def test_a_server_of_metrics_that_hangs_when_started_again_holds_nobody_up(self):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port()
         mount = self.mount(f"--metrics-address={port}")
 
         def server():
@@ -147,6 +145,20 @@ class Crashes(ShimTest):
         until(lambda: self.shim.hanging, "another one hangs")
         self.assertEqual(mount.stop(), 0)
         self.assertNotIn("does not come up", mount.log())
+
+    def test_a_supervisor_that_fails_goes_on(self):
+        """In its loop, for whatever reason."""
+        mount = self.start()
+        worker = mount.worker()
+        self.shim.no_poll = errno.ENOMEM
+        os.kill(mount.pid, signal.SIGCHLD)
+        mount.wait_for_log("the supervisor has failed: poll: Cannot allocate memory; it tries again")
+        self.assert_good()
+        os.kill(worker, signal.SIGKILL)
+        mount.wait_for_log("another one takes over")
+        self.assert_good()
+        self.shim.no_poll = errno.ENOMEM
+        self.assertEqual(mount.stop(), 0)
 
     def test_no_worker_can_be_started(self):
         mount = self.start()
@@ -221,10 +233,10 @@ class Crashes(ShimTest):
                                 self.assertEqual(file.read(1), b"o")
                                 archives.write_members(self.in_source("old.skops"), {"n": b"new"})
                                 os.stat(self.in_mount("old.skops"))
-                                self.assertEqual(self.superseded(), 1)
+                                until(lambda: self.superseded() == 1, "the old version alone is known")
                                 if killed:
                                     os.kill(mount.worker(), signal.SIGKILL)
-                                    self.assertEqual(self.superseded(), 1)
+                                    until(lambda: self.superseded() == 1, "the old version alone is known")
                             until(lambda: self.superseded() == 0, "the old version is forgotten")
 
     def test_a_log_that_nobody_reads_stops_nothing(self):
@@ -272,8 +284,7 @@ class Crashes(ShimTest):
     def test_a_request_that_does_not_end_is_named(self):
         mount = self.mount()
         thread, outcome = self.hang(mount)
-        line = mount.wait_for_log("poison.skops", "takes 3")
-        self.assertIn("request lookup of", line)
+        self.assertRegex(mount.wait_for_log("request lookup of", "poison.skops"), r" takes [3-9]\d s")
         self.assert_good()
         self.shim.hang_at = 0
         thread.join()
@@ -305,7 +316,7 @@ class Crashes(ShimTest):
         self.shim.hang_at = 0
         thread.join()
         self.assertEqual(outcome, [archives.content(1)])
-        self.assertEqual(mount.log().count("\n"), 2, mount.log())  # one says that it is up
+        self.assertNotIn("killed", mount.log())
 
     def requests(self, mount):
         """The numbers of those that threads of the worker are at: SessionState's table."""
