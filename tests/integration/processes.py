@@ -58,7 +58,7 @@ class Child:
             outcome = (True, function(*arguments))
             code = 0
         except BaseException as error:  # the parent judges
-            error.trace = traceback.format_exc()
+            error.add_note("In the child process: " + traceback.format_exc())
             outcome = (False, error)
         try:
             data = pickle.dumps(outcome)
@@ -157,14 +157,19 @@ def frames(address, pages, pid="self"):
     return [entry & ((1 << 55) - 1) if entry & present else None for entry in entries]
 
 
-def in_two(function, *arguments):
-    """What each of two processes returns; they are asked again when they differ, since the kernel
-    may move a page just then."""
+def agreed(look):
+    """What `look` finds, a list; it looks up to three times while these differ, since the kernel may
+    move a page just then."""
     for _ in range(3):
-        found = in_child(function, *arguments), in_child(function, *arguments)
-        if found[0] == found[1]:
+        found = look()
+        if all(one == found[0] for one in found):
             break
     return found
+
+
+def in_two(function, *arguments):
+    """What each of two processes returns, see agreed()."""
+    return agreed(lambda: [in_child(function, *arguments) for _ in range(2)])
 
 
 def resident_pages(file):

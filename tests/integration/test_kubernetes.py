@@ -319,14 +319,16 @@ class Sidecar(KubernetesTest):
         pod.delete_folder()
 
     def test_pages_are_shared_inside_of_a_pod_only(self):
-        found = []
+        workloads = []
         pods = [self.pod("sidecar") for _ in range(2)]
         for pod in pods:
             pod.start_up()
-            workload = pod.start_workload(**ANSWERS)
-            found.append(self.frames_of(workload))
-        self.assertFalse(set(found[0]) & set(found[1]))
-        self.assertNotIn(None, found[0] + found[1])
+            workloads.append(pod.start_workload(**ANSWERS))
+
+        def are_apart():
+            one, other = (self.frames_of(workload) for workload in workloads)
+            return None not in one + other and not set(one) & set(other)
+        until(are_apart, "each has frames of its own")  # the kernel may move one between the looks
         for pod in pods:
             self.assertEqual(pod.end_containers(), [("workload", 0), ("skopsfs", 0)])
 

@@ -2,14 +2,14 @@
 
 import errno
 import io
-import os
+import multiprocessing
 
 import numpy
 import scipy.sparse
 
 import archives
-from mount import MountTest, main, needs_root
-from processes import PAGE, Child, frames, in_child
+from mount import HANG, MountTest, main, needs_root
+from processes import PAGE, Child, agreed, frames, in_child
 from test_genuine import _DATA, manifest
 
 
@@ -90,11 +90,8 @@ class Numpy(MountTest):
         for name in ("model.skops", "small.skops"):
             path = self.in_mount(name, "array.npy")
             mapped = numpy.load(path, mmap_mode="r")
-            for _ in range(3):  # the kernel may move a page just then
-                ours = frames_of(mapped)
-                theirs = in_child(lambda p=path: frames_of(numpy.load(p, mmap_mode="r")))
-                if ours == theirs == frames_of(mapped):
-                    break
+            ours, theirs = agreed(lambda m=mapped, p=path: [
+                frames_of(m), in_child(lambda: frames_of(numpy.load(p, mmap_mode="r")))])
             self.assertNotIn(None, ours)
             self.assertEqual(len(set(ours)), len(ours))
             self.assertEqual(ours, theirs, name)
@@ -103,22 +100,23 @@ class Numpy(MountTest):
     @needs_root
     def test_three_processes_at_once(self):
         self.mount()
-        start_read, start_write = os.pipe()
 
-        def work():
-            mapped = numpy.load(self.member, mmap_mode="r")
-            total = float(mapped.sum())
-            os.read(start_read, 1)  # all have it mapped by now
-            return total, frames_of(mapped)
+        def three():
+            mapped_by_all = multiprocessing.Barrier(3)
 
-        children = [Child(work) for _ in range(3)]
-        for child in children:
-            self.addCleanup(child.end)
-        os.write(start_write, b"xxx")
-        results = [child.result() for child in children]
-        os.close(start_read)
-        os.close(start_write)
-        self.assertEqual({total for total, _ in results}, {float(self.expected.sum())})
+            def work():
+                mapped = numpy.load(self.member, mmap_mode="r")
+                total = float(mapped.sum())
+                mapped_by_all.wait(HANG)
+                return total, frames_of(mapped)
+
+            children = [Child(work) for _ in range(3)]
+            for child in children:
+                self.addCleanup(child.end)
+            return [child.result() for child in children]
+
+        results = agreed(three)
+        self.assertEqual([total for total, _ in results], [float(self.expected.sum())] * 3)
         self.assertEqual(len({tuple(pages) for _, pages in results}), 1)
 
     def test_sparse_matrix(self):
