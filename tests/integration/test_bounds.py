@@ -14,7 +14,7 @@ import zipfile
 import zlib
 
 import archives
-from mount import MountTest, main, run, until
+from mount import HANG, MountTest, main, run, until
 from processes import Child
 
 MIB = 1 << 20
@@ -158,7 +158,7 @@ class Bounds(MountTest):
                 archives.write(self.in_source(f"{kind.__name__}.{number}.skops"), data)
         for number in range(4 * OF_EACH_KIND):
             write_claim(self.in_source(f"claim.{number:04}.skops"), number % 4)
-        mount = self.mount()
+        mount = self.mount(guard=3 * HANG)
         paths = []
         refused = []
         for name in sorted(os.listdir(self.mountpoint)):

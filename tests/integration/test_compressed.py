@@ -62,8 +62,9 @@ class Compressed(MountTest):
             for thread in threads:
                 thread.join()
             self.assertEqual(found, [float(weights().sum())] * 8)
-            # On a busy machine a page may be asked for after its span, which is decoded again then.
-            self.assertLess(self.decoded(before), 1.5)
+            # On a busy machine a page may be asked for after its span, which is decoded again then. Each
+            # by itself would be 8.
+            self.assertLess(self.decoded(before), 4)
 
     @needs_root
     def test_it_is_in_memory_once(self):

@@ -167,8 +167,7 @@ class Install(MountTest):
         self.addCleanup(mount.clear)
         if os.geteuid() == 0:  # which has mounted, and let nobody else in
             self.assertTrue(in_child(check, user=OTHER_USER))
-        for process in (mount.pid, mount.worker()):
-            os.kill(process, signal.SIGKILL)
+        os.kill(mount.pid, signal.SIGKILL)  # its worker ends with it
         until(lambda: not is_served(self.mountpoint), "it is dead")
         self.assertTrue(in_child(check))
 

@@ -194,7 +194,8 @@ class MemoryOfAGroup(MountTest):
             self.assertEqual(mapping[:], archives.content(1, _PAGES))
             self.kill_all()
             for process in self.group.processes():  # version 1 cannot
-                os.kill(process, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
             self.assertEqual(mount.wait(), -signal.SIGKILL)
             self.assertEqual(mapping[:], archives.content(1, _PAGES))  # what is in memory stays
 

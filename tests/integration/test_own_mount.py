@@ -10,7 +10,7 @@ from archives import MEMBER, read
 from mount import Mount, MountTest, main, needs_root, run
 from processes import bind, in_child, private_mounts
 
-GUARD = 40  # seconds; what waits for itself is failed by then
+GUARD = 120  # seconds; what waits for itself is failed by then
 SHOWN = "this mount itself"  # in the log
 
 

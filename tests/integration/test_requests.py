@@ -35,7 +35,7 @@ class Requests(MountTest):
 
         def settled():
             seen = now()
-            time.sleep(0.1)
+            time.sleep(1)
             return seen if seen == now() else None
         return until(settled, "nothing more is counted")
 

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import socket
 import urllib.request
 
 import archives
@@ -11,6 +10,7 @@ from children import METRICS, children_of
 from mount import Mount, binary, main, mounts, needs_root, run, until
 from processes import OTHER_USER, in_child
 from shim import ShimTest
+from test_status import free_port
 
 # As in shim.c: what it tries, and what must come of it with and without Landlock.
 _ATTEMPTS = ["open /etc/passwd", "create a file", "create an unnamed file", "open its own memory",
@@ -78,9 +78,7 @@ class Sandbox(ShimTest):
                 "not known: Operation not permitted" if code == errno.EPERM else "no\n"))
 
     def test_every_wall_around_the_server_of_metrics(self):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port()
         mount = self.mount(f"--metrics-address=127.0.0.1:{port}")
         self.shim.attack_at = 1
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:

@@ -113,7 +113,7 @@ class ServiceStore(StoreTest):
 
     def test_what_is_stored(self):
         mount = self.start()
-        self.assertEqual(self.stored(""), sorted([*FIXED, "facts-1"]))
+        until(lambda: self.stored("") == sorted([*FIXED, "facts-1"]), "it is stored")
         for number in range(5):
             archives.write_version(self.in_source(f"{number}.skops"), number)
             read(self.member(f"{number}.skops"))
@@ -155,7 +155,7 @@ class ServiceStore(StoreTest):
 
     def test_many(self):
         """More than can be stored."""
-        mount = self.start("--revalidate=60")
+        mount = self.start("--revalidate=60", guard=3 * HANG)
         count = 4200
         archives.write_version(self.in_source("first.skops"), 3)
         for number in range(count):

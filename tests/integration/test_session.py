@@ -4,7 +4,6 @@ import errno
 import os
 import resource
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -16,6 +15,7 @@ from mount import (Mount, MountTest, background_pid, become_subreaper, binary, d
                    main, mounts, needs_root, run, until)
 from processes import lose_resource_power
 from read_ahead import read_ahead
+from test_status import free_port
 
 
 # What ends a mount, and what is not for it. SIGKILL and those of a program that is broken (SIGABRT,
@@ -102,7 +102,7 @@ class Session(MountTest):
                                 (os.path.join(deep, "b.skops"), self.source)):
             with self.subTest(archive=archive):
                 # Either it works or it is refused; it does not hang.
-                mount = Mount(archive, folder, "--revalidate=0", "-ononempty", guard=20)
+                mount = Mount(archive, folder, "--revalidate=0", "-ononempty", guard=120)
                 try:
                     mount.start()
                 except AssertionError:
@@ -120,7 +120,7 @@ class Session(MountTest):
         os.mkdir(os.path.join(deep, "sub"))
         os.symlink("../b.skops", os.path.join(deep, "sub", "link.skops"))
         os.symlink(os.path.join(deep, "b.skops"), os.path.join(deep, "absolute.skops"))
-        with Mount(deep, self.source, "--revalidate=0", "-ononempty", guard=20):
+        with Mount(deep, self.source, "--revalidate=0", "-ononempty", guard=120):
             for name in ("b", "sub/link", "absolute"):
                 self.assertEqual(read(self.in_source(name + ".skops", MEMBER)), archives.content(2))
             os.statvfs(self.source)
@@ -173,9 +173,7 @@ class Session(MountTest):
 
     def test_signals_that_change_nothing(self):
         """Of all processes, though most of them would end one that does not expect them."""
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         mount = self.mount(f"--metrics-address={port}")
         processes = mount.processes()
         self.assertEqual(len(processes), 3)

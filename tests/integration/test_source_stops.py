@@ -41,7 +41,7 @@ class SourceStops(MountTest):
         self.addCleanup(self.server.send_signal, signal.SIGCONT)
 
     def start(self):
-        mount = Mount(self.source, self.mountpoint, "--worker-timeout=1", "--revalidate=0").start()
+        mount = Mount(self.source, self.mountpoint, "--worker-timeout=3", "--revalidate=0").start()
         self.addCleanup(mount.clear)
         return mount
 
@@ -64,7 +64,7 @@ class SourceStops(MountTest):
         self.stop()
         readers = [self.later(read, self.in_mount(name, MEMBER)) for name in ("a.skops", "b.skops")]
         mount.wait_for_log("the source does not answer")
-        time.sleep(3)
+        time.sleep(7)
         self.assertEqual(mount.workers(), [worker])
         self.assertNotIn("worker", mount.log())
         os.kill(worker, signal.SIGKILL)
@@ -86,7 +86,7 @@ class SourceStops(MountTest):
             rest = self.later(lambda: os.pread(file.fileno(), PAGES * PAGE, 0))
             other = self.later(read, self.in_mount("b.skops", MEMBER))
             mount.wait_for_log("the source does not answer")
-            time.sleep(3)
+            time.sleep(7)
             self.assertEqual(mapping[:PAGE], archives.page(1, 0))
             self.assertEqual(mount.workers(), [worker])
             self.assertNotIn("worker", mount.log())

@@ -220,7 +220,7 @@ class StartErrors(MountTest):
                 os.close(stream)
 
         with Mount(self.source, self.mountpoint, before=close_streams, background=True,
-                   guard=20):
+                   guard=120):
             self.assertEqual(os.listdir(self.mountpoint), ["a.skops"])
             with open(self.in_mount("a.skops", archives.MEMBER), "rb") as file:
                 self.assertEqual(file.read(), archives.content(1, 1))

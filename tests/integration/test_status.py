@@ -4,6 +4,7 @@ import contextlib
 import errno
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -41,9 +42,12 @@ def metrics_in(text):
 
 
 def free_port():
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return listening.getsockname()[1]
+    """Below those that the kernel gives to clients, so that none of them takes it meanwhile."""
+    for port in random.SystemRandom().sample(range(20_000, 32_768), 1000):
+        with socket.socket() as listening, contextlib.suppress(OSError):
+            listening.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
 
 
 def fetch(port, path="/metrics"):

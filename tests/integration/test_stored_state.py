@@ -22,8 +22,7 @@ class StoredState(StoreTest):
         mount.wait_for_log(_ANEW, why)
         self.assertEqual(read(self.member()), archives.content(1))
         self.assertEqual(len([path for path, *_ in mounts() if path == self.mountpoint]), 1)
-        self.assertEqual(self.stored("f"), ["facts-1", "fuse"])
-        self.assertEqual(len(self.stored("s")), 3)
+        until(lambda: self.stored("f") == ["facts-1", "fuse"] and len(self.stored("s")) == 3, "it is stored")
         kill_all(mount)
         self.assert_stops(self.go_on(*options))
 
@@ -88,7 +87,7 @@ class StoredState(StoreTest):
         kill_all(self.start())
         self.put_facts(b"skopsfs-state=1\0", "facts-7")
         mount = self.go_on()
-        self.assertEqual(self.stored("facts-"), ["facts-2"])
+        until(lambda: self.stored("facts-") == ["facts-2"], "the facts are new")
         self.assert_stops(mount)
 
     def test_another_mount(self):

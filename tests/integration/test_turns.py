@@ -36,8 +36,13 @@ class Turns(ShimTest):
     def begun(self, mount):
         """How many requests threads of workers have begun with: SessionState's table."""
         folder = f"/proc/{mount.pid}/fd"
-        memory = next(path for path in (os.path.join(folder, fd) for fd in os.listdir(folder))
-                      if "memfd:skopsfs-session" in os.readlink(path))
+
+        def is_session(path):
+            try:
+                return "memfd:skopsfs-session" in os.readlink(path)
+            except FileNotFoundError:  # it was closed meanwhile
+                return False
+        memory = next(path for path in (os.path.join(folder, fd) for fd in os.listdir(folder)) if is_session(path))
         with open(memory, "rb") as file:
             table = file.read()[_TABLE:]
         return sum(begun for begun, in struct.iter_unpack("<32xQ24x", table))
