@@ -4,14 +4,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 
-#include "util/error.h"
+#include "util/log.h"
 
 namespace skopsfs::handover {
 namespace {
-
-using util::ErrnoError;
 
 // Since Linux 6.9; not in the headers of Debian 12.
 constexpr uint64_t kHasResend = uint64_t{1} << 39;
@@ -90,7 +89,7 @@ int64_t SessionState::OldestRequest() const {
 void SessionState::ForgetRequests(int memory) {
   constexpr std::array<std::byte, sizeof(Requests)> kNone{};
   if (pwrite(memory, kNone.data(), kNone.size(), offsetof(Memory, requests)) < 0) {
-    throw ErrnoError("clearing the memory for the session");
+    util::LogError("clearing the memory for the session: {}", strerrordesc_np(errno));
   }
 }
 
@@ -101,7 +100,10 @@ bool SessionState::Read(int memory, Requests& requests) {
 
 std::vector<RequestSeen> SessionState::ReadRequests(int memory) {
   Requests requests{};
-  if (!Read(memory, requests)) throw ErrnoError("reading the memory for the session");
+  if (!Read(memory, requests)) {
+    util::LogError("reading the memory for the session: {}", strerrordesc_np(errno));
+    return {};
+  }
   std::vector<RequestSeen> found;
   for (const auto& request : requests) {
     if (request.unique == 0) continue;

@@ -64,6 +64,7 @@ class SessionState {
   static util::UniqueFd MakeMemory();
 
   // For the supervisor, which does not map what a worker can write to. `memory` is the descriptor.
+  // Where it cannot be read or written there are none, and the log says so.
   static std::vector<RequestSeen> ReadRequests(int memory);
   static void ForgetRequests(int memory);
   static uint64_t RequestsBegun(int memory);  // grows as long as a worker takes any

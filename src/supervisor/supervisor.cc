@@ -28,6 +28,7 @@ using util::Error;
 using util::UniqueFd;
 
 constexpr auto kStorePatience = std::chrono::seconds(2);  // with a manager that takes no messages
+constexpr auto kPauseAfterFailure = std::chrono::milliseconds(100);
 // All others but SIGUSR1 and SIGUSR2 are ignored: none is a reason to leave a dead mount.
 constexpr std::array<uint32_t, 6> kEnds = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGPWR, SIGXCPU};
 
@@ -141,12 +142,13 @@ Supervisor::Outcome Supervisor::Run() {
   while (!outcome_) {
     try {
       Loop();
-    } catch (const std::bad_alloc&) {
-      util::LogError("the supervisor is out of memory; it tries again");
-      GoOnAfterFailure();
     } catch (const std::exception& error) {
-      if (predecessor_) throw;  // which goes on with the mount
-      util::LogError("the supervisor has failed: {}; it tries again", error.what());
+      if (predecessor_ && predecessor_->descriptor() >= 0) throw;  // it goes on with the mount
+      if (dynamic_cast<const std::bad_alloc*>(&error) != nullptr) {
+        util::LogError("the supervisor is out of memory; it tries again");
+      } else {
+        util::LogError("the supervisor has failed: {}; it tries again", error.what());
+      }
       GoOnAfterFailure();
     }
   }
@@ -193,7 +195,9 @@ void Supervisor::Loop() {
       pollfd{predecessor_ ? -1 : successor_.descriptor(), POLLIN, 0},
       pollfd{predecessor_ ? predecessor_->descriptor() : -1, POLLIN, 0}};
   if (poll(events.data(), events.size(), Timeout()) < 0 && errno != EINTR) {
-    throw ErrnoError("poll");
+    util::LogError("waiting for what happens fails: {}", strerrordesc_np(errno));
+    std::this_thread::sleep_for(kPauseAfterFailure);
+    events[0].revents = POLLIN;  // it can be told to end all the same
   }
   if (events[1].revents != 0) OnReadable(current_);
   if (events[2].revents != 0) OnReadable(next_);
@@ -329,13 +333,17 @@ void Supervisor::GiveSignOfLife() {
 // In the middle of anything. What was begun with one of the workers ends with that worker, and what
 // was to be looked at is looked at again.
 void Supervisor::GoOnAfterFailure() {
-  constexpr auto kPause = std::chrono::milliseconds(100);
-  std::this_thread::sleep_for(kPause);
+  std::this_thread::sleep_for(kPauseAfterFailure);
   if (ending_ && !current_) {
     outcome_ = Outcome::kEnded;
     return;
   }
   if (!current_) current_ = std::move(next_);
+  if (!current_ && !memories_.KernelResends()) {
+    return GiveUp(
+        "the worker has ended; this kernel is older than 6.9, so no other can take over: the mount "
+        "is given up");
+  }
   if (!current_ && !restarts_.due() && !successor_.has_state()) restarts_.ScheduleAtOnce();
   // It has not got all that it takes over.
   if (current_ && current_->stage() == WorkerProcess::Stage::kPrepared) current_->Kill();

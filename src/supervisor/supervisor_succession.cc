@@ -175,7 +175,8 @@ void Supervisor::OnServing(WorkerProcess& worker) {
   if (!on_ready_) return service_.Serving();
   memories_.FixKernelResends();
   Store();
-  std::exchange(on_ready_, nullptr)();
+  on_ready_();
+  on_ready_ = nullptr;
   service_.Ready();
   if (!memories_.KernelResends()) {
     util::LogWarning("this kernel is older than 6.9: if the worker dies, the mount is given up");

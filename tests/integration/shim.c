@@ -60,7 +60,8 @@ struct Control {
   _Atomic uint64_t other_protocol;     // a worker says that it speaks one
   _Atomic uint64_t crash_taking_over;  // inode of a program: a supervisor that becomes it crashes
   _Atomic uint64_t hang_taking_over;   // the same, it does nothing more
-  _Atomic uint64_t no_poll;            // how waiting for events fails once, an errno
+  _Atomic uint64_t no_poll;            // how waiting for events fails, an errno
+  _Atomic uint64_t throws;             // it throws instead, once
   _Atomic uint64_t attempts;           // how many of these are written
   _Atomic uint64_t result[kAttempts];  // errno of each; 0: it worked
 };
@@ -296,10 +297,16 @@ static void Lie(uint64_t number, int fd) {
 int poll(struct pollfd* events, nfds_t count, int timeout) {
   static int (*real)(struct pollfd*, nfds_t, int);
   if (!real) *(void**)&real = dlsym(RTLD_NEXT, "poll");
-  const int is_other = is_worker || is_metrics_server || control == NULL || count == 1;
-  const int reason = is_other ? 0 : (int)atomic_exchange(&control->no_poll, 0);
-  if (reason == 0) return real(events, count, timeout);
-  errno = reason;
+  if (is_worker || is_metrics_server || control == NULL || count == 1) {
+    return real(events, count, timeout);
+  }
+  if (atomic_exchange(&control->throws, 0)) {
+    void (*throw_it)(const char*);
+    *(void**)&throw_it = dlsym(RTLD_DEFAULT, "_ZSt20__throw_out_of_rangePKc");
+    throw_it("as a test wants it");
+  }
+  if (control->no_poll == 0) return real(events, count, timeout);
+  errno = (int)control->no_poll;
   return -1;
 }
 

@@ -11,7 +11,8 @@ _FIELDS = ("crash_at", "overflow_at", "hang_at", "slow_at", "stuck", "attack_at"
            "no_exec", "old_kernel", "die_at_start", "die_soon", "no_landlock",
            "metrics_hang", "no_prune", "hang_at_start", "hanging", "faults", "fault_at",
            "fault_errno", "fault_calls", "faulty", "slow_lease", "like_nfs",
-           "other_protocol", "crash_taking_over", "hang_taking_over", "no_poll", "attempts")
+           "other_protocol", "crash_taking_over", "hang_taking_over", "no_poll",
+           "throws", "attempts")
 _ATTEMPTS = 24
 
 

@@ -149,15 +149,22 @@ class Crashes(ShimTest):
     def test_a_supervisor_that_fails_goes_on(self):
         """In its loop, for whatever reason."""
         mount = self.start()
-        worker = mount.worker()
-        self.shim.no_poll = errno.ENOMEM
+        self.shim.throws = 1
         os.kill(mount.pid, signal.SIGCHLD)
-        mount.wait_for_log("the supervisor has failed: poll: Cannot allocate memory; it tries again")
+        mount.wait_for_log("the supervisor has failed: as a test wants it; it tries again")
         self.assert_good()
-        os.kill(worker, signal.SIGKILL)
+        os.kill(mount.worker(), signal.SIGKILL)
         mount.wait_for_log("another one takes over")
         self.assert_good()
-        self.shim.no_poll = errno.ENOMEM
+        self.shim.throws = 1
+        self.assertEqual(mount.stop(), 0)
+
+    def test_a_supervisor_that_cannot_wait_ends_when_it_is_told_to(self):
+        mount = self.start()
+        self.shim.no_poll = errno.EINVAL
+        os.kill(mount.pid, signal.SIGCHLD)
+        mount.wait_for_log("waiting for what happens fails: Invalid argument")
+        self.assert_good()
         self.assertEqual(mount.stop(), 0)
 
     def test_no_worker_can_be_started(self):
