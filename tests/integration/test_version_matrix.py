@@ -13,7 +13,7 @@ import zipfile
 
 import archives
 from archives import MEMBER, PAGE
-from mount import MountTest, main
+from mount import HANG, MountTest, main
 from processes import SIGBUS, touch
 
 _PAGES = 80  # more than twice what the kernel reads ahead in these mounts
@@ -227,7 +227,7 @@ class VersionMatrix(MountTest):
         cases = [Case(self, i, method, change, use) for i, (method, change, use) in enumerate(
             (method, change, use) for method in (archives.STORED, archives.DEFLATED)
             for change in changes for use in _USES)]
-        self.mount_reading_little_ahead(*options)
+        self.mount_reading_little_ahead(*options, guard=3 * HANG)
         for case in cases:
             case.use = case.make(case.member)
             self.addCleanup(case.use.close)
