@@ -153,12 +153,14 @@ class Reader:
 
     def __init__(self, name, *words):
         self.name = name
+        folder, program = os.path.split(workload_answers.__file__)
         # Debian keeps in /etc/alternatives which library of linear algebra NumPy uses.
-        here = [word for path in ("/usr", "/etc/alternatives", os.path.dirname(workload_answers.__file__))
-                for word in ("--volume", f"{path}:{path}:ro")]
+        here = [word for path, inside in (("/usr", "/usr"), ("/etc/alternatives", "/etc/alternatives"),
+                                          (folder, "/answers"))  # no volume of a test lies there
+                for word in ("--volume", f"{path}:{inside}:ro")]
         self._process = subprocess.Popen(
             ["podman", "run", "--rm", "--interactive", "--log-driver", "none", "--name", name, "--network", "none",
-             *here, *words, "debian:12", "/usr/bin/python3", "-B", workload_answers.__file__],
+             *here, *words, "debian:12", "/usr/bin/python3", "-B", f"/answers/{program}"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def __enter__(self):
