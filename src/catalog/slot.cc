@@ -22,10 +22,10 @@ handover::Identity SlotIdentity(const struct stat& st) {
   return handover::IdentityOf(st);
 }
 
-Slot::Slot(const struct stat& root, bool is_folder)
-    : is_folder(is_folder),
+Slot::Slot(const struct stat& root, bool root_is_folder)
+    : is_folder(root_is_folder),
       st(root),
-      identity(is_folder ? SlotIdentity(root) : handover::Identity{}) {}
+      identity(root_is_folder ? SlotIdentity(root) : handover::Identity{}) {}
 
 Slot::Slot(handover::OwnedRecord known, std::shared_ptr<const Slot> folder)
     : record(std::move(known)),

@@ -48,7 +48,7 @@ class Slot {
   using Reader = std::shared_ptr<archive::MemberReader>;
 
   // The root, which is the slot 0 and has no record.
-  Slot(const struct stat& root, bool is_folder);
+  Slot(const struct stat& root, bool root_is_folder);
   Slot(handover::OwnedRecord known, std::shared_ptr<const Slot> folder);
 
   // What a successor process will know of the slot. The slot table's mutex guards its lookups.

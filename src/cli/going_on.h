@@ -35,11 +35,11 @@ std::optional<supervisor::Supervisor::Outcome> GoOnWithStored(
 
 // What is found at the socket of --handover.
 struct Followed {
-  util::UniqueFd listener;  // nobody was there, and this process is from now on
+  util::UniqueFd listener = {};  // nobody was there, and this process is from now on
   // Or the supervisor that has the mount, what it has left, and where that is mounted.
-  std::optional<supervisor::Predecessor> predecessor;
-  std::optional<handover::SupervisorState> state;
-  std::string mountpoint;
+  std::optional<supervisor::Predecessor> predecessor = {};
+  std::optional<handover::SupervisorState> state = {};
+  std::string mountpoint = {};
 };
 
 // Waits for whoever is there to end its worker. Throws util::Error when the mount cannot be had.
