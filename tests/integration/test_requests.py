@@ -46,6 +46,15 @@ class Requests(MountTest):
         after = self.counted()
         return {kind: after[kind] - before[kind] for kind in after if after[kind] != before[kind]}
 
+    def assert_asks_at_most(self, call, **most):
+        """That `call` asks for no more of each kind than `most`. The kernel may take pages back when
+        memory is short, which it then asks for again: one of three calls suffices."""
+        for _ in range(3):
+            asked = self.asked_by(call)
+            if all(count <= most.get(kind, 0) for kind, count in asked.items()):
+                return asked
+        self.fail(f"asked for {asked}, and for no more than {most} is wanted")
+
     def load(self, name):
         found = numpy.load(self.in_mount(name, "1.npy"), mmap_mode="r")
         self.assertTrue(numpy.array_equal(found, self.array))
@@ -55,9 +64,7 @@ class Requests(MountTest):
         self.mount("--revalidate=86400")
         for name in ("a.skops", "b.skops"):
             self.load(name)
-            asked = self.asked_by(lambda n=name: self.load(n))
-            self.assertLessEqual(set(asked), {"other"}, asked)
-            self.assertLessEqual(asked.get("other", 0), 3)
+            asked = self.assert_asks_at_most(lambda n=name: self.load(n), other=3)
             print(f"{name}: {asked} ", end="", flush=True)
 
     def test_a_file_is_opened_and_closed_without_a_message(self):
@@ -71,7 +78,7 @@ class Requests(MountTest):
                     os.pread(file, 128, 0)
                     os.close(file)
         use()
-        self.assertEqual(self.asked_by(use), {})
+        self.assert_asks_at_most(use)
         found = self.counted()
         self.assertLessEqual(found.get("open", 0), 1)
         self.assertEqual(found.get("release", 0), 0)
