@@ -158,6 +158,8 @@ class Limits(MountTest):
                                      (wanted.dtype, wanted.shape, wanted.flags.c_contiguous,
                                       wanted.flags.f_contiguous, wanted.flags.writeable, wanted.flags.aligned))
                     self.assertEqual(found.tolist(), wanted.tolist())
+                    if least > 1 and found.ndim == 1:  # of thousands of small ones, each view would count
+                        self.assertTrue(found.flags.owndata)
 
     def test_sparse_matrices_whose_names_are_changed(self):
         """In by-name, so that they are different and fit: they are the same matrices all the same."""

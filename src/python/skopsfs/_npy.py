@@ -29,7 +29,9 @@ class Header(NamedTuple):
     size: int
 
     def shaped(self, elements: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """The array that has these elements."""
+        """The array that has these elements: no view of them where that is the array, as it takes memory, too."""
+        if elements.shape == self.shape:
+            return elements
         return elements.reshape(self.shape[::-1]).T if self.fortran_order else elements.reshape(self.shape)
 
 
