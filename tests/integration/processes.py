@@ -191,6 +191,21 @@ def resident_pages(file):
     return sum(byte & 1 for byte in state.raw[:-(-size // PAGE)])
 
 
+def drop_pages(file):
+    """Nothing of an open file, which nobody has mapped, is in memory afterwards. The kernel leaves a page that it
+    is just moving."""
+    def is_dropped():
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        return resident_pages(file.fileno()) == 0
+    until(is_dropped, "no page of the file is in memory")
+
+
+def in_one_of_three(look):
+    """Whether `look` finds what is wanted, at the third time at the latest: the kernel may take pages back at any
+    time."""
+    return any(look() for _ in range(3))
+
+
 SIGBUS = "SIGBUS"
 
 

@@ -10,7 +10,7 @@ import numpy
 import archives
 from archives import PAGE
 from mount import MountTest, main, needs_root, until
-from processes import frames, in_child, in_two
+from processes import drop_pages, frames, in_child, in_two
 
 SIZE = 40 << 20
 SPAN = 8 << 20  # between checkpoints
@@ -79,7 +79,7 @@ class Compressed(MountTest):
             choose = random.Random(1)
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
             for _ in range(20):
-                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+                drop_pages(file)
                 at = choose.randrange(len(self.data) - PAGE)
                 before = self.read_by_worker()
                 self.assertEqual(os.pread(file.fileno(), PAGE, at), self.data[at:at + PAGE])
@@ -95,7 +95,7 @@ class Compressed(MountTest):
             before = self.read_by_worker()
             with open(self.path, "rb", buffering=0) as file:
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
-                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+                drop_pages(file)
                 self.assertEqual(os.pread(file.fileno(), 10, SIZE - 10), self.data[SIZE - 10:SIZE])
             return self.decoded(before)
         self.assertGreater(decoded(), 0.9)

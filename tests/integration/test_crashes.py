@@ -14,7 +14,7 @@ import archives
 from archives import MEMBER, PAGE, read
 from children import METRICS, children_of
 from mount import Mount, binary, is_mounted, main, until
-from processes import Child
+from processes import Child, drop_pages
 from shim import ShimTest
 from test_status import free_port
 
@@ -196,7 +196,7 @@ class Crashes(ShimTest):
                 until(lambda: self.shim.hanging, "a request is under way")
                 os.kill(mount.worker(), signal.SIGKILL)
                 self.assertEqual(mount.wait(), 1)
-                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+                drop_pages(file)
                 self.assert_errno((errno.ENOTCONN, errno.ECONNABORTED), os.pread, file.fileno(),
                                   4096, 0)
             with self.assertRaises(OSError) as caught:

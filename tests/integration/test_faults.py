@@ -13,6 +13,7 @@ import sys
 import archives
 from archives import MEMBER
 from mount import HANG, main, until
+from processes import drop_pages
 from shim import ShimTest
 
 # As in shim.c.
@@ -201,7 +202,7 @@ class Faults(ShimTest):
             with open(self.in_mount(self.new_archive(method), MEMBER), "rb", buffering=0) as file:
                 for fault in FAULTS:
                     for number in range(4):
-                        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+                        drop_pages(file)
                         self.shim.fault_calls = 0
                         self.shim.fault_errno = fault
                         self.shim.fault_at = number

@@ -8,7 +8,7 @@ import signal
 import archives
 from archives import PAGE
 from mount import MountTest, main, until
-from processes import SIGBUS, touch
+from processes import SIGBUS, drop_pages, touch
 
 PAGES = 512
 
@@ -123,7 +123,7 @@ class Integrity(MountTest):
 
         def read_one_page():
             with open(self.good_member, "rb", buffering=0) as file:
-                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+                drop_pages(file)
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
                 self.assertEqual(file.read(PAGE), self.good[:PAGE])
         start = bytes_read()

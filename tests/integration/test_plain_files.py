@@ -10,6 +10,7 @@ import archives
 from archives import MEMBER, read
 from ctl import ctl, NOT_DONE
 from mount import MountTest, main, run, until
+from processes import drop_pages
 
 # What MLflow saves a scikit-learn model as.
 FOLDER = {
@@ -69,15 +70,15 @@ class PlainFiles(MountTest):
                 self.assertEqual(mapped[:], FOLDER["MLmodel"])
                 archives.write(self.in_source("model", "MLmodel"), b"another")
                 self.assertEqual(read(path), b"another")
-                self.drop_pages(file)
+                self.advise_to_drop(file)
                 self.assertEqual(mapped[:], FOLDER["MLmodel"])
                 os.unlink(self.in_source("model", "MLmodel"))
                 self.assert_errno(errno.ENOENT, os.stat, path)
-                self.drop_pages(file)
+                self.advise_to_drop(file)
                 self.assertEqual(mapped[:], FOLDER["MLmodel"])
 
     @staticmethod
-    def drop_pages(file):
+    def advise_to_drop(file):
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
     def test_what_is_large_is_not_trusted_once_it_was_touched(self):
@@ -113,7 +114,7 @@ class PlainFiles(MountTest):
             self.assertEqual(file.read(), FOLDER["conda.yaml"])
             archives.rewrite(self.in_source("model", "conda.yaml"), b"NAME: mlflow-env\n")
             self.assertEqual(read(path), b"NAME: mlflow-env\n")
-            self.drop_pages(file)
+            drop_pages(file)
             self.assert_errno(errno.EIO, os.pread, file.fileno(), 4096, 0)
         mount.wait_for_log("conda.yaml", "was changed in place")
 
@@ -138,7 +139,7 @@ class PlainFiles(MountTest):
                 else:
                     mount.send(number)
                 until(lambda: mount.workers() and before not in mount.workers(), "there is another one")
-                self.drop_pages(file)
+                drop_pages(file)
                 file.seek(0)
                 self.assertEqual(file.read(), data)
             self.assertEqual(read(self.in_mount("model", "MLmodel")), FOLDER["MLmodel"])
@@ -154,14 +155,14 @@ class PlainFiles(MountTest):
             os.link(source, other)
             os.chmod(source, 0o600)
             self.take_over(mount)
-            self.drop_pages(file)
+            drop_pages(file)
             self.assertEqual(os.pread(file.fileno(), len(data), 0), data)
             before = os.stat(other)
             os.unlink(source)
             archives.rewrite(other, b"[" * len(data))
             os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
             for _ in range(2):
-                self.drop_pages(file)
+                drop_pages(file)
                 self.assert_errno(errno.EIO, os.pread, file.fileno(), 100, 0)
                 self.take_over(mount)
 

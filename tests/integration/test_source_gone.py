@@ -15,7 +15,7 @@ import archives
 from archives import MEMBER, PAGE, read
 from mount import (Mount, MountTest, binary, detach, is_mounted, is_served, main, needs_root, run,
                    until)
-from processes import SIGBUS, in_child, mount_tmpfs, private_mounts, touch
+from processes import SIGBUS, drop_pages, in_child, mount_tmpfs, private_mounts, touch
 
 
 class SourceGone(MountTest):
@@ -104,7 +104,7 @@ class SourceGone(MountTest):
             mount.wait_for_log(f'the source "{mount.source}" is back')
             self.assertEqual(os.listdir(self.mountpoint), ["sub"])
             self.assertEqual(read(member), archives.content(2))
-            os.posix_fadvise(old.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            drop_pages(old)
             self.assert_errno(errno.EIO, old.read)  # it was of the other
         worker = mount.worker()
         os.kill(worker, signal.SIGKILL)  # its successor, too, has the source that is there now

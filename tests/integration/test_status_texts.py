@@ -7,6 +7,7 @@ import signal
 
 import archives
 from mount import MountTest, main
+from processes import drop_pages
 from test_status import read, read_bytes
 
 
@@ -50,7 +51,7 @@ class StatusTexts(MountTest):
         with open(path, "rb", buffering=0) as old:
             self.assertEqual(old.read(1), b"{")
             os.kill(mount.worker(), signal.SIGKILL)
-            os.posix_fadvise(old.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            drop_pages(old)
             self.assert_errno(errno.EIO, os.pread, old.fileno(), 10, 0)
             mount.wait_for_log(".skopsfs: a file opened before another worker took over can no longer be "
                                "read")
