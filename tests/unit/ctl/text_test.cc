@@ -63,8 +63,8 @@ TEST(Text, OneVeryWideCellWidensNoOther) {
 }
 
 TEST(ProgressLine, HowFarHowFastAndHowLong) {
-  constexpr uint64_t kMiB = 1 << 20;
-  const Advance half{50 * kMiB, 100 * kMiB, 1, 4, 4, 10};
+  constexpr uint64_t kAll = 100 << 20;
+  const Advance half{kAll / 2, kAll, 1, 4, 4, 10};
   EXPECT_EQ(ProgressLine(half, 80),
             "[##################..................]  50 %  1/4 archives  "
             "5.0 MiB/s  ETA 10 s");
@@ -72,8 +72,8 @@ TEST(ProgressLine, HowFarHowFastAndHowLong) {
 }
 
 TEST(ProgressLine, WhatIsNotKnownYetIsTakenToBeTheSame) {
-  constexpr uint64_t kMiB = 1 << 20;
-  const Advance one_known_of_four{50 * kMiB, 100 * kMiB, 0, 1, 4, 10};
+  constexpr uint64_t kAll = 100 << 20;
+  const Advance one_known_of_four{kAll / 2, kAll, 0, 1, 4, 10};
   EXPECT_NE(ProgressLine(one_known_of_four, 80).find(" 12 %"), std::string::npos);
   EXPECT_NE(ProgressLine(one_known_of_four, 80).find("ETA 1 min 10 s"), std::string::npos);
 }

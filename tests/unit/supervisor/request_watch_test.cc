@@ -17,8 +17,8 @@ class RequestWatchTest : public ::testing::Test {
   // One that was begun and got on so many seconds ago.
   static handover::RequestSeen Request(uint64_t unique, int begun, int got_on,
                                        WaitsFor waits_for = WaitsFor::kNothing) {
-    const auto ago = [](int seconds) {
-      return std::chrono::nanoseconds((kNow - std::chrono::seconds(seconds)).time_since_epoch())
+    const auto ago = [](int age) {
+      return std::chrono::nanoseconds((kNow - std::chrono::seconds(age)).time_since_epoch())
           .count();
     };
     handover::RequestSeen request;
